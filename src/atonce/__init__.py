@@ -1,0 +1,75 @@
+"""atonce runs a function over many inputs with the right mix of concurrency and parallelism, and loses nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Executor",
+    "Options",
+    "Outcome",
+    "Page",
+    "Plan",
+    "Rate",
+    "Request",
+    "Retry",
+    "Run",
+    "afetch",
+    "amap",
+    "arun",
+    "astream",
+    "errors",
+    "fetch",
+    "map",
+    "run",
+    "stream",
+]
+
+# name → where it lives; loaded when first used, so that `import atonce` costs a few milliseconds
+_HOMES = {
+    "Executor": "executor",
+    "Options": "options",
+    "Outcome": "outcome",
+    "Page": "fetch",
+    "Plan": "plan.plan",
+    "Rate": "options",
+    "Request": "fetch",
+    "Retry": "options",
+    "Run": "outcome",
+    "afetch": "fetch",
+    "amap": "api",
+    "arun": "api",
+    "astream": "api",
+    "fetch": "fetch",
+    "map": "api",
+    "run": "api",
+    "stream": "api",
+}
+
+if TYPE_CHECKING:
+    from . import errors
+    from .api import amap, arun, astream, map, run, stream
+    from .executor import Executor
+    from .fetch import Page, Request, afetch, fetch
+    from .options import Options, Rate, Retry
+    from .outcome import Outcome, Run
+    from .plan.plan import Plan
+
+
+def __getattr__(name: str) -> object:
+    import importlib
+
+    if name == "errors":
+        return importlib.import_module(".errors", __name__)
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

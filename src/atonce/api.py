@@ -1,0 +1,170 @@
+"""The public functions: short, and the only wiring of the stages. items → plan → engine → outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from .engine.conductor import Conductor
+from .engine.drive import drive, drive_async
+from .engine.hub import Hub
+from .errors import Interrupted, UsageError
+from .options import Options
+from .outcome import Outcome, Run
+from .plan.advice import first_plan
+from .plan.function import look_at
+from .plan.machine import usable_cpus
+from .source import AsyncSource, Source, length_of
+from .worker.job import Job
+
+__all__ = ["amap", "arun", "astream", "map", "run", "stream"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+Items = Iterable[T] | AsyncIterable[T]
+
+
+def map(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Iterator[Any]:
+    """`(fn(item) for item in items)`, many at once: values in the order of the items, read lazily.
+
+    An `async def` is awaited. See `Options` for every keyword; the most used: `model` ("auto", "sync", "coroutines",
+    "threads", "processes", "hybrid"), `concurrency`, `parallelism`, `timeout`, `retry`, `setup`, `rate`, `ordered=False`.
+
+    Raises what `fn` raised when its item's turn comes, which ends the run (`errors="return"` gives the exception in the
+    value's place, `errors="skip"` leaves it out); UsageError at once, before anything runs, when the call cannot be.
+
+    Laziness: items are read as far as workers have room, so memory is bounded by what is in flight, never by the number of
+    items. Outcomes are made in batches of at most some 30 ms of work. Leaving the loop early ends the run.
+
+    Not for: work that needs the outcome of a failed item, how long it took or where it ran: that is `stream`.
+    """
+    return _values(_Call(fn, items, options, ordered=True))
+
+
+def stream(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Iterator[Outcome[Any]]:
+    """`map` that never raises for an item: one `Outcome` for each item, as they finish (`ordered=True`: in order)."""
+    return _outcomes(_Call(fn, items, options))
+
+
+def run(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Run[Any]:
+    """`list(stream(…))` in the order of the items, with the plan and the sums.
+
+    Ctrl-C raises `Interrupted`, a KeyboardInterrupt whose `.run` holds what was finished. An exception that ends the run
+    (RunError, or what the iterable raised) has the same in its `.run`.
+    """
+    conductor = _Call(fn, items, options).begin()
+    outcomes: list[Outcome[Any]] = []
+    try:
+        for batch in drive(conductor):
+            outcomes += batch
+    except KeyboardInterrupt:
+        raise Interrupted(_run_of(conductor, outcomes)) from None
+    except Exception as error:
+        error.run = _run_of(conductor, outcomes)  # type: ignore[attr-defined]
+        raise
+    return _run_of(conductor, outcomes)
+
+
+def amap(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> AsyncIterator[Any]:
+    """`map` for async callers: coroutines run in the caller's own loop, everything else beside it."""
+    return _avalues(_Call(fn, items, options, ordered=True))
+
+
+def astream(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> AsyncIterator[Outcome[Any]]:
+    """`stream` for async callers. Leaving the loop early ends the run when the iterator is closed (`aclosing`)."""
+    return _aoutcomes(_Call(fn, items, options))
+
+
+async def arun(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Run[Any]:
+    """`run` for async callers. Cancelling it ends the run."""
+    conductor = _Call(fn, items, options).begin(asyncio.get_running_loop())
+    outcomes: list[Outcome[Any]] = []
+    try:
+        async for batch in drive_async(conductor):
+            outcomes += batch
+    except Exception as error:
+        error.run = _run_of(conductor, outcomes)  # type: ignore[attr-defined]
+        raise
+    return _run_of(conductor, outcomes)
+
+
+class _Call:
+    """One call, checked when it is made; nothing is started, opened or read before `begin`."""
+
+    def __init__(self, fn: Callable[..., Any], items: Items[Any], given: dict[str, Any], ordered: bool = False) -> None:
+        self.options = Options.of(given)
+        self.ordered = ordered if self.options.ordered is None else self.options.ordered
+        self._facts = look_at(fn)
+        self._cpus = usable_cpus()
+        self._plan = first_plan(self._facts, self.options, self._cpus)
+        self._job = Job(fn, self.options.setup, self.options.timeout, contextvars.copy_context())
+        if not isinstance(items, Iterable | AsyncIterable):
+            raise UsageError(f"items={items!r} cannot be iterated", hint="a list, a generator or an async generator of items")
+        self._items = items
+
+    def begin(self, loop: asyncio.AbstractEventLoop | None = None) -> Conductor:
+        """Join the stages. `loop` is the caller's, when it is an async caller."""
+        hub = Hub()
+        items = self._items
+        source: Any = Source(items) if isinstance(items, Iterable) else AsyncSource(items, hub.wake, loop)
+        return Conductor(
+            self._job,
+            self._facts,
+            self.options,
+            self._plan,
+            source,
+            hub,
+            ordered=self.ordered,
+            total=length_of(items),
+            cpus=self._cpus,
+            loop=loop,
+        )
+
+
+def _outcomes(call: _Call) -> Iterator[Outcome[Any]]:
+    for batch in drive(call.begin()):
+        yield from batch
+
+
+def _values(call: _Call) -> Iterator[Any]:
+    batches = drive(call.begin())
+    errors = call.options.errors
+    for batch in batches:
+        for outcome in batch:
+            if outcome[2]:
+                yield outcome[3]
+            elif errors != "skip":
+                yield _failed(outcome, errors)
+
+
+async def _aoutcomes(call: _Call) -> AsyncIterator[Outcome[Any]]:
+    async with contextlib.aclosing(drive_async(call.begin(asyncio.get_running_loop()))) as batches:
+        async for batch in batches:
+            for outcome in batch:
+                yield outcome
+
+
+async def _avalues(call: _Call) -> AsyncIterator[Any]:
+    errors = call.options.errors
+    async with contextlib.aclosing(drive_async(call.begin(asyncio.get_running_loop()))) as batches:
+        async for batch in batches:
+            for outcome in batch:
+                if outcome[2]:
+                    yield outcome[3]
+                elif errors != "skip":
+                    yield _failed(outcome, errors)
+
+
+def _failed(outcome: Outcome[Any], errors: str) -> BaseException:
+    assert outcome.error is not None
+    if errors == "raise":
+        raise outcome.error
+    return outcome.error
+
+
+def _run_of(conductor: Conductor, outcomes: list[Outcome[Any]]) -> Run[Any]:
+    outcomes = sorted([*outcomes, *conductor.take_salvaged()], key=lambda outcome: outcome.index)
+    return Run(outcomes, conductor.plan, conductor.stats())

@@ -1,0 +1,275 @@
+"""Carries out what the machine decides: hires workers, feeds them, reads the source, collects what is final.
+
+A driver (`drive`) calls `pump`, hands out what it returns, and waits in the hub as long as `timeout` says. All of it runs in
+the driver's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import Bug
+from ..options import Options
+from ..outcome import Outcome, Stats
+from ..placement import Order, Worker
+from ..placement import load as load_placement
+from ..plan import advice
+from ..plan.function import Facts
+from ..plan.plan import Plan
+from ..worker.job import Job
+from .events import Abandon, Command, Done, Emit, Ended, Feed, Kill, Lost, Ready, Release, Spawn, Stop
+from .hub import Hub
+from .machine import Machine, Policy
+
+__all__ = ["Conductor"]
+
+# Seconds that `close` gives workers to exit their resources before they are killed.
+PATIENCE = 0.5
+
+
+class Conductor:
+    """One run from its plan to its end."""
+
+    def __init__(
+        self,
+        job: Job,
+        facts: Facts,
+        options: Options,
+        plan: Plan,
+        source: Any,
+        hub: Hub,
+        *,
+        ordered: bool,
+        total: int | None,
+        cpus: int,
+        loop: asyncio.AbstractEventLoop | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.plan = plan
+        self.hub = hub
+        self.machine = Machine(
+            Policy(
+                ordered=ordered,
+                retry=options.retry,
+                timeout=options.timeout,
+                rate=options.rate,
+                key=options.key,
+                per_key=options.per_key,
+                total=total,
+            )
+        )
+        self._job, self._facts, self._options, self._source = job, facts, options, source
+        self._total, self._cpus, self._loop, self._clock = total, cpus, loop, clock
+        self._workers: dict[int, Worker] = {}
+        self._leaving: list[Worker] = []
+        self._numbers = 0
+        self._emitted: list[Outcome[Any]] = []
+        self._again = False
+        self._started = clock()
+        self._ended: float | None = None
+        self._probe: int | None = None
+        self._warming = False
+        self._begun = False
+        self.error: BaseException | None = None
+
+    def __repr__(self) -> str:
+        return f"<Conductor {self.plan.headline}: {self.machine!r}>"
+
+    # ── the driver's side ────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def finished(self) -> bool:
+        return self.machine.finished or self.error is not None
+
+    def pump(self) -> list[Outcome[Any]]:
+        """Do what can be done now; returns the outcomes that became final."""
+        events, machine = self.hub.events, self.machine
+        if not self._begun:
+            self._begun = True
+            self._hire(self.plan)
+        now = self._clock()
+        for _ in range(len(events)):
+            event = events.popleft()
+            self._notice(event, now)
+            self._carry_out(machine.handle(event, now))
+        if now >= machine.next_at():
+            self._carry_out(machine.tick(now, {number: worker.running() for number, worker in self._workers.items()}))
+        self._read(now)
+        if self.machine.finished and self.error is None:
+            self.error = self._source.error
+        emitted, self._emitted = self._emitted, []
+        return emitted
+
+    def timeout(self) -> float | None:
+        """How long nothing can happen but by an event; None: for ever."""
+        if self._again or self.hub.events or self.finished:
+            return 0.0
+        next_at = self.machine.next_at()
+        return None if next_at == math.inf else max(0.0, next_at - self._clock())
+
+    def close(self, *, cancel: bool) -> None:
+        """End what runs (`cancel`) or let it finish; resources are exited; processes get half a second, then are killed."""
+        if self.hub.closed:
+            return
+        self._source.close()
+        workers = [*self._workers.values(), *self._leaving]
+        for worker in workers:
+            busy = bool(seat.assigned) if (seat := self.machine.seats.get(worker.number)) else False
+            worker.close(cancel=cancel and busy)
+        until = time.monotonic() + PATIENCE
+        while not all(worker.gone() for worker in workers):
+            left = until - time.monotonic()
+            if left <= 0:
+                until = math.inf
+                for worker in workers:
+                    worker.kill()
+                left = 1.0
+            self.hub.wait(min(left, 1.0))
+        self._ended = self._clock()
+        self._salvage()
+        self.hub.close()
+
+    async def close_async(self, *, cancel: bool) -> None:
+        """As `close`, where runners may live in the caller's own loop: their tasks end in turns of that loop."""
+        workers = [*self._workers.values(), *self._leaving]
+        for worker in workers:
+            wait = getattr(worker, "wait_closed", None)
+            if wait is not None:
+                worker.close(cancel=cancel)
+                await wait()
+        self.close(cancel=cancel)
+
+    def stats(self) -> Stats:
+        machine = self.machine
+        return Stats(
+            items=machine.emitted,
+            ok=machine.emitted - machine.failed,
+            failed=machine.failed,
+            attempts=machine.attempts,
+            seconds=(self._ended or self._clock()) - self._started,
+            cpu=machine.cpu,
+            workers_lost=machine.workers_lost,
+            threads_left=machine.threads_left,
+        )
+
+    def take_salvaged(self) -> list[Outcome[Any]]:
+        """What was finished when the run was cut short and had not been handed out."""
+        emitted, self._emitted = self._emitted, []
+        return emitted
+
+    # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _hire(self, plan: Plan) -> list[int]:
+        return [self._hire_one(plan) for _ in range(plan.parallelism)]
+
+    def _hire_one(self, plan: Plan) -> int:
+        number = self._numbers
+        self._numbers += 1
+        order = Order(
+            self._job,
+            plan.runner,
+            plan.concurrency,
+            share=max(1, self._cpus // plan.parallelism),
+            loop=self._loop,
+            offload=self._loop is not None,
+        )
+        worker = load_placement(plan.placement).hire(number, order, self.hub)
+        seat = worker.seat()
+        if plan.probing:
+            self._probe, seat.only = number, 1
+        self._workers[number] = worker
+        self.machine.add(number, seat)
+        return number
+
+    def _notice(self, event: Any, now: float) -> None:
+        """What concerns the conductor itself: the first item tells the plan; a worker that ended is nobody's any more."""
+        kind = type(event)
+        if kind is Done:
+            if self.plan.probing:
+                self._adopt(event.report, now)
+        elif kind is Ready:
+            if self._warming and event.worker != self._probe:
+                self._warming = False
+                self._let_probe_go()
+        elif kind is Lost or kind is Ended:
+            self._workers.pop(event.worker, None)
+
+    def _adopt(self, report: Any, now: float) -> None:
+        """The first item was measured: choose, and hand over."""
+        if report.indices:
+            sample = advice.Sample(report.ended[0] - report.started[0], report.cpu[0])
+        else:
+            failure = report.failures[0]
+            sample = advice.Sample(failure.ended - failure.started, failure.cpu)
+        left = None if self._total is None else max(0, self._total - 1)
+        self.plan = advice.after_first_item(self._facts, self._options, self._cpus, sample, left)
+        if left == 0:
+            return
+        self._hire(self.plan)
+        if load_placement(self.plan.placement).needs_pickling:
+            # processes take a moment to start: the one who ran the first item goes on meanwhile
+            self._warming = True
+            assert self._probe is not None
+            self.machine.seats[self._probe].only = None
+        else:
+            self._let_probe_go()
+
+    def _let_probe_go(self) -> None:
+        assert self._probe is not None
+        self._carry_out(self.machine.release(self._probe))
+
+    def _carry_out(self, commands: list[Command]) -> None:
+        for command in commands:
+            kind = type(command)
+            if kind is Emit:
+                self._emitted += command.outcomes  # type: ignore[union-attr]
+            elif kind is Feed:
+                self._workers[command.worker].feed(command.batch)  # type: ignore[union-attr]
+            elif kind is Release:
+                worker = self._workers.pop(command.worker)  # type: ignore[union-attr]
+                self._leaving.append(worker)
+                worker.release()
+            elif kind is Spawn:
+                self._hire_one(self.plan)
+            elif kind is Kill:
+                self._workers[command.worker].kill()  # type: ignore[union-attr]
+            elif kind is Abandon:
+                self._workers[command.worker].abandon(command.slot, command.index)  # type: ignore[union-attr]
+            elif kind is Stop:
+                self.error = command.error  # type: ignore[union-attr]
+            else:
+                raise Bug(f"no such command: {command!r}")
+
+    # ── items ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _read(self, now: float) -> None:
+        """Read as many items as workers want, unless the source is slow: then one, and back to the workers."""
+        source, machine = self._source, self.machine
+        self._again = False
+        if machine.source_ended or self.error is not None:
+            return
+        count = machine.want(now)
+        if count:
+            items = source.read(count)
+            if items:
+                self._carry_out(machine.read(items, now))
+            self._again = not source.ended and not source.pending and len(items) < count
+        if source.ended:
+            machine.end_of_items()
+
+    def _salvage(self) -> None:
+        """Reports that were under way when the run was cut short still count."""
+        now = self._clock()
+        while self.hub.events:
+            event = self.hub.events.popleft()
+            if isinstance(event, Done):
+                self._emitted += [
+                    outcome
+                    for command in self.machine.handle(event, now)
+                    if isinstance(command, Emit)
+                    for outcome in command.outcomes
+                ]

@@ -1,0 +1,79 @@
+"""The two drivers: the same conductor, driven by a thread that waits or by an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterator
+from typing import Any
+
+from ..outcome import Outcome
+from .conductor import Conductor
+
+__all__ = ["drive", "drive_async"]
+
+
+def drive(conductor: Conductor) -> Iterator[list[Outcome[Any]]]:
+    """Batches of outcomes as they become final. Closing the generator ends the run."""
+    hub = conductor.hub
+    cancel = True
+    try:
+        while True:
+            if outcomes := conductor.pump():
+                yield outcomes
+            if conductor.finished:
+                break
+            hub.wait(conductor.timeout())
+        cancel = conductor.error is not None
+    finally:
+        conductor.close(cancel=cancel)
+    if conductor.error is not None:
+        raise conductor.error
+
+
+async def drive_async(conductor: Conductor) -> AsyncGenerator[list[Outcome[Any]], None]:
+    """As `drive`, in the running loop: it watches the hub's descriptor instead of sleeping in it."""
+    hub, loop = conductor.hub, asyncio.get_running_loop()
+    news = asyncio.Event()
+    fileno = hub.fileno()
+    hub.notify = lambda: _soon(loop, news)
+    watched = False
+    if fileno is not None:
+        with contextlib.suppress(NotImplementedError):  # Windows' proactor loop: there only threads post
+            loop.add_reader(fileno, news.set)
+            watched = True
+    cancel = True
+    try:
+        while True:
+            news.clear()
+            hub.wait(0)
+            if outcomes := conductor.pump():
+                yield outcomes
+            if conductor.finished:
+                break
+            timeout = conductor.timeout()
+            if timeout == 0:
+                await asyncio.sleep(0)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await news.wait()
+        cancel = conductor.error is not None
+    finally:
+        if watched and fileno is not None:
+            loop.remove_reader(fileno)
+        await conductor.close_async(cancel=cancel)
+    if conductor.error is not None:
+        raise conductor.error
+
+
+def _soon(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
+    try:
+        running = asyncio.get_running_loop()
+    except RuntimeError:
+        running = None
+    if running is loop:
+        news.set()
+    else:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(news.set)

@@ -1,0 +1,136 @@
+"""What the machine is told and what it answers: the whole vocabulary between decisions and I/O."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ..outcome import Outcome
+from ..worker.outbox import Report
+
+__all__ = [
+    "Abandon",
+    "Broken",
+    "Command",
+    "Done",
+    "Emit",
+    "Ended",
+    "Event",
+    "Feed",
+    "Kill",
+    "Lost",
+    "Ready",
+    "Release",
+    "Spawn",
+    "Stop",
+    "Uncarried",
+    "Unreadable",
+]
+
+# ── events: something happened ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class Ready(NamedTuple):
+    """A worker can be fed."""
+
+    worker: int
+
+
+class Done(NamedTuple):
+    """A worker finished items."""
+
+    worker: int
+    report: Report
+
+
+class Uncarried(NamedTuple):
+    """These items of a batch could not be pickled, so they never left."""
+
+    worker: int
+    errors: Sequence[tuple[int, BaseException]]
+
+
+class Unreadable(NamedTuple):
+    """A batch that the worker could not unpickle."""
+
+    worker: int
+    indices: Sequence[int]
+    error: BaseException
+
+
+class Broken(NamedTuple):
+    """A worker says that nothing can run in it: `setup` raised, or the function cannot be loaded."""
+
+    worker: int
+    error: BaseException
+
+
+class Lost(NamedTuple):
+    """A worker is gone, unasked or killed. `running` are the items that its cells name; none, when it was not running
+    items but carrying them (unpickling a batch, pickling results): then nobody can say which one it was."""
+
+    worker: int
+    status: int | None
+    running: Sequence[int]
+    booted: bool
+
+
+class Ended(NamedTuple):
+    """A worker ended because it was released."""
+
+    worker: int
+
+
+Event = Ready | Done | Uncarried | Unreadable | Broken | Lost | Ended
+
+# ── commands: do this ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Spawn(NamedTuple):
+    """Start one more worker like the lost one."""
+
+    lost: int
+
+
+class Feed(NamedTuple):
+    """Give these (index, item) pairs to a worker."""
+
+    worker: int
+    batch: Sequence[tuple[int, Any]]
+
+
+class Abandon(NamedTuple):
+    """Leave the thread in this slot behind."""
+
+    worker: int
+    slot: int
+    index: int
+
+
+class Kill(NamedTuple):
+    """End this worker now; a Lost follows."""
+
+    worker: int
+
+
+class Release(NamedTuple):
+    """This worker gets nothing more: let it finish and end."""
+
+    worker: int
+
+
+class Emit(NamedTuple):
+    """These outcomes are final."""
+
+    outcomes: Sequence[Outcome[Any]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stop:
+    """The run cannot go on."""
+
+    error: BaseException
+
+
+Command = Spawn | Feed | Abandon | Kill | Release | Emit | Stop

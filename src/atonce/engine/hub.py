@@ -1,0 +1,84 @@
+"""One place where everything that can happen to a run arrives: reports, deaths, wake-ups. Nothing polls."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+from collections import deque
+from collections.abc import Callable
+
+from .events import Event
+
+__all__ = ["Hub"]
+
+
+class Hub:
+    """Events from threads (`post`) and from file descriptors (`register`), waited for together.
+
+    `wait` is for a thread; an event loop watches `fileno()` and calls `wait(0)`: a selector is itself something that can be
+    selected (epoll and kqueue; elsewhere the async driver waits in a thread).
+    """
+
+    def __init__(self) -> None:
+        self.events: deque[Event] = deque()
+        self._selector = selectors.DefaultSelector()
+        self._asleep = False
+        self._woken, self._waker = socket.socketpair()
+        self._woken.setblocking(False)
+        self._waker.setblocking(False)
+        self._selector.register(self._woken, selectors.EVENT_READ, self._drain)
+        self.notify: Callable[[], None] | None = None  # set by a driver that does not sleep in `wait`
+        self.closed = False
+
+    def fileno(self) -> int | None:
+        """A descriptor that is readable when `wait` would return, where the platform has one."""
+        fileno = getattr(self._selector, "fileno", None)
+        return None if fileno is None else int(fileno())
+
+    def post(self, event: Event) -> None:
+        """From any thread."""
+        self.events.append(event)
+        self.wake()
+
+    def wake(self) -> None:
+        """End a `wait`, from any thread. Costs a system call only when somebody sleeps."""
+        if self._asleep:
+            self._asleep = False
+            # full: it is awake already; closed: nobody waits any more
+            with contextlib.suppress(BlockingIOError, OSError):
+                self._waker.send(b"\0")
+        elif self.notify is not None:
+            self.notify()
+
+    def register(self, fd: int, ready: Callable[[int], None], *, write: bool = False) -> None:
+        """Call `ready(mask)` in `wait` when the descriptor can be read (and, with `write`, written). Again to change it."""
+        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if write else 0)
+        try:
+            self._selector.modify(fd, mask, ready)
+        except KeyError:
+            self._selector.register(fd, mask, ready)
+
+    def unregister(self, fd: int) -> None:
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(fd)
+
+    def wait(self, timeout: float | None) -> None:
+        """Return when there are events, when woken, or after `timeout` seconds (None: no limit)."""
+        if timeout is None or timeout > 0:
+            self._asleep = True
+            if self.events:  # posted between the caller's look and here: its poster may have seen nobody asleep
+                timeout = 0
+        for key, mask in self._selector.select(timeout):
+            key.data(mask)
+        self._asleep = False
+
+    def close(self) -> None:
+        self.closed = True
+        self._selector.close()
+        self._woken.close()
+        self._waker.close()
+
+    def _drain(self, _mask: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._woken.recv(4096)

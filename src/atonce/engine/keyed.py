@@ -1,0 +1,138 @@
+"""What has been read and not been given to a worker: one queue, or one for each key."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
+from typing import Any
+
+__all__ = ["Backlog", "KeyedBacklog", "Queued"]
+
+Queued = tuple[int, Any, float]  # index, item, when it was read
+
+# Items read past those whose key is full or parked, so that a list sorted by host does not idle the others.
+LOOK_AHEAD = 1000
+
+
+class Backlog:
+    """First in, first out; what comes back goes to the front."""
+
+    look_ahead = 0
+    parked_until = math.inf
+
+    def __init__(self) -> None:
+        self._queue: deque[Queued] = deque()
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def extend(self, first: int, items: Sequence[Any], now: float) -> list[tuple[int, Any, BaseException]]:
+        """Items from the source; returns those that cannot be queued, with the reason."""
+        self._queue.extend(zip(range(first, first + len(items)), items, repeat(now), strict=False))
+        return []
+
+    def first(self, queued: Queued) -> None:
+        self._queue.appendleft(queued)
+
+    def take(self, count: int, now: float) -> list[Queued]:
+        queue = self._queue
+        if count >= len(queue):
+            taken = list(queue)
+            queue.clear()
+            return taken
+        pop = queue.popleft
+        return [pop() for _ in range(count)]
+
+    def done(self, indices: Iterable[int]) -> None:
+        """These no longer count as in flight."""
+
+    def unpark(self, now: float) -> None:
+        """Keys whose time has come may start again."""
+
+    def park(self, item: Any, until: float) -> None:
+        """Nothing of this item's key may start before `until`."""
+
+
+class KeyedBacklog(Backlog):
+    """A queue for each key, taken from in turn; at most `per_key` of one key are in flight, none while it is parked."""
+
+    look_ahead = LOOK_AHEAD
+
+    def __init__(self, key: Callable[[Any], Any], per_key: int | None) -> None:
+        super().__init__()
+        self._key = key
+        self._per_key = per_key if per_key is not None else math.inf
+        self._queues: dict[Any, deque[Queued]] = {}
+        self._turn: deque[Any] = deque()  # keys that have items, in turn
+        self._in_flight: Counter[Any] = Counter()
+        self._keys: dict[int, Any] = {}  # index → key of what is in flight
+        self._parked: dict[Any, float] = {}
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def extend(self, first: int, items: Sequence[Any], now: float) -> list[tuple[int, Any, BaseException]]:
+        failed = []
+        for index, item in enumerate(items, first):
+            try:
+                self._add((index, item, now), front=False)
+            except Exception as error:  # the user's key function: this item's fault
+                failed.append((index, item, error))
+        return failed
+
+    def first(self, queued: Queued) -> None:
+        self._add(queued, front=True)
+
+    def _add(self, queued: Queued, *, front: bool) -> None:
+        key = self._key(queued[1])
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = deque()
+            self._turn.append(key)
+        (queue.appendleft if front else queue.append)(queued)
+        self._size += 1
+
+    def take(self, count: int, now: float) -> list[Queued]:
+        taken: list[Queued] = []
+        passed = 0  # keys in a row that had nothing to give
+        while len(taken) < count and passed < len(self._turn):
+            key = self._turn[0]
+            self._turn.rotate(-1)
+            if key in self._parked or self._in_flight[key] >= self._per_key:
+                passed += 1
+                continue
+            passed = 0
+            queue = self._queues[key]
+            queued = queue.popleft()
+            taken.append(queued)
+            self._size -= 1
+            self._in_flight[key] += 1
+            self._keys[queued[0]] = key
+            if not queue:
+                del self._queues[key]
+                self._turn.pop()  # it was rotated to the end
+        return taken
+
+    def done(self, indices: Iterable[int]) -> None:
+        for index in indices:
+            key = self._keys.pop(index, None)
+            if key is not None:
+                self._in_flight[key] -= 1
+                if not self._in_flight[key]:
+                    del self._in_flight[key]
+
+    def unpark(self, now: float) -> None:
+        if self._parked:
+            for key in [key for key, until in self._parked.items() if until <= now]:
+                del self._parked[key]
+
+    def park(self, item: Any, until: float) -> None:
+        key = self._key(item)
+        self._parked[key] = max(until, self._parked.get(key, 0.0))
+
+    @property
+    def parked_until(self) -> float:  # type: ignore[override]
+        return min(self._parked.values(), default=math.inf)

@@ -1,0 +1,584 @@
+"""The engine: events in, commands out. No thread, no clock, no socket; time is passed in.
+
+    source ──read──► queue ──Feed──► seats (one a worker) ──Done──► order ──Emit──► outcomes
+                       ▲                │ Lost: who ran it?
+                       ├── requeued ◄───┤   neighbours: nobody's fault
+                       ├── suspects ◄───┤   one at a time, alone, in a fresh worker
+                       └── retries  ◄───┘   failures, after a pause
+
+An item is in exactly one of these places: the queue, a seat's `assigned`, the suspects, the retries, or emitted. Every
+report is checked against `assigned`, so a result that comes twice, or too late, is dropped: that is what makes it exactly
+one outcome an item, whatever the workers do.
+
+The hot path is `read` and `done`: both work on whole batches with C-level iterators. All else is rare.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import math
+import operator
+import random
+import sys
+from collections import deque
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import repeat
+from typing import Any
+
+from ..errors import ItemTimeout, StartFailed, TooManyStuck, WorkerDied, died_of
+from ..options import Rate, Retry
+from ..outcome import Outcome
+from ..worker.outbox import Failure
+from .events import (
+    Abandon,
+    Broken,
+    Command,
+    Done,
+    Emit,
+    Ended,
+    Event,
+    Feed,
+    Kill,
+    Lost,
+    Ready,
+    Release,
+    Spawn,
+    Stop,
+    Uncarried,
+    Unreadable,
+)
+from .keyed import Backlog, KeyedBacklog, Queued
+from .limit import TokenBucket
+from .order import AsFinished, InOrder
+from .retry import Backoff
+
+__all__ = ["Machine", "Policy", "Seat"]
+
+# Seconds of work a slot has before it besides the item it runs, so that it need not wait for the near side. 20 to 50 ms
+# is where hand-over is under 1 % of the work and the end of the input is still spread evenly.
+AHEAD = 0.03
+# Items at a worker at most, however short: beyond this the hand-over is amortised and only memory grows.
+MOST_AHEAD = 8192
+# Bytes of items read ahead, and of outcomes held back for their order, at most (estimated from samples).
+MOST_BYTES = 64 << 20
+# Threads left behind before the run stops: each keeps its stack, its resource and its item.
+MOST_LEFT = 32
+# Workers in a row that may die before they were ready.
+MOST_FALSE_STARTS = 3
+# Seconds after which the near side acts where the runner should have ended a late item and did not (a blocked loop).
+BACKSTOP = 2.5
+
+_outcome = partial(tuple.__new__, Outcome)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Policy:
+    """What the machine is to hold, out of the options. `total` is the number of items when it is known."""
+
+    ordered: bool = False
+    retry: Retry | None = None
+    timeout: float | None = None
+    rate: Rate | None = None
+    key: Any = None
+    per_key: int | None = None
+    total: int | None = None
+
+
+@dataclasses.dataclass(slots=True)
+class Seat:
+    """A worker as the machine sees it."""
+
+    slots: int
+    enforces_timeout: bool = False
+    can_abandon: bool = False
+    can_kill: bool = True
+    only: int | None = None  # a probe takes this many items and no more
+    ready: bool = False
+    released: bool = False
+    alone: bool = False  # runs suspects and nothing else
+    assigned: dict[int, tuple[Any, float]] = dataclasses.field(default_factory=dict)  # index → (item, when it was read)
+    ghosts: set[int] = dataclasses.field(default_factory=set)  # given up, but may still report
+    condemned: dict[int, BaseException] = dataclasses.field(default_factory=dict)  # killed for these
+    killed: bool = False
+    mean: float = math.inf  # seconds an item takes in its slot
+    ahead: float = 0.0  # items a slot has before it
+
+    def learn(self, seconds: float) -> None:
+        """A new mean; the look-ahead at most quadruples a step, so that one quick first item cannot mislead it far."""
+        seconds = max(seconds, 1e-7)
+        self.mean = seconds if self.mean == math.inf else (self.mean + seconds) / 2
+        self.ahead = min(AHEAD / self.mean, 4 * self.ahead + 4)
+
+
+class Machine:
+    """The state of one run."""
+
+    def __init__(self, policy: Policy, rng: random.Random | None = None) -> None:
+        self.policy = policy
+        self.seats: dict[int, Seat] = {}
+        self.order = InOrder() if policy.ordered else AsFinished()
+        self.source_ended = False
+        self.read_count = 0
+        self.emitted = 0
+        self.failed = 0
+        self.attempts = 0
+        self.cpu = 0.0
+        self.workers_lost = 0
+        self.threads_left = 0
+        self.limited = policy.per_key is not None or policy.rate is not None
+        self._queue: Backlog = KeyedBacklog(policy.key, policy.per_key) if policy.key is not None else Backlog()
+        self._suspects: deque[list[Queued]] = deque()
+        self._retries: list[tuple[float, int, Queued]] = []
+        self._tries: dict[int, int] = {}
+        self._struck: set[int] = set()
+        self._backoff = Backoff(policy.retry, rng or random.Random()) if policy.retry is not None else None
+        self._bucket = TokenBucket(policy.rate) if policy.rate is not None else None
+        self._false_starts = 0
+        self._check_at = math.inf
+        self._rate_at = math.inf
+        self._item_bytes = 0.0
+        self._value_bytes = 0.0
+
+    def __repr__(self) -> str:
+        seats = ", ".join(f"{wid}: {len(seat.assigned)}/{seat.slots}" for wid, seat in self.seats.items())
+        return (
+            f"<Machine read {self.read_count}{' (all)' if self.source_ended else ''}, emitted {self.emitted}, "
+            f"queued {len(self._queue)}, retrying {len(self._retries)}, suspects {len(self._suspects)}, "
+            f"held {self.order.held}, workers {{{seats}}}>"
+        )
+
+    # ── workers come and go at the conductor's word ──────────────────────────────────────────────────────────────────
+
+    def add(self, worker: int, seat: Seat) -> None:
+        self.seats[worker] = seat
+
+    def release(self, worker: int) -> list[Command]:
+        """Give this worker nothing more."""
+        seat = self.seats[worker]
+        seat.released = True
+        return [] if seat.assigned else [Release(worker)]
+
+    @property
+    def finished(self) -> bool:
+        return self.source_ended and self.emitted == self.read_count
+
+    @property
+    def in_flight(self) -> int:
+        return sum(len(seat.assigned) for seat in self.seats.values())
+
+    # ── items ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def want(self, now: float) -> int:
+        """How many items to read now; 0 while workers have enough, or while too much is held back."""
+        if self.source_ended:
+            return 0
+        needs = [need for _, need in self._needs()]
+        count = sum(needs) - len(self._queue)
+        if self.policy.key is not None:
+            # look past items whose key is full or parked, for others that may start
+            count = sum(needs) if needs and len(self._queue) < self._queue.look_ahead else 0
+        if self._bucket is not None and count > 0:
+            count = min(count, self._allowed(now))
+        if self.policy.ordered and count > 0:
+            window = max(128, 2 * sum(self._target(seat) for seat in self.seats.values()))
+            if self.order.held * self._value_bytes > MOST_BYTES:
+                return 0
+            count = min(count, window - (self.read_count - self.order.first))
+        if self._item_bytes * count > MOST_BYTES:
+            count = max(1, int(MOST_BYTES / self._item_bytes))
+        return max(0, count)
+
+    def read(self, items: Sequence[Any], now: float) -> list[Command]:
+        """Items have come from the source."""
+        first = self.read_count
+        self.read_count += len(items)
+        if items:
+            self._item_bytes = _moving(self._item_bytes, sys.getsizeof(items[-1]))
+        failures = self._queue.extend(first, items, now)
+        self.failed += len(failures)
+        commands = self._emit(
+            [Outcome(index, item, False, None, error, 0) for index, item, error in failures] if failures else []
+        )
+        return commands + self.dispatch(now)
+
+    def end_of_items(self) -> None:
+        self.source_ended = True
+
+    # ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        """One event's consequences."""
+        match event:
+            case Done(worker, report):
+                commands = self._done(worker, report, now)
+            case Ready(worker):
+                self.seats[worker].ready = True
+                self._false_starts = 0
+                commands = []
+            case Uncarried(worker, errors):
+                failures = [Failure(index, error, now, now, 0.0, None) for index, error in errors]  # type: ignore[arg-type]
+                commands = self._emit(self._failures(self.seats[worker], failures, now, may_retry=False))
+            case Lost():
+                commands = self._lost(event, now)
+            case Ended(worker):
+                self.seats.pop(worker, None)
+                commands = []
+        return commands + self.dispatch(now)
+
+    def tick(self, now: float, running: dict[int, list[tuple[int, int, float]]]) -> list[Command]:
+        """Time has come: retries start, and what ran too long (`running`: worker → (slot, index, since)) is ended."""
+        commands: list[Command] = []
+        if self.policy.timeout is not None and now >= self._check_at:
+            commands = self._end_late_items(now, running)
+        return commands + self.dispatch(now)
+
+    def next_at(self) -> float:
+        """When `tick` has something to do: infinite when only an event can bring news."""
+        soonest = min(self._check_at, self._rate_at, self._queue.parked_until)
+        return min(soonest, self._retries[0][0]) if self._retries else soonest
+
+    # ── dispatch ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def dispatch(self, now: float) -> list[Command]:
+        """Give work to every worker that needs some."""
+        self._queue.unpark(now)
+        if now >= self._rate_at:
+            self._rate_at = math.inf
+        while self._retries and self._retries[0][0] <= now:
+            self._queue.first(heapq.heappop(self._retries)[2])
+        commands: list[Command] = []
+        if self._suspects:
+            self._dispatch_suspects(commands)
+        if self._queue:
+            needs = self._needs()
+            total = sum(need for _, need in needs)
+            allowed = total if self._bucket is None else min(total, self._allowed(now))
+            for worker, need in needs:
+                # fewer items than places: an even share for each, so that the end of the input is spread
+                share = min(need, math.ceil(need * min(len(self._queue), allowed) / total), allowed)
+                batch = self._queue.take(share, now) if share > 0 else []
+                if batch:
+                    allowed -= len(batch)
+                    if self._bucket is not None:
+                        self._bucket.spend(len(batch))
+                    commands.append(self._feed(worker, batch, now))
+        return commands
+
+    def _needs(self) -> list[tuple[int, int]]:
+        """(worker, items) of those that run low: below half of their look-ahead, so that batches stay large."""
+        needs = []
+        for worker, seat in self.seats.items():
+            if not seat.ready or seat.released or seat.alone or seat.killed:
+                continue
+            target = self._target(seat)
+            need = target - len(seat.assigned)
+            if need > 0 and need >= (target - seat.slots) // 2:
+                needs.append((worker, need))
+        return needs
+
+    def _target(self, seat: Seat) -> int:
+        if seat.only is not None:
+            return len(seat.assigned) + seat.only
+        if self.limited:
+            return seat.slots  # an item given is an item started: nothing may wait at the worker
+        ahead = seat.ahead
+        if self.policy.total is not None:
+            left = self.policy.total - self.read_count
+            ahead = min(ahead, left / (4 * len(self.seats) * seat.slots))
+        return min(seat.slots + round(seat.slots * ahead), max(seat.slots, MOST_AHEAD))
+
+    def _feed(self, worker: int, batch: list[Queued], now: float) -> Feed:
+        seat = self.seats[worker]
+        indices, items, queued = zip(*batch, strict=True)
+        seat.assigned.update(zip(indices, zip(items, queued, strict=True), strict=True))
+        if seat.only is not None:
+            seat.only -= len(batch)
+        if self.policy.timeout is not None:
+            grace = BACKSTOP if seat.enforces_timeout else 0.0
+            self._check_at = min(self._check_at, now + self.policy.timeout + grace)
+        return Feed(worker, list(zip(indices, items, strict=True)))
+
+    def _dispatch_suspects(self, commands: list[Command]) -> None:
+        """One group to each worker that has nothing else: a worker that just started, or one that is drained for it."""
+        for worker, seat in self.seats.items():
+            if not self._suspects:
+                return
+            if seat.ready and not seat.released and not seat.assigned:
+                seat.alone = True
+                commands.append(self._feed(worker, self._suspects.popleft(), 0.0))
+        if self._suspects and not any(seat.alone for seat in self.seats.values()):
+            # nobody is free: the next worker that can is drained
+            for seat in self.seats.values():
+                if seat.ready and not seat.released:
+                    seat.alone = True
+                    return
+
+    def _allowed(self, now: float) -> int:
+        assert self._bucket is not None
+        allowed = self._bucket.allowed(now)
+        self._rate_at = math.inf if allowed else self._bucket.next_at(now)
+        return allowed
+
+    # ── what workers report ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _done(self, worker: int, report: Any, now: float) -> list[Command]:
+        seat = self.seats.get(worker)
+        if seat is None:
+            return []
+        if seat.ghosts:
+            report = _without(report, seat.ghosts)
+        outcomes: list[Outcome[Any]] = []
+        indices = report.indices
+        if indices:
+            items, queued = zip(*map(seat.assigned.pop, indices), strict=True)
+            seat.learn((sum(report.ended) - sum(report.started)) / len(indices))
+            attempts: Iterable[int] = repeat(1)
+            if self._tries:
+                attempts = [self._tries.pop(index, 0) + 1 for index in indices]
+            if self._struck:
+                self._struck.difference_update(indices)
+            outcomes = list(
+                map(
+                    _outcome,
+                    zip(
+                        indices,
+                        items,
+                        repeat(True),
+                        report.values,
+                        repeat(None),
+                        attempts,
+                        report.started,
+                        report.ended,
+                        map(operator.sub, report.started, queued),
+                        report.cpu,
+                        report.workers,
+                        strict=False,
+                    ),
+                )
+            )
+            self.attempts += len(indices)
+            self.cpu += sum(report.cpu)
+            self._queue.done(indices)
+            size = report.nbytes / len(indices) if report.nbytes else sys.getsizeof(report.values[-1])
+            self._value_bytes = _moving(self._value_bytes, size)
+            if self._backoff is not None:
+                self._backoff.started(len(indices))
+        if report.failures:
+            outcomes += self._failures(seat, report.failures, now)
+        return self._emit(outcomes) + self._after(worker, seat)
+
+    def _after(self, worker: int, seat: Seat) -> list[Command]:
+        if not seat.assigned:
+            if seat.alone and not self._suspects:
+                seat.alone = False
+            if seat.released:
+                return [Release(worker)]
+        return []
+
+    def _failures(
+        self, seat: Seat, failures: Iterable[Failure], now: float, *, may_retry: bool = True
+    ) -> list[Outcome[Any]]:
+        """Failures that are final; the others are put off."""
+        final = []
+        for failure in failures:
+            found = seat.assigned.pop(failure.index, None)
+            if found is None:
+                continue
+            item, queued = found
+            index = failure.index
+            attempts = self._tries.pop(index, 0) + 1
+            self.attempts += 1
+            self.cpu += failure.cpu
+            self._queue.done((index,))
+            self._struck.discard(index)
+            if self._backoff is not None and may_retry:
+                self._backoff.started(1)
+                again = self._backoff.again_at(failure.error, attempts, now)
+                if again is not None:
+                    self._tries[index] = attempts
+                    heapq.heappush(self._retries, (again, index, (index, item, queued)))
+                    if getattr(failure.error, "retry_after", None) is not None:
+                        self._queue.park(item, again)
+                    continue
+            waited = failure.started - queued
+            self.failed += 1
+            final.append(
+                Outcome(
+                    index,
+                    item,
+                    False,
+                    None,
+                    failure.error,
+                    attempts,
+                    failure.started,
+                    failure.ended,
+                    waited,
+                    failure.cpu,
+                    failure.worker,
+                )
+            )
+        return final
+
+    def _emit(self, outcomes: list[Outcome[Any]]) -> list[Command]:
+        if not outcomes:
+            return []
+        self.emitted += len(outcomes)
+        ready = self.order.take(outcomes)
+        return [Emit(ready)] if ready else []
+
+    # ── what ends badly ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _end_late_items(self, now: float, running: dict[int, list[tuple[int, int, float]]]) -> list[Command]:
+        timeout = self.policy.timeout
+        assert timeout is not None
+        commands: list[Command] = []
+        self._check_at = math.inf
+        for worker, seat in self.seats.items():
+            if not seat.assigned or seat.killed:
+                continue
+            limit = timeout + (BACKSTOP if seat.enforces_timeout else 0.0)
+            soonest = now + limit
+            late: list[int] = []
+            for slot, index, since in running.get(worker, ()):
+                if index not in seat.assigned:
+                    continue  # finished, its report is under way
+                if now - since < limit:
+                    soonest = min(soonest, since + limit)
+                    continue
+                if seat.can_abandon:
+                    error = _late(index, seat.assigned[index][0], timeout)
+                    commands += self._abandon(worker, seat, slot, index, since, now, error)
+                else:
+                    late.append(index)
+            if late:
+                commands += self._kill(worker, seat, late, timeout)
+            else:
+                self._check_at = min(self._check_at, soonest)
+        return commands
+
+    def _kill(self, worker: int, seat: Seat, late: list[int], timeout: float) -> list[Command]:
+        """End a worker for its late item. Of several in a blocked loop one blocks the others: all are tried again, alone."""
+        seat.killed = True
+        if len(late) == 1:
+            seat.condemned[late[0]] = _late(late[0], seat.assigned[late[0]][0], timeout)
+        commands: list[Command] = [Kill(worker)]
+        return commands if seat.can_kill else commands + self._leave_behind()
+
+    def _leave_behind(self) -> list[Command]:
+        self.threads_left += 1
+        if self.threads_left <= MOST_LEFT:
+            return []
+        error = TooManyStuck(
+            f"{self.threads_left} threads hang and had to be left behind",
+            causes=("the function waits without a timeout of its own",),
+            hint='model="processes": a process can be ended, a thread cannot',
+        )
+        return [Stop(error)]
+
+    def _abandon(
+        self, worker: int, seat: Seat, slot: int, index: int, since: float, now: float, error: BaseException
+    ) -> list[Command]:
+        seat.ghosts.add(index)
+        failure = Failure(index, error, since, now, 0.0, None)
+        commands: list[Command] = [Abandon(worker, slot, index)]
+        return commands + self._emit(self._failures(seat, (failure,), now)) + self._leave_behind()
+
+    def _lost(self, event: Lost, now: float) -> list[Command]:
+        """Whose fault was it? The condemned ones' if we killed it; else the one that ran; else everybody is a suspect."""
+        seat = self.seats.pop(event.worker, None)
+        if seat is None:
+            return []
+        self.workers_lost += not seat.killed
+        self._queue.done(seat.assigned)
+        if not event.booted:
+            self._false_starts += 1
+            if self._false_starts >= MOST_FALSE_STARTS:
+                return [Stop(_false_start(event.status, self._false_starts))]
+        outcomes = []
+        if seat.condemned:
+            late = [Failure(i, error, now, now, 0.0, None) for i, error in seat.condemned.items()]  # type: ignore[arg-type]
+            outcomes = self._failures(seat, late, now)
+        else:
+            culprits = [index for index in event.running if index in seat.assigned]
+            if len(seat.assigned) == 1:
+                culprits = list(seat.assigned)
+            elif not culprits:
+                self._suspects.extend(_halves(seat))
+            for index in culprits:
+                item, queued = seat.assigned.pop(index)
+                self.attempts += 1
+                if index in self._struck and len(culprits) == 1:
+                    outcomes.append(self._died(index, item, queued, event.status, now))
+                else:
+                    self._struck.add(index)
+                    self._tries[index] = self._tries.get(index, 0) + 1
+                    self._suspects.append([(index, item, queued)])
+        # the rest were waiting their turn, or ran beside it: in their old order, before what has not been read yet
+        for index in sorted(seat.assigned, reverse=True):
+            item, queued = seat.assigned[index]
+            self._queue.first((index, item, queued))
+        needed = not self.finished and not seat.released
+        return self._emit(outcomes) + ([Spawn(event.worker)] if needed else [])
+
+    def _unreadable(self, worker: int, indices: Sequence[int], error: BaseException, now: float) -> list[Command]:
+        """A batch arrived that the worker cannot unpickle: one item fails, of several nobody knows which."""
+        seat = self.seats[worker]
+        if len(indices) == 1:
+            failure = Failure(indices[0], error, now, now, 0.0, None)
+            commands = self._emit(self._failures(seat, (failure,), now, may_retry=False))
+        else:
+            apart = Seat(seat.slots, assigned={i: seat.assigned.pop(i) for i in indices if i in seat.assigned})
+            self._queue.done(indices)
+            self._suspects.extend(_halves(apart))
+            commands = []
+        return commands + self._after(worker, seat)
+
+    def _died(self, index: int, item: Any, queued: float, status: int | None, now: float) -> Outcome[Any]:
+        self._struck.discard(index)
+        self.failed += 1
+        attempts = self._tries.pop(index, 0) + 1
+        error = WorkerDied.because(status, f"{index}: {repr(item)[:200]}")
+        return Outcome(index, item, False, None, error, attempts, now, now, now - queued)
+
+
+def _halves(seat: Seat) -> list[list[Queued]]:
+    """Nobody knows which item it was: halves, each alone, until one is left, which then gets its second try."""
+    group = [(index, item, queued) for index, (item, queued) in sorted(seat.assigned.items())]
+    seat.assigned.clear()
+    half = (len(group) + 1) // 2
+    return [part for part in (group[:half], group[half:]) if part]
+
+
+def _late(index: int, item: Any, timeout: float) -> ItemTimeout:
+    return ItemTimeout(
+        f"item {index} took longer than timeout={timeout:g} s",
+        item=repr(item)[:200],
+        causes=("the item is slower than others", "it waits for something that does not come"),
+        hint="a longer timeout=, or retry=",
+    )
+
+
+def _false_start(status: int | None, times: int) -> StartFailed:
+    return StartFailed(
+        f"{times} workers in a row ended ({died_of(status)}) before they were ready",
+        causes=("importing the function's module ends the process", "there is not enough memory to start a process"),
+        hint='model="threads", which shows what happens in this process',
+    )
+
+
+def _without(report: Any, ghosts: set[int]) -> Any:
+    """The report less the items that were given up before."""
+    stale = ghosts.intersection(report.indices)
+    if not stale:
+        return report
+    ghosts -= stale
+    keep = [k for k, index in enumerate(report.indices) if index not in stale]
+    columns = [[column[k] for k in keep] for column in report[:6]]
+    return type(report)(*columns, report.failures, report.nbytes)
+
+
+def _moving(old: float, new: float) -> float:
+    """A mean that follows growth at once and shrinks slowly: it bounds memory."""
+    return max(new, old + (new - old) / 8)

@@ -1,0 +1,48 @@
+"""Outcomes in the order of their items, or as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..outcome import Outcome
+
+__all__ = ["AsFinished", "InOrder"]
+
+
+class AsFinished:
+    """Nothing is held back."""
+
+    held = 0
+    first = 0
+
+    def take(self, outcomes: Sequence[Outcome[Any]]) -> Sequence[Outcome[Any]]:
+        return outcomes
+
+
+class InOrder:
+    """Holds outcomes until all before them have come. `first` is the index that is waited for, `held` how many wait."""
+
+    def __init__(self) -> None:
+        self.first = 0
+        self._held: dict[int, Outcome[Any]] = {}
+
+    @property
+    def held(self) -> int:
+        return len(self._held)
+
+    def take(self, outcomes: Sequence[Outcome[Any]]) -> Sequence[Outcome[Any]]:
+        first = self.first
+        # the common case: a batch of one worker, in order, next in line
+        if not self._held and outcomes[0].index == first and outcomes[-1].index == first + len(outcomes) - 1:
+            if all(a.index + 1 == b.index for a, b in zip(outcomes, outcomes[1:], strict=False)):
+                self.first = first + len(outcomes)
+                return outcomes
+        held = self._held
+        held.update((outcome.index, outcome) for outcome in outcomes)
+        ready = []
+        while first in held:
+            ready.append(held.pop(first))
+            first += 1
+        self.first = first
+        return ready

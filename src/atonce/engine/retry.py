@@ -1,0 +1,46 @@
+"""When a failed item may start again: full jitter under a job-wide budget."""
+
+from __future__ import annotations
+
+import random
+
+from ..options import Retry
+
+__all__ = ["Backoff"]
+
+# Retries a second that the budget always allows, so that a short run may retry at all.
+FLOOR = 3.0
+
+
+class Backoff:
+    """The pauses of one run. Pure but for its own random numbers; time is passed in."""
+
+    def __init__(self, policy: Retry, rng: random.Random) -> None:
+        self._policy = policy
+        self._rng = rng
+        self._tokens = FLOOR
+        self._since: float | None = None
+
+    def started(self, count: int) -> None:
+        """`count` attempts ended: each earns its share of a retry."""
+        self._tokens = min(self._tokens + count * self._policy.budget, max(FLOOR, 1000.0))
+
+    def again_at(self, error: BaseException, attempts: int, now: float) -> float | None:
+        """The time of the next attempt, or None when there is none: attempts used up, or an error not worth it.
+
+        Over budget the retry is put off by as much as the floor of 3 a second needs to pay for it; it is never dropped.
+        """
+        policy = self._policy
+        if attempts >= policy.attempts or not policy.covers(error):
+            return None
+        pause = self._rng.uniform(0.0, min(policy.cap, policy.base * 2.0 ** (attempts - 1)))
+        asked = getattr(error, "retry_after", None)
+        if asked is not None:
+            pause = max(pause, min(float(asked), policy.max_wait) * (1.0 + 0.1 * self._rng.random()))
+        if self._since is not None:
+            self._tokens = min(self._tokens + (now - self._since) * FLOOR, 1000.0)
+        self._since = now
+        self._tokens -= 1.0
+        if self._tokens < 0:
+            pause = max(pause, -self._tokens / FLOOR)
+        return now + pause

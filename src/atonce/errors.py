@@ -1,0 +1,199 @@
+"""Every exception atonce raises or records, by whose fault it is.
+
+    AtonceError
+    ├── UsageError          yours: found before anything has run (exit code 2)
+    │   ├── PlanError       a combination that cannot be (model, limits, function)
+    │   ├── TargetError     `module:function` that cannot be loaded
+    │   └── InputError      an input that cannot be read, with its line
+    ├── ItemError           one item's end; always inside an Outcome, never loose
+    │   ├── ItemTimeout     the attempt took longer than `timeout` (is a TimeoutError)
+    │   ├── WorkerDied      the item killed its worker, twice
+    │   ├── NotCarried      the item, its result or its exception cannot be pickled
+    │   └── RemoteError     stands for an exception that could not travel
+    ├── RunError            the world's or the function's: the run cannot go on
+    │   ├── SetupFailed     `setup` raised in a worker
+    │   ├── StartFailed     workers die before they are ready
+    │   ├── TooManyStuck    too many threads had to be left behind
+    │   └── OutputError     an output that cannot be written or is not ours
+    └── Bug                 ours: please report it
+
+    Interrupted             a KeyboardInterrupt that carries what was finished
+    RemoteTraceback         the `__cause__` of an exception that was raised in another process
+
+A message has four parts: what happened, to which item, the likely causes, what to try next.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = [
+    "AtonceError",
+    "Bug",
+    "InputError",
+    "Interrupted",
+    "ItemError",
+    "ItemTimeout",
+    "NotCarried",
+    "OutputError",
+    "PlanError",
+    "RemoteError",
+    "RemoteTraceback",
+    "RunError",
+    "SetupFailed",
+    "StartFailed",
+    "TargetError",
+    "TooManyStuck",
+    "UsageError",
+    "WorkerDied",
+]
+
+
+class AtonceError(Exception):
+    """The root of the tree. `exit_code` is what the command line ends with.
+
+    Parameters: `what` happened; `item`, a short text that names the item; `causes`, the likely ones, most likely first;
+    `hint`, the next thing to try. Each is an attribute of the same name.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self, what: str, *, item: str | None = None, causes: Sequence[str] = (), hint: str | None = None
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.item = item
+        self.causes = tuple(causes)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.item is not None:
+            lines.append(f"  item: {self.item}")
+        if self.causes:
+            lines.append("  likely: " + "; or ".join(self.causes))
+        if self.hint is not None:
+            lines.append(f"  try: {self.hint}")
+        return "\n".join(lines)
+
+
+class UsageError(AtonceError):
+    """The call is wrong; nothing has run."""
+
+    exit_code = 2
+
+
+class PlanError(UsageError):
+    """No plan can honour these options together: `atonce.run(f, xs, model="sync", timeout=1)`."""
+
+
+class TargetError(UsageError):
+    """`module:function` names nothing that can be called."""
+
+
+class InputError(UsageError):
+    """An input line or item cannot be read."""
+
+
+class ItemError(AtonceError):
+    """How one item ended when the function itself did not raise."""
+
+
+class ItemTimeout(ItemError, TimeoutError):
+    """One attempt took longer than `timeout` seconds, counted from its start."""
+
+
+class WorkerDied(ItemError):
+    """The item was running when its worker died, and again when it was tried alone.
+
+    `exit_code_of_worker` is the process's exit code, negative for a signal, None when nobody could tell.
+    """
+
+    exit_code_of_worker: int | None = None
+
+    @classmethod
+    def because(cls, status: int | None, item: str) -> WorkerDied:
+        error = cls(
+            f"the worker died ({died_of(status)}) while it ran this item, and again when the item was tried alone",
+            item=item,
+            causes=_death_causes(status),
+            hint="run the function on this item alone under faulthandler: python -X faulthandler",
+        )
+        error.exit_code_of_worker = status
+        return error
+
+
+class NotCarried(ItemError):
+    """The item or what came of it cannot be pickled to cross the process boundary."""
+
+
+class RemoteError(ItemError):
+    """Stands for an exception that could not be pickled; its text and traceback are kept."""
+
+
+class RunError(AtonceError):
+    """The run cannot go on; what was finished is kept."""
+
+
+class SetupFailed(RunError):
+    """`setup` raised, so no item can run in that worker. The cause is `__cause__`."""
+
+
+class StartFailed(RunError):
+    """Workers end before they are ready to run anything."""
+
+
+class TooManyStuck(RunError):
+    """Python cannot end a thread: after a bound of threads left behind the run stops."""
+
+
+class OutputError(RunError):
+    """The output cannot be written, is in use, or belongs to another input."""
+
+
+class Bug(AtonceError):
+    """A promise of atonce's own is broken: please report it with this text."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C arrived during `run`; `.run` holds every outcome that was finished."""
+
+    def __init__(self, run: Any) -> None:
+        super().__init__()
+        self.run = run
+
+
+class RemoteTraceback(Exception):  # noqa: N818 - a text, as concurrent.futures has it, never raised itself
+    """The traceback of an exception raised in another process, as text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'
+
+
+def died_of(status: int | None) -> str:
+    """An exit status in words: `exit code 3`, `signal SIGKILL`; None is an unknown end."""
+    if status is None:
+        return "its end could not be observed"
+    if status >= 0:
+        return f"exit code {status}"
+    try:
+        return f"signal {signal.Signals(-status).name}"
+    except ValueError:
+        return f"signal {-status}"
+
+
+def _death_causes(status: int | None) -> tuple[str, ...]:
+    if status == -9:
+        return ("the kernel's OOM killer", "somebody killed it")
+    if status is not None and -status in (4, 6, 7, 8, 11):
+        return ("a crash in native code that the function calls",)
+    if status is not None and status >= 0:
+        return ("the function, or native code it calls, ends the process (os._exit, abort)",)
+    return ()

@@ -1,0 +1,192 @@
+"""The one funnel: keywords, command-line flags and environment become one frozen, validated `Options`."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from .errors import PlanError, UsageError
+
+__all__ = ["MODELS", "Options", "Rate", "Retry"]
+
+MODELS = ("auto", "sync", "coroutines", "threads", "processes", "hybrid")
+
+Auto = Literal["auto"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Retry:
+    """Try a failed item again: `attempts` starts in all, with full jitter between them.
+
+    The pause before attempt n+1 is drawn evenly from 0 to `min(cap, base * 2**(n-1))` seconds ("full jitter", Marc Brooker,
+    AWS Architecture Blog, 2015). An exception with a `retry_after` attribute (seconds) sets a lower bound and parks the
+    item's key until then; `max_wait` caps it. `on` is the exception types worth another try, or a predicate. `budget` bounds
+    retries in all to that share of the attempts, plus 3 a second, so that a failing server is not hammered; a retry over
+    budget waits, it is not dropped. A worker's death is not the function's failure and has its own rule: one more try, alone.
+    """
+
+    attempts: int = 3
+    on: tuple[type[BaseException], ...] | type[BaseException] | Callable[[BaseException], bool] = Exception
+    base: float = 0.1
+    cap: float = 30.0
+    max_wait: float = 120.0
+    budget: float = 0.2
+
+    def __post_init__(self) -> None:
+        _whole("Retry.attempts", self.attempts)
+        for name in ("base", "cap", "max_wait", "budget"):
+            _positive(f"Retry.{name}", getattr(self, name))
+
+    def covers(self, error: BaseException) -> bool:
+        """Whether this error is worth another try."""
+        if isinstance(self.on, tuple) or isinstance(self.on, type):
+            return isinstance(error, self.on)
+        return bool(self.on(error))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` starts `per` seconds (a token bucket); `burst` may start at once (default 1: evenly spaced)."""
+
+    count: float
+    per: float = 1.0
+    burst: int = 1
+
+    def __post_init__(self) -> None:
+        _positive("Rate.count", self.count)
+        _positive("Rate.per", self.per)
+        _whole("Rate.burst", self.burst)
+
+    @property
+    def a_second(self) -> float:
+        return self.count / self.per
+
+    @classmethod
+    def parse(cls, text: str) -> Rate:
+        """`5/s`, `100/m`, `1000/h` or a bare number a second."""
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:/\s*(s|m|h))?\s*", text)
+        if not found:
+            raise UsageError(f"rate {text!r} is not a rate", hint="write 5/s, 100/m or 1000/h")
+        return cls(float(found[1]), {"s": 1.0, "m": 60.0, "h": 3600.0}[found[2] or "s"])
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Everything a run can be told. None and "auto" mean that atonce decides.
+
+    - `model`: a point on the two axes by name, see `MODELS`.
+    - `parallelism`: worker processes. `concurrency`: slots, in all, that one worker keeps in flight.
+    - `setup`: gives a context manager, sync or async, entered once per thread of execution; `fn` is then called as
+      `fn(resource, item)`.
+    - `ordered`: outcomes in input order (None: `map` and `run` yes, `stream` no).
+    - `errors`: what `map` does with a failed item: "raise", "return" its exception, or "skip" it.
+    - `retry`: a `Retry`, or a number of attempts. `timeout`: seconds one attempt may take, from its start.
+    - `rate`: a `Rate`, text such as "5/s", or starts a second. `key`: what limits are counted by, a function of the item;
+      `per_key`: how many items of one key may be in flight.
+    - `progress`: show it on stderr. `name`: what the run is called there.
+    - `journal`, `trace`: files of later versions; refused for now.
+    """
+
+    model: str = "auto"
+    parallelism: int | Auto = "auto"
+    concurrency: int | Auto = "auto"
+    setup: Callable[[], Any] | None = None
+    ordered: bool | None = None
+    errors: Literal["raise", "return", "skip"] = "raise"
+    retry: Retry | None = None
+    timeout: float | None = None
+    rate: Rate | None = None
+    key: Callable[[Any], Any] | None = None
+    per_key: int | None = None
+    progress: bool = False
+    journal: Any = None
+    trace: Any = None
+    name: str = "atonce"
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Options:
+        """Options from keywords; what they do not say is taken from `ATONCE_MODEL`, `ATONCE_PARALLELISM`, …
+
+        Raises UsageError with the argument's name, before anything has run.
+        """
+        values: dict[str, Any] = {}
+        environment = os.environ if environment is None else environment
+        for name in _FROM_ENVIRONMENT:
+            if text := environment.get(f"ATONCE_{name.upper()}"):
+                values[name] = _number(name, text)
+        values.update(given)
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise UsageError(f"there is no option {name!r}", hint=_near(name, known))
+        retry, rate = values.get("retry"), values.get("rate")
+        if isinstance(retry, int) and not isinstance(retry, bool):
+            values["retry"] = Retry(attempts=retry)
+        if isinstance(rate, str):
+            values["rate"] = Rate.parse(rate)
+        elif isinstance(rate, int | float) and not isinstance(rate, bool):
+            values["rate"] = Rate(rate)
+        return cls(**values)
+
+    def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            raise UsageError(f"unknown model {self.model!r}", hint=_near(str(self.model), MODELS))
+        for name in ("parallelism", "concurrency"):
+            if getattr(self, name) != "auto":
+                _whole(name, getattr(self, name), or_auto=True)
+        if self.per_key is not None:
+            _whole("per_key", self.per_key)
+            if self.key is None:
+                raise UsageError("per_key= needs key=: the function that says which key an item has")
+        if self.timeout is not None:
+            _positive("timeout", self.timeout)
+        if self.errors not in ("raise", "return", "skip"):
+            raise UsageError(f'errors={self.errors!r} is not one of "raise", "return", "skip"')
+        for name, kind in (("retry", Retry), ("rate", Rate)):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise UsageError(f"{name}={value!r} is not a {kind.__name__}", hint=f"atonce.{kind.__name__}(…)")
+        for name in ("setup", "key"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                raise UsageError(f"{name}={value!r} cannot be called")
+        for name in ("journal", "trace"):
+            if getattr(self, name) is not None:
+                raise PlanError(f"{name}= is not there yet in this version", hint="the command line resumes by its output")
+
+    def but(self, **changes: Any) -> Options:
+        """A copy with these changes, validated again."""
+        return dataclasses.replace(self, **changes)
+
+
+_FROM_ENVIRONMENT = ("model", "parallelism", "concurrency", "timeout")
+
+
+def _number(name: str, text: str) -> Any:
+    if name == "model" or text == "auto":
+        return text
+    try:
+        return float(text) if name == "timeout" else int(text)
+    except ValueError:
+        raise UsageError(f"ATONCE_{name.upper()}={text!r} is not a number") from None
+
+
+def _near(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"{close[0]!r}?" if close else "one of " + ", ".join(known)
+
+
+def _whole(name: str, value: Any, *, or_auto: bool = False) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        allowed = 'a whole number from 1, or "auto"' if or_auto else "a whole number from 1"
+        raise UsageError(f"{name}={value!r} is not {allowed}")
+
+
+def _positive(name: str, value: Any) -> None:
+    # `not value > 0` instead of `value <= 0`: it refuses NaN as well
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+        raise UsageError(f"{name}={value!r} is not a number above 0")

@@ -1,0 +1,97 @@
+"""A finished item is a value: `Outcome`, and `Run`, all the outcomes of one call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .plan.plan import Plan
+
+__all__ = ["Outcome", "Run", "Stats", "WorkerId"]
+
+R = TypeVar("R")
+
+
+class WorkerId(NamedTuple):
+    """Where an attempt ran: process id, thread id (`threading.get_ident`) and slot within the worker."""
+
+    pid: int
+    thread: int
+    slot: int
+
+
+class Outcome(NamedTuple, Generic[R]):
+    """How one item ended: exactly one exists for each item.
+
+    `index` counts the items from 0 as they were read; `item` is the item itself. Either `ok` is true and `value` is what the
+    function returned, or `ok` is false and `error` is the exception, with the remote traceback as its `__cause__` when it was
+    raised in another process. `attempts` counts the starts. `started` and `ended` are seconds on `time.monotonic`'s clock
+    (of the last attempt), `waited` the seconds between reading the item and that start, `cpu` the CPU seconds the attempt
+    took: measured for items of a millisecond and more, shared out over the batch below that and among coroutines.
+    `worker` says where, and is None for an item that never started.
+    """
+
+    index: int
+    item: Any
+    ok: bool
+    value: R | None = None
+    error: BaseException | None = None
+    attempts: int = 1
+    started: float = 0.0
+    ended: float = 0.0
+    waited: float = 0.0
+    cpu: float = 0.0
+    worker: WorkerId | None = None
+
+    def unwrap(self) -> R:
+        """The value, or raises the error: what plain `fn(item)` would have done."""
+        if self.error is not None:
+            raise self.error
+        return cast(R, self.value)
+
+
+class Stats(NamedTuple):
+    """What a run amounted to. Seconds are wall seconds, `cpu` CPU seconds inside the function."""
+
+    items: int
+    ok: int
+    failed: int
+    attempts: int
+    seconds: float
+    cpu: float
+    workers_lost: int
+    threads_left: int
+
+    @property
+    def rate(self) -> float:
+        """Items a second."""
+        return self.items / self.seconds if self.seconds > 0 else 0.0
+
+
+class Run(Generic[R]):
+    """All outcomes of `atonce.run`, in the order of the input.
+
+    `outcomes` has one entry an item; `values` are those of the items that succeeded; `failures` the outcomes that did not;
+    `plan` what was chosen and why; `stats` the sums.
+    """
+
+    __slots__ = ("outcomes", "plan", "stats")
+
+    def __init__(self, outcomes: Sequence[Outcome[R]], plan: Plan, stats: Stats) -> None:
+        self.outcomes = tuple(outcomes)
+        self.plan = plan
+        self.stats = stats
+
+    @property
+    def values(self) -> list[R]:
+        return [cast(R, outcome.value) for outcome in self.outcomes if outcome.ok]
+
+    @property
+    def failures(self) -> list[Outcome[R]]:
+        return [outcome for outcome in self.outcomes if not outcome.ok]
+
+    def __repr__(self) -> str:
+        s = self.stats
+        return f"<Run {s.items} items: {s.ok} ok, {s.failed} failed, {s.seconds:.3f} s, {self.plan.headline}>"

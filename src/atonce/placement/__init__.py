@@ -1,0 +1,95 @@
+"""Where workers live and how their death is noticed. One file each, found by name through a table."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import dataclasses
+import importlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from ..worker.job import Job
+
+if TYPE_CHECKING:
+    from ..engine.hub import Hub
+    from ..engine.machine import Seat
+
+__all__ = ["PLACEMENTS", "Order", "Placement", "Worker", "load"]
+
+PLACEMENTS = {
+    "here": "atonce.placement.here:Here",
+    "process": "atonce.placement.process:Process",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Order:
+    """What a worker is to be: which runner (a name or `module:Class`), how many slots, in whose loop if in the caller's.
+
+    `share` is the part of the machine's cores that its native thread pools may use. `offload`: the driver's thread must not
+    be blocked, because it runs an event loop.
+    """
+
+    job: Job
+    runner: str
+    slots: int
+    share: int = 1
+    loop: asyncio.AbstractEventLoop | None = None
+    offload: bool = False
+
+
+class Placement(abc.ABC):
+    """Makes workers. The class attributes say what it can do; planning asks them, never the name."""
+
+    needs_pickling: ClassVar[bool]
+    can_kill: ClassVar[bool]
+    survives_death: ClassVar[bool]  # an item that ends its process costs that item only
+
+    @abc.abstractmethod
+    def hire(self, number: int, order: Order, hub: Hub) -> Worker:
+        """Start a worker. It posts Ready to the hub when it can be fed."""
+
+
+class Worker(abc.ABC):
+    """The near side of one worker. Everything it has to say it posts to the hub under its number."""
+
+    number: int
+
+    @abc.abstractmethod
+    def seat(self) -> Seat:
+        """What the machine is to know of it."""
+
+    @abc.abstractmethod
+    def feed(self, batch: Sequence[tuple[int, Any]]) -> None:
+        """(index, item) pairs to run. Never blocks, except where the driver's own thread runs them."""
+
+    @abc.abstractmethod
+    def running(self) -> list[tuple[int, int, float]]:
+        """(slot, index, since) of what runs now."""
+
+    @abc.abstractmethod
+    def abandon(self, slot: int, index: int) -> None:
+        """Leave the thread in this slot behind."""
+
+    @abc.abstractmethod
+    def kill(self) -> None:
+        """End it now; Lost is posted when it is gone."""
+
+    @abc.abstractmethod
+    def release(self) -> None:
+        """Nothing more comes: finish, exit the resources, end. Ended is posted."""
+
+    @abc.abstractmethod
+    def close(self, *, cancel: bool) -> None:
+        """The run is over: like release, or with `cancel` drop what runs. May return before it has ended."""
+
+    @abc.abstractmethod
+    def gone(self) -> bool:
+        """Whether nothing of it is left to wait for."""
+
+
+def load(name: str) -> Placement:
+    """The placement of a name in the table, or of `module:attribute`."""
+    module, _, attribute = PLACEMENTS.get(name, name).partition(":")
+    return cast(Placement, getattr(importlib.import_module(module), attribute)())

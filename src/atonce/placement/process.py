@@ -1,0 +1,342 @@
+"""`process`: workers in processes of their own, each with a socket, a status pipe and cells in shared memory.
+
+    hub ◄── socket: reports ── worker process ◄── socket: batches ── feed
+     ▲                              │ cells: which item runs in which slot, since when (no system call)
+     └── status pipe: pid, exit status ◄── template (see worker/template.py)
+
+A death is noticed by the status pipe; what the worker had sent before is read first, then Lost is posted with what the cells say.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import mmap
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from ..engine.events import Broken, Done, Ended, Lost, Ready, Uncarried, Unreadable
+from ..engine.hub import Hub
+from ..engine.machine import Seat
+from ..errors import PlanError, StartFailed
+from ..worker import wire
+from ..worker.job import RUNNING, Cells, Job
+from ..worker.runners import load
+from ..worker.template import SPAWN, STATUS
+from . import Order, Placement, Worker
+
+__all__ = ["Process", "Template", "shut_down"]
+
+
+class Process(Placement):
+    """Worker processes forked from a template (Linux) or spawned by it (elsewhere on POSIX)."""
+
+    needs_pickling = True
+    can_kill = True
+    survives_death = True
+
+    def hire(self, number: int, order: Order, hub: Hub) -> Worker:
+        return ProcessWorker(number, order, hub, Template.current())
+
+
+def dump_job(job: Job) -> bytes:
+    """The function and its setup for the trip. Raises PlanError, before anything runs."""
+    try:
+        return bytes(wire.dumps((job.fn, job.setup)))
+    except Exception as error:
+        raise PlanError(
+            f"the function cannot be pickled, so it cannot run in another process: {type(error).__name__}: {error}",
+            causes=("it closes over a lock, a socket, an open file or a generator",),
+            hint='make such things in setup=, or use model="threads"',
+        ) from error
+
+
+class ProcessWorker(Worker):
+    def __init__(self, number: int, order: Order, hub: Hub, template: Template) -> None:
+        self.number = number
+        self._hub = hub
+        self._order = order
+        self._runner = load(order.runner)
+        self._decoder = wire.Decoder()
+        self._out: deque[memoryview] = deque()
+        self._booted = self._released = self._killed = False
+        self._gone = False
+        self._pid: int | None = None
+        cells_fd = _shared_memory(Cells.size(order.slots))
+        self._memory = mmap.mmap(cells_fd, Cells.size(order.slots))
+        self._view = memoryview(self._memory).cast("d")
+        self._cells = Cells(order.slots, self._view)
+        self._cells.clear()
+        self._socket, far = socket.socketpair()
+        self._status, far_status = os.pipe()
+        try:
+            self._socket.setblocking(False)
+            os.set_blocking(self._status, False)
+            hub.register(self._socket.fileno(), self._on_socket)
+            hub.register(self._status, self._on_status)
+            template.spawn(far.fileno(), cells_fd, far_status)
+        finally:
+            far.close()
+            os.close(far_status)
+            os.close(cells_fd)
+        self._send(wire.HELLO, wire.dumps(self._hello()))
+
+    def _hello(self) -> dict[str, Any]:
+        order = self._order
+        return {
+            "path": sys.path,
+            "cwd": os.getcwd(),
+            "environment": dict(os.environ),
+            "runner": order.runner,
+            "slots": order.slots,
+            "timeout": order.job.timeout,
+            "share": order.share,
+            "job": dump_job(order.job),
+        }
+
+    def seat(self) -> Seat:
+        return Seat(
+            self._order.slots,
+            enforces_timeout=self._runner.enforces_timeout,
+            can_abandon=self._runner.can_abandon,
+        )
+
+    def running(self) -> list[tuple[int, int, float]]:
+        return self._cells.running() if self._view[0] == RUNNING else []
+
+    # ── near → far ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def feed(self, batch: Sequence[tuple[int, Any]]) -> None:
+        try:
+            payload = wire.dump_batch(batch)
+        except Exception:
+            batch = self._without_uncarried(batch)
+            if not batch:
+                return
+            payload = wire.dump_batch(batch)
+        self._send(wire.BATCH, payload)
+
+    def _without_uncarried(self, batch: Sequence[tuple[int, Any]]) -> list[tuple[int, Any]]:
+        kept, errors = [], []
+        for index, item in batch:
+            try:
+                wire.dumps(item)
+            except Exception as error:
+                errors.append((index, wire.not_carried("the item", error, f"{index}: a {type(item).__name__}")))
+            else:
+                kept.append((index, item))
+        self._hub.post(Uncarried(self.number, errors))
+        return kept
+
+    def abandon(self, slot: int, index: int) -> None:
+        self._send(wire.ABANDON, wire.dumps((slot, index)))
+
+    def release(self) -> None:
+        if not self._released:
+            self._released = True
+            self._send(wire.RELEASE)
+
+    def kill(self) -> None:
+        self._killed = True
+        self._read_pid()
+        if self._pid is not None and not self._gone:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._pid, signal.SIGKILL)
+
+    def close(self, *, cancel: bool) -> None:
+        if self._gone:
+            return
+        if cancel or not self._booted:
+            self._released = True
+            self.kill()
+        else:
+            self.release()
+
+    def gone(self) -> bool:
+        return self._gone
+
+    def _send(self, kind: int, payload: bytes = b"") -> None:
+        """Never blocks: what the socket does not take now goes when it can."""
+        self._out.append(memoryview(wire.frame(kind, payload)))
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._gone:
+            return
+        try:
+            while self._out:
+                sent = self._socket.send(self._out[0])
+                if sent == len(self._out[0]):
+                    self._out.popleft()
+                else:
+                    self._out[0] = self._out[0][sent:]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._out.clear()  # it is dying: the status pipe will say so
+        self._hub.register(self._socket.fileno(), self._on_socket, write=bool(self._out))
+
+    # ── far → near ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _on_socket(self, _mask: int) -> None:
+        if self._out:
+            self._flush()
+        self._receive()
+
+    def _receive(self) -> None:
+        """All that is there, up to a megabyte at a time so that one worker cannot starve the others."""
+        try:
+            data = self._socket.recv(1 << 20)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._hub.unregister(self._socket.fileno())
+            return
+        for kind, payload in self._decoder.feed(data):
+            self._frame(kind, payload)
+
+    def _frame(self, kind: int, payload: bytes) -> None:
+        post = self._hub.events.append  # this runs inside `wait`: nobody sleeps
+        if kind == wire.REPORT:
+            post(Done(self.number, wire.load_report(payload)))
+        elif kind == wire.READY:
+            self._booted = True
+            post(Ready(self.number))
+        elif kind == wire.UNREADABLE:
+            indices, error = wire.loads(payload)
+            post(Unreadable(self.number, indices, wire.load_error(*error)))
+        elif kind == wire.BROKEN:
+            self._released = True  # its end, which follows, is no news
+            post(Broken(self.number, wire.load_error(*wire.loads(payload))))
+
+    def _on_status(self, _mask: int) -> None:
+        try:
+            data = os.read(self._status, 2 * STATUS.size)
+        except BlockingIOError:
+            return
+        if data and self._pid is None:
+            (self._pid,) = STATUS.unpack_from(data)
+            data = data[STATUS.size :]
+            if not data:
+                return
+        # no data: the template itself is gone, and has nobody to tell the status
+        status = STATUS.unpack_from(data)[0] if data else None
+        if status is None:
+            self.kill()
+        self._end(status)
+
+    def _read_pid(self) -> None:
+        """The pid is written right after the fork; a kill that early waits for it."""
+        if self._pid is None:
+            os.set_blocking(self._status, True)
+            data = os.read(self._status, STATUS.size)
+            os.set_blocking(self._status, False)
+            if data:
+                (self._pid,) = STATUS.unpack(data)
+
+    def _end(self, status: int | None) -> None:
+        # the process is gone, so all it ever sent is in the socket: read that before anybody is blamed
+        with contextlib.suppress(OSError):
+            while data := self._socket.recv(1 << 20):
+                for kind, payload in self._decoder.feed(data):
+                    self._frame(kind, payload)
+        running = [index for _, index, _ in self.running()]
+        if self._released:
+            event: Any = Ended(self.number)
+        else:
+            event = Lost(self.number, status, running, self._booted)
+        self._hub.unregister(self._socket.fileno())
+        self._hub.unregister(self._status)
+        self._socket.close()
+        os.close(self._status)
+        self._view.release()
+        self._memory.close()
+        self._gone = True
+        self._hub.events.append(event)
+
+
+class Template:
+    """The near side of the template process: one for this process, started when first needed, ended with it."""
+
+    _current: Template | None = None
+    _lock = threading.Lock()
+
+    def __init__(self) -> None:
+        if not hasattr(socket, "send_fds"):
+            raise PlanError("processes need POSIX sockets that carry descriptors", hint='model="threads"')
+        mode = "fork" if sys.platform.startswith("linux") else "spawn"
+        self._owner = os.getpid()
+        self._control, far = socket.socketpair()
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; from atonce.worker.template import main; "
+            f"main({far.fileno()}, {os.environ.get('ATONCE_START_METHOD', mode)!r})"
+        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code], pass_fds=[far.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        finally:
+            far.close()
+
+    @classmethod
+    def current(cls) -> Template:
+        with cls._lock:
+            template = cls._current
+            if template is None or template._owner != os.getpid() or template._process.poll() is not None:
+                template = cls._current = cls()
+            return template
+
+    def spawn(self, connection: int, cells: int, status: int) -> None:
+        try:
+            with self._lock:
+                socket.send_fds(self._control, [SPAWN], [connection, cells, status])
+        except OSError as error:
+            raise StartFailed(f"the process that starts workers is gone: {error}", hint="run again") from error
+
+    def stop(self) -> None:
+        self._control.close()
+        if self._owner == os.getpid():
+            self._process.wait()
+        else:  # a forked child has no say over its parent's child
+            self._process.returncode = 0
+
+
+@atexit.register
+def shut_down() -> None:
+    """End the template process, as at exit. It starts again when it is needed."""
+    with Template._lock:
+        template, Template._current = Template._current, None
+        if template is not None:
+            template.stop()
+
+
+def _forget() -> None:
+    """In a forked child: the template belongs to the parent, and must see the end of the parent's socket only."""
+    Template._lock = threading.Lock()
+    template, Template._current = Template._current, None
+    if template is not None:
+        template.stop()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def _shared_memory(size: int) -> int:
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("atonce-cells")
+    else:
+        fd, path = tempfile.mkstemp(prefix="atonce-")
+        os.unlink(path)
+    os.ftruncate(fd, size)
+    return fd

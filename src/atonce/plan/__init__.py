@@ -1,0 +1,1 @@
+"""From a function, a machine and options to a plan: look (`function`, `machine`), decide (`advice`, pure), print (`plan`)."""

@@ -1,0 +1,53 @@
+"""What every output can do: `Sink`."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable
+from types import TracebackType
+
+from .done import Done
+from .row import Row
+
+__all__ = ["Sink"]
+
+
+class Sink(abc.ABC):
+    """An output that rows are written to and that, unless it is a stream, can be resumed.
+
+    `with sink:` opens it, which is when another run's lock, missing rights and foreign content are found, and closes
+    it. In between `done` says which items it held when it was opened. `resumable` is false where a run cannot be
+    continued.
+    """
+
+    resumable = True
+
+    @property
+    @abc.abstractmethod
+    def done(self) -> Done:
+        """What it held when it was opened."""
+
+    @abc.abstractmethod
+    def open(self) -> None:
+        """Make it or take it up again; raises OutputError."""
+
+    @abc.abstractmethod
+    def write(self, rows: Iterable[Row]) -> None:
+        """Record these items. On return they survive the end of this process, and soon (`commit`) a power cut."""
+
+    @abc.abstractmethod
+    def commit(self) -> None:
+        """Have everything written so far survive a power cut."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Commit and let go; a second call does nothing."""
+
+    def __enter__(self) -> Sink:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,119 @@
+"""`-o folder/`: a file for each body, and `manifest.jsonl`, a row for each item.
+
+    folder/
+      manifest.jsonl              the rows, with `path` and `bytes` of the body's file
+      3f/0000012-3fa9c011.html    256 sub-folders by the input's fingerprint: a million files in one folder are slow
+      to list .partial/                   bodies being written; only there during a run
+
+A body is written under `.partial`, then renamed to its place, then its row is appended: a row implies a whole file.
+Names are made of the index, the fingerprint and an ending that the caller chose; nothing in them comes from a server.
+After a power cut a row may be there without its body, which is not synced file by file (that would cost more than the
+fetching): when the folder is opened again, a row whose file is missing or has another size is taken out and its item
+runs again.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+
+from atonce.errors import OutputError
+
+from .base import Sink
+from .done import Done
+from .files import SAFELY, trouble, write_all
+from .record import RecordFile
+from .row import Body, Head, Row, encoded
+
+__all__ = ["Folder"]
+
+
+class Folder(Sink):
+    """`bodies=False` writes the manifest only. `retry_failed` has failed items run again."""
+
+    def __init__(self, path: str, *, bodies: bool = True, retry_failed: bool = False) -> None:
+        self.path = path.rstrip("/" + os.sep) or os.sep
+        self._bodies = bodies
+        self._retry_failed = retry_failed
+        self._partial = os.path.join(self.path, ".partial")
+        self._manifest = RecordFile(os.path.join(self.path, "manifest.jsonl"), keep=self._stands)
+        self._sub_folders: set[str] = set()
+
+    @property
+    def done(self) -> Done:
+        return self._manifest.done
+
+    def open(self) -> None:
+        with trouble(self.path):
+            os.makedirs(self.path, exist_ok=True)
+            self._manifest.open()
+            try:
+                self._clear_partial()
+            except BaseException:
+                self.close()
+                raise
+
+    def write(self, rows: Iterable[Row]) -> None:
+        lines = []
+        with trouble(self.path):
+            for row in rows:
+                fields = row.fields
+                if row.body is not None and self._bodies:
+                    path = self._store(row.index, row.input, row.body)
+                    placed = {"path": path, "bytes": len(row.body.data)}
+                    fields = {**placed, **fields, **placed}  # first, where a resumed run looks, and with these values
+                lines.append(encoded(row, fields))
+        self._manifest.append(b"".join(lines), len(lines))
+
+    def commit(self) -> None:
+        self._manifest.commit()
+
+    def close(self) -> None:
+        try:
+            os.rmdir(self._partial)
+        except OSError:  # another run's, or never made; the next opening clears it
+            pass
+        self._manifest.close()
+
+    def _store(self, index: int, fingerprint: int, body: Body) -> str:
+        """Write the body to its place in the folder and say where that is."""
+        digest = f"{fingerprint:08x}"
+        name = f"{index:07d}-{digest}{body.suffix}"
+        partial = os.path.join(self._partial, name)
+        # 0666 less the umask: bodies are files as any other program writes them
+        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, 0o666)
+        try:
+            write_all(fd, body.data)
+        except BaseException:
+            os.close(fd)
+            os.unlink(partial)
+            raise
+        os.close(fd)
+        sub_folder = digest[:2]
+        if sub_folder not in self._sub_folders:
+            os.makedirs(os.path.join(self.path, sub_folder), exist_ok=True)
+            self._sub_folders.add(sub_folder)
+        os.replace(partial, os.path.join(self.path, sub_folder, name))
+        return f"{sub_folder}/{name}"
+
+    def _stands(self, head: Head) -> bool:
+        if self._retry_failed and not head.ok:
+            return False
+        if head.path is None:
+            return True
+        try:
+            found = os.lstat(os.path.join(self.path, head.path))
+        except (OSError, ValueError):
+            return False
+        return stat.S_ISREG(found.st_mode) and found.st_size == head.size
+
+    def _clear_partial(self) -> None:
+        """Make `.partial`, or remove what a killed run left in it; with the manifest locked no other run is alive."""
+        try:
+            os.mkdir(self._partial, 0o700)
+        except FileExistsError:
+            if not stat.S_ISDIR(os.lstat(self._partial).st_mode):
+                raise OutputError(f"{self._partial} is not a folder", hint="remove it") from None
+            for name in os.listdir(self._partial):
+                os.unlink(os.path.join(self._partial, name))

@@ -1,0 +1,42 @@
+"""`-o out.jsonl`: a JSON object a line, one for each item, in the order in which they finish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .base import Sink
+from .done import Done
+from .record import RecordFile
+from .row import Head, Row, encoded, inlined
+
+__all__ = ["Jsonl"]
+
+
+class Jsonl(Sink):
+    """`bodies=False` leaves the bodies out. `retry_failed` takes failed rows out when opening, so that they run
+    again."""
+
+    def __init__(self, path: str, *, bodies: bool = True, retry_failed: bool = False) -> None:
+        self._bodies = bodies
+        self._file = RecordFile(path, keep=_is_ok if retry_failed else None)
+
+    @property
+    def done(self) -> Done:
+        return self._file.done
+
+    def open(self) -> None:
+        self._file.open()
+
+    def write(self, rows: Iterable[Row]) -> None:
+        lines = [encoded(row, inlined(row) if self._bodies else row.fields) for row in rows]
+        self._file.append(b"".join(lines), len(lines))
+
+    def commit(self) -> None:
+        self._file.commit()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _is_ok(head: Head) -> bool:
+    return head.ok

@@ -1,0 +1,56 @@
+"""One run an output: `Lock`, held from opening to closing."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+from atonce.errors import OutputError
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+__all__ = ["Lock"]
+
+
+class Lock:
+    """An exclusive lock on an open file, which the system itself drops when the process ends, however it ends.
+
+    `flock`, not `lockf`: the latter would be dropped as soon as anything in this process closed another descriptor of
+    the file. Where the system or the file system has no `flock`, a file `NAME.lock` stands for it; a killed run
+    leaves that behind, so its message says what to do.
+    """
+
+    def __init__(self, fd: int, path: str) -> None:
+        self._path = path
+        self._file: str | None = None
+        if fcntl is not None:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                raise _in_use(path) from None
+            except OSError:  # not on this file system: some network ones
+                pass
+        try:
+            os.close(os.open(f"{path}.lock", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except FileExistsError:
+            raise _in_use(path, f"if no other run is alive, remove {path}.lock") from None
+        self._file = f"{path}.lock"
+
+    def moved_to(self, fd: int) -> Lock:
+        """The lock on another file, which is about to be renamed to this one's name."""
+        return self if self._file is not None else Lock(fd, self._path)
+
+    def release(self) -> None:
+        """Remove the lock file, if there is one. A lock on the file itself ends when the file is closed."""
+        if self._file is not None:
+            os.unlink(self._file)
+            self._file = None
+
+
+def _in_use(path: str, hint: str = "wait until it has ended, or name another output") -> OutputError:
+    return OutputError(f"another run is writing to {path}", hint=hint)

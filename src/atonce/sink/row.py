@@ -1,0 +1,110 @@
+"""One recorded item: `Row`, and how it becomes a line of JSON and is recognised again.
+
+A line begins with `index`, `input` (the fingerprint of the input line) and `ok`, so that a resumed run need not parse
+the rest, however long the body in it is. Rewritten by another program, in any order and spacing, it is read as well,
+only more slowly.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+__all__ = ["Body", "Head", "Row", "encoded", "inlined", "is_json", "read_head"]
+
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_to_ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+
+_HEAD = re.compile(
+    rb'\{"index":(\d{1,18}),"input":"([0-9a-f]{8})","ok":(true|false)[,}](?:"path":"([^"\\]*)","bytes":(\d{1,18})[,}])?'
+)
+
+
+class Body(NamedTuple):
+    """Bytes that an item brought: a page's body, or the `bytes` a function returned.
+
+    `name` is their key in a row, `suffix` ends their file's name in a folder. With `text`, they are written as text
+    where they are UTF-8; without it always as base64, so that the reader of a value need not guess which type it had.
+    """
+
+    data: bytes
+    name: str = "body"
+    suffix: str = ".bin"
+    text: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How one item ended, ready to be recorded. `fields` is everything else about it, as JSON; `body` is kept apart."""
+
+    index: int
+    input: int
+    ok: bool
+    fields: Mapping[str, Any]
+    body: Body | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a resumed run reads of a row. `path` and `size` are those of the body's file, if it has one."""
+
+    index: int
+    input: int
+    ok: bool
+    path: str | None = None
+    size: int = 0
+
+
+def is_json(value: Any) -> bool:
+    """Whether `json.dumps` can write the value, with no NaN and no infinity (which are not JSON) in it."""
+    try:
+        _to_json(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def inlined(row: Row) -> Mapping[str, Any]:
+    """The row's fields with the body among them."""
+    if row.body is None:
+        return row.fields
+    data, name, _, text = row.body
+    if text:
+        try:
+            return {**row.fields, name: data.decode()}
+        except UnicodeDecodeError:
+            pass
+    return {**row.fields, f"{name}_base64": base64.b64encode(data).decode("ascii")}
+
+
+def encoded(row: Row, fields: Mapping[str, Any]) -> bytes:
+    """The row as one line of JSON, with `fields` after its head."""
+    whole = {"index": row.index, "input": f"{row.input:08x}", "ok": row.ok, **fields}
+    try:
+        return f"{_to_json(whole)}\n".encode()
+    except UnicodeEncodeError:  # a lone surrogate has no UTF-8, but JSON can escape it
+        return f"{_to_ascii(whole)}\n".encode()
+
+
+def read_head(line: bytes) -> Head | None:
+    """What `encoded` wrote at the beginning of the line, or None if this is no row of ours."""
+    found = _HEAD.match(line)
+    if found and line.endswith(b"}\n"):
+        index, fingerprint, ok, path, size = found.groups()
+        return Head(int(index), int(fingerprint, 16), ok == b"true", path.decode() if path else None, int(size or 0))
+    try:
+        row = json.loads(line)
+        return _head_of(**row) if isinstance(row, dict) else None
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _head_of(*, index: int, input: str, ok: bool, path: str | None = None, bytes: int = 0, **rest: Any) -> Head:
+    """The head of a row that was parsed as a whole; ValueError or TypeError where it is none."""
+    if type(index) is not int or index < 0 or type(ok) is not bool or len(input) != 8:
+        raise ValueError
+    return Head(index, int(input, 16), ok, path, bytes)

@@ -1,0 +1,116 @@
+"""What a run amounted to, in a few lines: `Tally` counts while it runs, `Summary` is what is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Failures", "Summary", "Tally", "grouped", "in_words"]
+
+_KINDS = 20  # of failures told apart; the rest are counted together, so that a tally stays small
+_WIDTH = 200  # characters of an example
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """How many items failed in one way, and what one of them was and said."""
+
+    kind: str
+    count: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Items that ended in this run (`ok`, `failed`), and those recorded earlier (`before`, `failed_before` of them failed)."""
+
+    ok: int
+    failed: int
+    seconds: float
+    failures: tuple[Failures, ...] = ()
+    before: int = 0
+    failed_before: int = 0
+    output: str | None = None
+
+    @property
+    def rate(self) -> float:
+        """Items a second."""
+        return (self.ok + self.failed) / self.seconds if self.seconds > 0 else 0.0
+
+    def lines(self) -> list[str]:
+        """For people."""
+        count = self.ok + self.failed
+        head = f"{grouped(count)} {'item' if count == 1 else 'items'}: {grouped(self.ok)} ok"
+        if self.failed:
+            head += f", {grouped(self.failed)} failed"
+        head += f"; {in_words(self.seconds)}, {grouped(self.rate)}/s"
+        lines = [head]
+        if self.before:
+            failed = f", {grouped(self.failed_before)} of them failed" if self.failed_before else ""
+            lines.append(f"{grouped(self.before)} were already done{failed}")
+        lines += [f"  {grouped(each.count)} × {each.kind}, such as {each.example}" for each in self.failures]
+        if self.output is not None:
+            lines.append(f"in {self.output}")
+        return lines
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "ok": self.ok,
+            "failed": self.failed,
+            "seconds": round(self.seconds, 3),
+            "rate": round(self.rate, 3),
+            "failures": [{"kind": f.kind, "count": f.count, "example": f.example} for f in self.failures],
+            "before": self.before,
+            "failed_before": self.failed_before,
+            "output": self.output,
+        }
+
+
+class Tally:
+    """Counts outcomes, with one example for each kind of failure: the first."""
+
+    __slots__ = ("_kinds", "failed", "ok")
+
+    def __init__(self) -> None:
+        self.ok = 0
+        self.failed = 0
+        self._kinds: dict[str, list[Any]] = {}
+
+    def succeeded(self) -> None:
+        self.ok += 1
+
+    def fail(self, kind: str, example: str) -> None:
+        """Count a failure; `example` says which item it was and what was wrong."""
+        self.failed += 1
+        if kind not in self._kinds and len(self._kinds) >= _KINDS:
+            kind = "other"
+        self._kinds.setdefault(kind, [0, _short(example)])[0] += 1
+
+    @property
+    def failures(self) -> tuple[Failures, ...]:
+        """The most frequent first."""
+        kinds = (Failures(kind, count, example) for kind, (count, example) in self._kinds.items())
+        return tuple(sorted(kinds, key=lambda each: -each.count))
+
+
+def grouped(number: float) -> str:
+    """1234567 as `1 234 567`; numbers below 10 that are not whole with a decimal."""
+    text = f"{number:,.1f}" if number < 10 and number != int(number) else f"{number:,.0f}"
+    return text.replace(",", " ")
+
+
+def in_words(seconds: float) -> str:
+    """`0.25 s`, `12 s`, `3:05 min`, `2:03:05 h`."""
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    minutes, whole = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{whole:02} h"
+    return f"{minutes}:{whole:02} min" if minutes else f"{whole} s"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"

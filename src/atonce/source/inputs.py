@@ -1,0 +1,219 @@
+"""Items from what `-i` names: a text file, `.jsonl`, `.csv`, or `-` for stdin.
+
+| name | an item is | left out |
+|---|---|---|
+| `NAME.jsonl` | the JSON value of a line | blank lines |
+| `NAME.csv` | a row as a dict of text, its keys from the header in the first line | blank lines |
+| any other | a line as text, without its line end (`\\n` or `\\r\\n`) | nothing |
+
+With `comments`, as for URLs, blank lines, lines that begin with `#`, and blanks around a text line are left out too.
+
+Text is UTF-8, with or without a byte order mark. Nothing is read before it is asked for, and never more than a line
+at a time, so an input may be endless. A line that cannot be read is an InputError that names it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import errno
+import json
+import os
+import stat
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from atonce.errors import InputError, UsageError
+
+__all__ = ["KINDS", "Entry", "Input", "fingerprint"]
+
+KINDS = ("text", "jsonl", "csv")
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One item: its `index` in the whole input, from 0, the `line` it began in, from 1, and the line's fingerprint."""
+
+    index: int
+    line: int
+    fingerprint: int
+    item: Any
+
+
+def fingerprint(raw: bytes, salt: bytes = b"") -> int:
+    """A number from 1 to 2**32 - 1 that changes when `raw` does: certainly for a change within four bytes of each
+    other, and else in all but one of four thousand million cases. It is the same in every process and version (CRC-32
+    of salt and raw).
+    """
+    return zlib.crc32(raw, zlib.crc32(salt)) or 1
+
+
+class Input:
+    """The items of the arguments in `first`, then those in the file at `path`; each iteration reads anew.
+
+    `kind` is one of KINDS, None for what the name says. `parse` turns an item into what the job wants and raises
+    ValueError where it cannot. `salt` says what the items are for, so that one job's output is not taken for
+    another's.
+    """
+
+    def __init__(
+        self,
+        path: str | None,
+        *,
+        first: Sequence[str] = (),
+        kind: str | None = None,
+        comments: bool = False,
+        parse: Callable[[Any], Any] | None = None,
+        salt: str = "",
+    ) -> None:
+        self.path = path
+        self._first = first
+        self._kind = _kind_of(path) if kind is None and path is not None else kind
+        self._comments = comments
+        self._parse = parse
+        self._salt = salt.encode()
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "stdin" if self.path == "-" else self.path or "the arguments"
+
+    @property
+    def rereadable(self) -> bool:
+        """Whether it can be read twice: once to check every line and count, once to run. Stdin and pipes cannot."""
+        if self.path is None:
+            return True
+        try:
+            return self.path != "-" and stat.S_ISREG(os.stat(self.path).st_mode)
+        except OSError:
+            return False
+
+    def where(self, entry: Entry) -> str:
+        """The place of an item in words."""
+        if entry.index < len(self._first):
+            return f"argument {entry.line}"
+        return f"{self.name}, line {entry.line}"
+
+    def __iter__(self) -> Iterator[Entry]:
+        for index, (line, raw, item) in enumerate(self._raw()):
+            yield self._parsed(Entry(index, line, fingerprint(raw, self._salt), item))
+
+    def _raw(self) -> Iterator[tuple[int, bytes, Any]]:
+        for number, text in enumerate(self._first, 1):
+            yield number, text.encode("utf-8", "surrogateescape"), text
+        if self.path is None:
+            return
+        with _opened(self.path) as file:
+            lines = _lines(file, self.name)
+            if self._kind == "jsonl":
+                yield from _jsonl(lines, self.name)
+            elif self._kind == "csv":
+                yield from _csv(lines, self.name)
+            else:
+                yield from _text(lines, self._comments)
+
+    def _parsed(self, entry: Entry) -> Entry:
+        if self._parse is None:
+            return entry
+        try:
+            return Entry(entry.index, entry.line, entry.fingerprint, self._parse(entry.item))
+        except (ValueError, UsageError) as error:
+            what = error.what if isinstance(error, UsageError) else str(error)
+            hint = error.hint if isinstance(error, UsageError) else None
+            raise InputError(f"{self.where(entry)}: {what}", hint=hint) from error
+
+
+def _kind_of(path: str) -> str:
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix == ".json":
+        raise UsageError(f"-i {path}: JSON is read a value a line", hint=f"jq -c '.[]' {path} > {path}l")
+    return suffix[1:] if suffix in (".jsonl", ".csv") else "text"
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    """The file as bytes; stdin is left open afterwards."""
+    if path == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        file = open(path, "rb")  # noqa: SIM115 - closed below; the try is for opening only
+    except OSError as error:
+        reason = {errno.ENOENT: "there is no such file", errno.EISDIR: "it is a folder"}.get(error.errno or 0)
+        raise InputError(f"cannot read {path}: {reason or error.strerror}") from error
+    with file:
+        yield file
+
+
+def _lines(file: BinaryIO, name: str) -> Iterator[tuple[int, bytes, str]]:
+    """(line number, bytes without the line end, text) of each line."""
+    for number, raw in enumerate(file, 1):
+        raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+        if number == 1:
+            raw = raw.removeprefix(_BOM)
+        try:
+            yield number, raw, raw.decode()
+        except UnicodeDecodeError as error:
+            byte = f"byte {raw[error.start]:#04x} at column {error.start + 1}"
+            raise InputError(
+                f"{name}, line {number}: not UTF-8 ({byte})", hint=f"iconv -f LATIN1 -t UTF-8 {name} > utf8.txt"
+            ) from None
+
+
+def _text(lines: Iterable[tuple[int, bytes, str]], comments: bool) -> Iterator[tuple[int, bytes, Any]]:
+    for number, raw, text in lines:
+        if comments:
+            text, raw = text.strip(), raw.strip()
+            if not text or text.startswith("#"):
+                continue
+        yield number, raw, text
+
+
+def _jsonl(lines: Iterable[tuple[int, bytes, str]], name: str) -> Iterator[tuple[int, bytes, Any]]:
+    decode = json.JSONDecoder(parse_constant=_no_constant).decode
+    for number, raw, text in lines:
+        if not raw.strip():
+            continue
+        try:
+            item = decode(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{name}, line {number}: not JSON ({error.msg} at column {error.colno})") from None
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{name}, line {number}: not JSON ({error})") from None
+        yield number, raw, item
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def _csv(lines: Iterable[tuple[int, bytes, str]], name: str) -> Iterator[tuple[int, bytes, Any]]:
+    reader = csv.reader((f"{text}\n" for _, _, text in lines), strict=True)
+    header: list[str] | None = None
+    number = 1
+    try:
+        for fields in reader:
+            if header is None:
+                header = _header(fields, name)
+            elif fields:
+                if len(fields) != len(header):
+                    counts = f"{len(fields)} fields where the header has {len(header)}"
+                    raise InputError(f"{name}, line {number}: {counts}")
+                yield number, "\x1f".join(header + fields).encode(), dict(zip(header, fields, strict=True))
+            number = reader.line_num + 1  # where the next row begins: a quoted field may span lines
+    except csv.Error as error:
+        raise InputError(f"{name}, line {number}: not CSV ({error})") from None
+
+
+def _header(fields: list[str], name: str) -> list[str]:
+    doubled = {field for field in fields if fields.count(field) > 1}
+    if not fields or "" in fields or doubled:
+        reason = f"{doubled.pop()!r} twice" if doubled else "an empty name"
+        raise InputError(
+            f"{name}, line 1: the header has {reason}", hint="name each column in the first line, each by another name"
+        )
+    return fields

@@ -1,0 +1,1 @@
+"""The far side: what runs the items, in whatever place. The only package a worker imports, so it imports little."""

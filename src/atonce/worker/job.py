@@ -1,0 +1,126 @@
+"""What a worker is given: the function, its resource, and the memory in which it says what it is doing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import dataclasses
+import functools
+import inspect
+from array import array
+from collections.abc import Callable, MutableSequence
+from typing import Any
+
+from ..errors import SetupFailed
+
+__all__ = ["BOOTING", "IDLE", "LOADING", "RUNNING", "SENDING", "Cells", "Job", "calling", "is_async"]
+
+# what a worker is doing, in the first cell: read by the near side after a death, to know whom to suspect
+BOOTING, RUNNING, LOADING, SENDING = 0.0, 1.0, 2.0, 3.0
+IDLE = -1.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Job:
+    """The work, the same for every item. `context` is the caller's, copied for each item; None is an empty one."""
+
+    fn: Callable[..., Any]
+    setup: Callable[[], Any] | None = None
+    timeout: float | None = None
+    context: contextvars.Context | None = None
+
+    @property
+    def is_async(self) -> bool:
+        return is_async(self.fn)
+
+
+class Cells:
+    """One cell a slot, in memory that both sides see: the number of the item that runs there, and since when.
+
+    Layout, in doubles: phase, then (index, since) for each slot; an index of -1 is an idle slot. The writer stores `since`
+    before `index`, so a reader that comes between the two sees the old item as younger, never a new item as old. Writing
+    is two stores, no system call. Doubles hold indices exactly up to 2**53.
+    """
+
+    __slots__ = ("slots", "view")
+
+    def __init__(self, slots: int, view: MutableSequence[float] | None = None) -> None:
+        self.slots = slots
+        self.view: MutableSequence[float] = array("d", bytes(self.size(slots))) if view is None else view
+        if view is None:
+            self.clear()
+
+    @staticmethod
+    def size(slots: int) -> int:
+        """Bytes needed."""
+        return 8 * (1 + 2 * slots)
+
+    def clear(self) -> None:
+        self.view[0] = BOOTING
+        for slot in range(self.slots):
+            self.view[1 + 2 * slot] = IDLE
+
+    def enter(self, slot: int, index: int, now: float) -> None:
+        self.view[2 + 2 * slot] = now
+        self.view[1 + 2 * slot] = index
+
+    def leave(self, slot: int) -> None:
+        self.view[1 + 2 * slot] = IDLE
+
+    def running(self) -> list[tuple[int, int, float]]:
+        """(slot, index, since) of every busy slot."""
+        view = self.view
+        return [
+            (slot, int(view[1 + 2 * slot]), view[2 + 2 * slot])
+            for slot in range(self.slots)
+            if view[1 + 2 * slot] != IDLE
+        ]
+
+
+def is_async(fn: Any) -> bool:
+    """Whether calling `fn` gives a coroutine: `async def`, a partial of one, or an object whose `__call__` is one."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+
+
+@contextlib.contextmanager
+def calling(job: Job) -> Any:
+    """`item -> value` for one thread: enters `setup` here and exits it here; an `async def` gets an event loop of its own."""
+    with contextlib.ExitStack() as stack:
+        loop = stack.enter_context(asyncio.Runner()) if job.is_async else None
+        fn = job.fn
+        if job.setup is not None:
+            try:
+                resource = job.setup() if loop is None else loop.run(_called(job.setup))
+                if loop is not None and hasattr(resource, "__aenter__"):
+                    entered = loop.run(resource.__aenter__())
+                    stack.callback(lambda: loop.run(resource.__aexit__(None, None, None)))
+                elif hasattr(resource, "__enter__"):
+                    entered = stack.enter_context(resource)
+                else:
+                    raise TypeError(_not_a_manager(resource, wants_async=False))
+            except Exception as error:
+                raise setup_failed(error) from error
+            fn = functools.partial(fn, entered)
+        yield fn if loop is None else lambda item: loop.run(fn(item))
+
+
+async def _called(setup: Callable[[], Any]) -> Any:
+    # some resources (aiohttp.ClientSession) want to be made inside a running loop
+    return setup()
+
+
+def setup_failed(error: BaseException) -> SetupFailed:
+    return SetupFailed(
+        f"setup raised {type(error).__name__}: {error}",
+        causes=("what setup connects to is not there", "setup needs arguments: it is called with none"),
+        hint="call setup() yourself and enter what it gives in a with statement",
+    )
+
+
+def _not_a_manager(resource: Any, *, wants_async: bool) -> str:
+    kind = "an async context manager" if wants_async else "a context manager"
+    other = " (it is an async one: use it with an async def)" if hasattr(resource, "__aenter__") else ""
+    return f"setup gave {type(resource).__name__}, which is not {kind}{other}"

@@ -1,0 +1,130 @@
+"""A worker process: reads frames, feeds its runner, writes reports. Ends when its near side is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import socket
+import sys
+from typing import Any
+
+from . import wire
+from .job import LOADING, RUNNING, SENDING, Cells, Job
+from .outbox import Attendant, Outbox, Report
+from .runners import Runner, load
+
+__all__ = ["main"]
+
+
+def main(connection: socket.socket, cells_fd: int) -> None:
+    """Serve one near side until it says RELEASE or hangs up."""
+    connection.setblocking(True)
+    frames = _frames(connection)
+    kind, payload = next(frames, (0, b""))
+    if kind != wire.HELLO:
+        return
+    hello = wire.loads(payload)
+    _be_like(hello)
+    memory = mmap.mmap(cells_fd, Cells.size(hello["slots"]))
+    view = memoryview(memory).cast("d")
+    phase = Phase(view)
+
+    def send(report: Report) -> None:
+        with phase(SENDING):
+            data = wire.frame(wire.REPORT, wire.dump_report(report))
+        connection.sendall(data)
+
+    def broken(error: BaseException) -> None:
+        connection.sendall(wire.frame(wire.BROKEN, wire.dumps(wire.dump_error(error))))
+
+    def unreadable(indices: list[int], error: BaseException) -> None:
+        connection.sendall(wire.frame(wire.UNREADABLE, wire.dumps((indices, wire.dump_error(error)))))
+
+    outbox = Outbox(send, broken, unreadable)
+    try:
+        fn, setup = wire.loads(hello["job"])
+    except Exception as error:
+        broken(_cannot_load(error))
+        return
+    job = Job(fn, setup, hello["timeout"])
+    runner = load(hello["runner"])(job, hello["slots"], outbox, Cells(hello["slots"], view))
+    attendant = Attendant(outbox) if hello["runner"] == "call" else None
+    try:
+        runner.start()
+    except Exception as error:
+        broken(error)
+        return
+    view[0] = RUNNING
+    connection.sendall(wire.frame(wire.READY))
+    released = False
+    # a near side that hung up needs nothing any more: OSError on the way out is no news
+    with contextlib.suppress(ConnectionError, BrokenPipeError):
+        for kind, payload in frames:
+            if kind == wire.BATCH:
+                _batch(payload, runner, phase)
+            elif kind == wire.ABANDON:
+                runner.abandon(*wire.loads(payload))
+            elif kind == wire.RELEASE:
+                released = True
+                break
+        runner.stop(cancel=not released)
+        if attendant is not None:
+            attendant.stop()
+        outbox.flush()
+
+
+class Phase:
+    """`with phase(LOADING):` tells the near side, should this process end here, that it was not running an item."""
+
+    def __init__(self, view: Any) -> None:
+        self._view = view
+
+    @contextlib.contextmanager
+    def __call__(self, phase: float) -> Any:
+        self._view[0] = phase
+        try:
+            yield
+        finally:
+            self._view[0] = RUNNING
+
+
+def _batch(payload: bytes, runner: Runner, phase: Phase) -> None:
+    try:
+        with phase(LOADING):
+            batch = wire.load_batch(payload)
+    except Exception as error:
+        wrong = wire.not_carried("the item (on arrival)", error)
+        runner.outbox.unreadable(wire.batch_indices(payload), wrong)
+    else:
+        runner.feed(batch)
+
+
+def _frames(connection: socket.socket) -> Any:
+    decoder = wire.Decoder()
+    while data := connection.recv(1 << 18):
+        yield from decoder.feed(data)
+
+
+def _be_like(hello: dict[str, Any]) -> None:
+    """The near side's import path, folder and environment; native thread pools held to this worker's share of cores."""
+    sys.path[:] = hello["path"]
+    with contextlib.suppress(OSError):
+        os.chdir(hello["cwd"])
+    os.environ.clear()
+    os.environ.update(hello["environment"])
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+        os.environ.setdefault(name, str(hello["share"]))
+
+
+def _cannot_load(error: BaseException) -> BaseException:
+    from ..errors import SetupFailed
+
+    wrong = SetupFailed(
+        f"the function cannot be loaded in a worker process: {type(error).__name__}: {error}",
+        causes=("its module is not importable there", "it was defined in a module that has changed since"),
+        hint='model="threads" needs no loading',
+    )
+    wrong.__cause__ = error
+    return wrong
+

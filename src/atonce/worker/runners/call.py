@@ -1,0 +1,126 @@
+"""The `call` runner: one item after another, in the thread that feeds it."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import os
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ...outcome import WorkerId
+from ..job import IDLE, Cells, Job, calling
+from ..outbox import FLUSH, Failure, Outbox
+from . import Runner
+
+__all__ = ["FINE", "CallRunner", "run_items"]
+
+# Items at least this long (seconds) get a CPU reading of their own, which costs two system calls (1.6 µs, 0.2 % of it);
+# for shorter ones the batch is measured and its CPU shared out by wall time.
+FINE = 0.001
+
+
+class CallRunner(Runner):
+    """One slot, no threads: `[fn(item) for item in batch]` with an exact record of it."""
+
+    def __init__(self, job: Job, slots: int, outbox: Outbox, cells: Cells) -> None:
+        super().__init__(job, 1, outbox, cells)
+        self.reraise: tuple[type[BaseException], ...] = ()  # set to KeyboardInterrupt where the caller's own thread runs
+        self._stack = contextlib.ExitStack()
+        self._measure = Measure()
+
+    def start(self) -> None:
+        self._call = self._stack.enter_context(calling(self.job))
+        self._who = WorkerId(os.getpid(), threading.get_ident(), 0)
+
+    def feed(self, batch: Sequence[tuple[int, Any]]) -> None:
+        run_items(iter(batch), self._call, self.job, self.outbox, self.cells, self._who, self._measure, self.reraise)
+        self.outbox.flush()
+
+    def stop(self, *, cancel: bool) -> None:
+        self._stack.close()
+
+
+class Measure:
+    """How CPU is told in one thread: `fine` reads the clock for each item, else `share` of wall time is assumed."""
+
+    __slots__ = ("fine", "share")
+
+    def __init__(self) -> None:
+        self.fine = True
+        self.share = 1.0
+
+
+def run_items(
+    items: Any,
+    call: Any,
+    job: Job,
+    outbox: Outbox,
+    cells: Cells,
+    who: WorkerId,
+    measure: Measure,
+    reraise: tuple[type[BaseException], ...] = (),
+    left: Any = None,
+) -> None:
+    """Run (index, item) pairs in this thread until `items` ends or `left` (a list) is no longer empty.
+
+    This loop is the hot path of four models: about 0.35 µs an item around the call. What can be looked up once is; the
+    end of an item is the start of the next, so a clock is read once an item; each item has its own copy of the context.
+    """
+    clock, cpu_clock = time.monotonic, time.thread_time
+    append, due, view = outbox.rows.append, outbox.due, cells.view
+    at, since = 1 + 2 * who.slot, 2 + 2 * who.slot
+    copy = (job.context or contextvars.Context()).copy
+    fine, share = measure.fine, measure.share
+    done = 0
+    first = started = clock()
+    cpu_first = cpu_before = cpu_clock()
+    flush_at = outbox.flushed + FLUSH
+    for index, item in items:
+        view[since] = started
+        view[at] = index
+        try:
+            value = copy().run(call, item)
+        except BaseException as error:
+            ended = clock()
+            if isinstance(error, reraise):
+                view[at] = IDLE
+                raise
+            cpu = cpu_clock() - cpu_before if fine else (ended - started) * share
+            error.__traceback__ = _without_our_frames(error.__traceback__)
+            outbox.failures.append(Failure(index, error, started, ended, cpu, who))
+            del error
+        else:
+            ended = clock()
+            if fine:
+                append((index, value, started, ended, cpu_clock() - cpu_before, who))
+            else:
+                append((index, value, started, ended, (ended - started) * share, who))
+            del value
+        if fine:
+            cpu_before = cpu_clock()
+            due(ended)
+            started = clock()
+        else:
+            if ended >= flush_at or not done:
+                due(ended)
+                outbox.arm()  # for the rows that follow: the next item may be a long one
+                flush_at = ended + FLUSH
+            started = ended
+        done += 1
+        if left:
+            break
+    if not left:  # a slot left behind has another owner by now
+        view[at] = IDLE
+    if done:
+        wall = started - first
+        if wall > 0:
+            measure.share = min(1.0, (cpu_clock() - cpu_first) / wall)
+        measure.fine = wall / done >= FINE
+
+
+def _without_our_frames(traceback: Any) -> Any:
+    """The traceback from the function on: the frame of `run_items` says nothing to the user."""
+    return traceback.tb_next if traceback is not None and traceback.tb_next is not None else traceback

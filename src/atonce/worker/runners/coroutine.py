@@ -1,0 +1,395 @@
+"""The `coroutine` runner: one event loop, C slots, each a task that runs one item after another.
+
+    feed ──► todo (deque) ──► slot task 0 … C-1 ──► outbox
+                 ▲ a slot that starts an item wakes the next idle slot
+
+A slot is a task for many items, not a task an item: an item that never waits costs no trip through the loop. The price
+is that items of a slot would share context variables, so a slot whose context was changed ends and a fresh one goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+import inspect
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from ...errors import ItemTimeout
+from ...outcome import WorkerId
+from ..job import Cells, Job, _not_a_manager, setup_failed
+from ..outbox import FLUSH, Failure, Outbox
+from . import Runner
+
+__all__ = ["CoroutineRunner", "new_loop"]
+
+# Seconds a cancelled item may take to unwind before its slot is left behind.
+GRACE = 1.0
+# Seconds that items which never wait may hold the loop before it turns once, so that timers and other tasks run.
+TURN = 0.002
+
+
+class CoroutineRunner(Runner):
+    """C coroutines in flight in one loop: a loop of its own in a thread of its own, or (`loop=`) the caller's."""
+
+    enforces_timeout = True
+
+    def __init__(
+        self, job: Job, slots: int, outbox: Outbox, cells: Cells, loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
+        super().__init__(job, slots, outbox, cells)
+        self._own_loop = loop is None
+        self._loop = loop
+        self._thread: threading.Thread | None = None
+        self._todo: deque[tuple[int, Any]] = deque()
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._current: dict[int, tuple[int, float]] = {}  # slot → (index, started): what the timeout sweeps over
+        self._expired: set[tuple[int, int]] = set()  # (slot, index) that this runner cancelled
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._flusher: asyncio.TimerHandle | None = None
+        self._ready = False
+        self._stopping: asyncio.Future[None] | None = None
+        self._closed: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._cpu_share = _CpuShare()
+
+    # ── called from outside ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        self.outbox.arm = self._arm
+        if self._own_loop:
+            self._loop = new_loop()
+            self._thread = threading.Thread(target=self._own_thread, args=(self._loop,), name="atonce-loop", daemon=True)
+            self._thread.start()
+        else:
+            assert self._loop is not None
+            self._main_task = self._loop.create_task(self._main())
+
+    def feed(self, batch: Sequence[tuple[int, Any]]) -> None:
+        self._todo.extend(batch)
+        self._soon(self._wake)
+
+    def resize(self, slots: int) -> None:
+        super().resize(slots)
+        self._soon(self._wake)
+
+    def stop(self, *, cancel: bool) -> None:
+        if cancel:
+            self._todo.clear()
+        self._soon(partial(self._stop, cancel))
+        if self._thread is not None:
+            self._thread.join(2 * GRACE if cancel else None)
+
+    async def wait_closed(self) -> None:
+        """In the caller's loop `stop` cannot block: await this after it."""
+        await asyncio.wrap_future(self._closed)
+
+    # ── in the loop ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _own_thread(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_until_complete(self._main())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+    async def _main(self) -> None:
+        """Enter the resource, run slots until told to stop, exit the resource."""
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._who = [WorkerId(os.getpid(), threading.get_ident(), slot) for slot in range(self.cells.slots)]
+        self._base = self.job.context or contextvars.Context()
+        self._stopping = loop.create_future()
+        try:
+            fn, leave = await self._enter()
+        except BaseException as error:
+            self.outbox.broken(error)
+            self._closed.set_result(None)
+            if not isinstance(error, Exception):
+                raise
+            return
+        self._fn = fn
+        try:
+            self._ready = True
+            self._wake()
+            await self._stopping
+            await self._drain()
+        finally:
+            for timer in (self._sweeper, self._flusher):
+                if timer is not None:
+                    timer.cancel()
+            try:
+                await leave()
+            except Exception as error:
+                self.outbox.broken(setup_failed(error))
+            self.outbox.flush()
+            self._closed.set_result(None)
+
+    async def _enter(self) -> tuple[Callable[[Any], Any], Callable[[], Any]]:
+        if self.job.setup is None:
+            return self.job.fn, _nothing
+        try:
+            resource = self.job.setup()
+            if hasattr(resource, "__aenter__"):
+                entered = await resource.__aenter__()
+                return partial(self.job.fn, entered), partial(resource.__aexit__, None, None, None)
+            if not hasattr(resource, "__enter__"):
+                raise TypeError(_not_a_manager(resource, wants_async=True))
+            entered = resource.__enter__()
+        except Exception as error:
+            raise setup_failed(error) from error
+
+        async def leave() -> None:
+            resource.__exit__(None, None, None)
+
+        return partial(self.job.fn, entered), leave
+
+    def _soon(self, callback: Callable[[], None]) -> None:
+        assert self._loop is not None
+        if not self._own_loop:
+            callback()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(callback)
+
+    def _wake(self) -> None:
+        """Give one more slot something to do: an idle one, or a new one if there may be more."""
+        if not self._todo or not self._ready:
+            return
+        while self._idle:
+            future = self._idle.popleft()
+            if not future.done():
+                future.set_result(None)
+                return
+        if len(self._tasks) < self.slots:
+            assert self._loop is not None
+            slot = next(number for number in range(self.slots) if number not in self._tasks)
+            self._tasks[slot] = self._loop.create_task(self._slot(slot), context=self._base.copy())
+
+    async def _slot(self, slot: int) -> None:
+        """Run items until the runner stops, or until an item has changed this task's context."""
+        task = asyncio.current_task()
+        try:
+            clean = True
+            while clean:
+                if not self._todo and not await self._wait_for_items():
+                    return
+                clean = await self._items(slot)
+        finally:
+            # not when this slot was left behind and has a successor
+            if self._tasks.get(slot) is task:
+                del self._tasks[slot]
+                self._current.pop(slot, None)
+                self._wake()
+
+    async def _wait_for_items(self) -> bool:
+        if self.outbox.rows or self.outbox.failures:
+            self.outbox.due(time.monotonic()) if self._current else self.outbox.flush()
+        assert self._stopping is not None and self._loop is not None
+        if self._stopping.done() or len(self._tasks) > self.slots:
+            return False
+        future = self._loop.create_future()
+        self._idle.append(future)
+        await future
+        return not self._stopping.done() or bool(self._todo)
+
+    async def _items(self, slot: int) -> bool:
+        """The hot loop: returns True when there are no items, False when the context is no longer the one it began with."""
+        clock, todo, fn, outbox = time.monotonic, self._todo, self._fn, self.outbox
+        view, current, tick = self.cells.view, self._current, self.job.timeout is not None
+        at, since = 1 + 2 * slot, 2 + 2 * slot
+        who, share = self._who[slot], self._cpu_share
+        append, snapshot, base = outbox.rows.append, contextvars.copy_context, self._base
+        surely = self.job.is_async  # spares `isawaitable`, which is slow
+        turn_at = clock() + TURN
+        clean = True
+        while todo and clean:
+            index, item = todo.popleft()
+            if todo and (self._idle or len(self._tasks) < self.slots):
+                self._wake()
+            started = clock()
+            view[since] = started
+            view[at] = index
+            current[slot] = (index, started)
+            if tick and self._sweeper is None:
+                self._sweep_at(started + self.job.timeout)  # type: ignore[operator]
+            try:
+                value = fn(item)
+                if surely or inspect.isawaitable(value):
+                    value = await value
+            except BaseException as error:
+                ended = clock()
+                if (slot, index) in self._expired:
+                    self._expired.discard((slot, index))
+                    _uncancel()
+                    failure: BaseException = timed_out(index, item, self.job.timeout)
+                elif isinstance(error, asyncio.CancelledError) and self._cancelled(slot):
+                    raise
+                else:
+                    failure = error
+                    error.__traceback__ = error.__traceback__.tb_next if error.__traceback__ else None
+                outbox.failures.append(Failure(index, failure, started, ended, (ended - started) * share.now, who))
+                del error, failure
+            else:
+                ended = clock()
+                append((index, value, started, ended, (ended - started) * share.now, who))
+                del value
+                if self._expired:
+                    # it finished in the very turn in which it was cancelled: the value counts, the cancellation does not
+                    if (slot, index) in self._expired:
+                        self._expired.discard((slot, index))
+                        await _swallow_cancellation()
+            if ended - outbox.flushed >= FLUSH:
+                share.update(len(current))
+                outbox.flush()
+            elif self._flusher is None:
+                self._arm()
+            del item
+            if ended >= turn_at:
+                await asyncio.sleep(0)
+                turn_at = clock() + TURN
+            clean = snapshot() == base
+        view[at] = -1.0
+        current.pop(slot, None)
+        return clean
+
+    def _cancelled(self, slot: int) -> bool:
+        """Whether this slot was cancelled by us because the run stops, or was left behind."""
+        assert self._stopping is not None
+        return self._stopping.done() or self._tasks.get(slot) is not asyncio.current_task()
+
+    # ── timers ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _arm(self) -> None:
+        if self._flusher is None and self._loop is not None:
+            self._flusher = self._loop.call_later(FLUSH, self._flush)
+
+    def _flush(self) -> None:
+        self._flusher = None
+        self._cpu_share.update(len(self._current))
+        self.outbox.flush()
+
+    def _sweep_at(self, when: float) -> None:
+        assert self._loop is not None
+        # not more often than each 10 ms: a late item is told so within that
+        delay = max(0.01, when - time.monotonic())
+        self._sweeper = self._loop.call_later(delay, self._sweep)
+
+    def _sweep(self) -> None:
+        """Cancel what is late; leave behind what was cancelled a while ago and would not go."""
+        assert self.job.timeout is not None
+        self._sweeper = None
+        now, soonest = time.monotonic(), None
+        for slot, (index, started) in list(self._current.items()):
+            limit = started + self.job.timeout
+            if (slot, index) in self._expired:
+                limit += GRACE
+                if now >= limit:
+                    self._leave_behind(slot, index, started, now)
+                    continue
+            elif now >= limit:
+                self._expired.add((slot, index))
+                self._tasks[slot].cancel()
+                limit += GRACE
+            soonest = limit if soonest is None else min(soonest, limit)
+        if soonest is not None:
+            self._sweep_at(soonest)
+
+    def _leave_behind(self, slot: int, index: int, started: float, now: float) -> None:
+        self._expired.discard((slot, index))
+        del self._tasks[slot], self._current[slot]
+        error = timed_out(index, None, self.job.timeout, swallowed=True)
+        self.outbox.failures.append(Failure(index, error, started, now, 0.0, self._who[slot]))
+        self.outbox.flush()
+        self._wake()
+
+    # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _stop(self, cancel: bool) -> None:
+        if self._stopping is None:  # not even started: `_main` will see it
+            if self._loop is not None:
+                self._loop.call_soon(self._stop, cancel)
+            return
+        if self._stopping.done():
+            return
+        self._stopping.set_result(None)
+        for future in self._idle:
+            if not future.done():
+                future.set_result(None)
+        if cancel:
+            for task in list(self._tasks.values()):
+                task.cancel()
+
+    async def _drain(self) -> None:
+        while tasks := set(self._tasks.values()):
+            done, pending = await asyncio.wait(tasks, timeout=GRACE if not self._todo else None)
+            for task in done:
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    self.outbox.broken(error)
+            if not done and all(task.cancelling() for task in pending):
+                return  # these would not go; the loop's end destroys them
+
+
+class _CpuShare:
+    """CPU of the loop's thread over item-seconds: what one item-second cost, the best that can be told of a coroutine."""
+
+    __slots__ = ("_cpu", "_then", "now")
+
+    def __init__(self) -> None:
+        self.now = 1.0
+        self._cpu = self._then = 0.0
+
+    def update(self, in_flight: int) -> None:
+        cpu, now = time.thread_time(), time.monotonic()
+        if self._then and now > self._then:
+            self.now = min(1.0, (cpu - self._cpu) / ((now - self._then) * max(1, in_flight)))
+        self._cpu, self._then = cpu, now
+
+
+def timed_out(index: int, item: Any, limit: float | None, *, swallowed: bool = False) -> ItemTimeout:
+    """The error of a late item, the same from every runner and from the near side."""
+    causes = ["the item is slower than others", "it waits for something that does not come"]
+    if swallowed:
+        causes.insert(0, "the function catches CancelledError and goes on")
+    what = f"item {index} took longer than timeout={limit:g} s" if limit is not None else f"item {index} timed out"
+    return ItemTimeout(
+        what, item=None if item is None else repr(item)[:200], causes=causes, hint="a longer timeout=, or retry="
+    )
+
+
+def _uncancel() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+
+
+async def _swallow_cancellation() -> None:
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        _uncancel()
+
+
+async def _nothing() -> None:
+    pass
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """A uvloop where there is one, else asyncio's own."""
+    if sys.platform != "win32":
+        try:
+            import uvloop
+        except ImportError:
+            pass
+        else:
+            return uvloop.new_event_loop()
+    return asyncio.new_event_loop()

@@ -1,0 +1,133 @@
+"""The `thread` runner: C threads share one queue, an item at a time.
+
+    feed ──► todo (deque) ──► thread 0 … C-1 ──► outbox
+                 ▲ a token wakes one thread; a thread that starts an item wakes the next one
+
+Threads start on demand. Taking an item is one atomic `popleft`, so a stuck or slow item holds back nobody else's, and a
+queue of tiny items is drained by the thread that is awake, without a hand-over between threads.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from queue import SimpleQueue
+from typing import Any
+
+from ...outcome import WorkerId
+from ..job import Cells, Job, calling
+from ..outbox import Attendant, Outbox
+from . import Runner
+from .call import Measure, run_items
+
+__all__ = ["ThreadRunner"]
+
+# Below this many seconds an item, waking another thread costs more than the item (a hand-over of the GIL is 5-50 µs).
+TINY = 20e-6
+# Seconds that `stop(cancel=True)` waits for threads inside an item; they are daemons and end by themselves afterwards.
+PATIENCE = 0.1
+
+
+class ThreadRunner(Runner):
+    """C threads, each with a resource of its own. A thread cannot be ended, only left behind."""
+
+    can_abandon = True
+
+    def __init__(self, job: Job, slots: int, outbox: Outbox, cells: Cells) -> None:
+        super().__init__(job, slots, outbox, cells)
+        self._todo: deque[tuple[int, Any]] = deque()
+        self._tokens: SimpleQueue[bool] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 0
+        self._threads: dict[int, _Slot] = {}
+        self._left: list[_Slot] = []
+        self._mean = 1.0
+
+    def start(self) -> None:
+        self._attendant = Attendant(self.outbox, also=self._wake)
+
+    def feed(self, batch: Sequence[tuple[int, Any]]) -> None:
+        self._todo.extend(batch)
+        self._wake()
+
+    def abandon(self, slot: int, index: int) -> None:
+        with self._lock:
+            stuck = self._threads.pop(slot)
+            stuck.left.append(True)
+            self._left.append(stuck)
+            self.cells.leave(slot)
+        self._wake()
+
+    def stop(self, *, cancel: bool) -> None:
+        if cancel:
+            self._todo.clear()
+        with self._lock:
+            threads = list(self._threads.values())
+        for _ in threads:
+            self._tokens.put(False)
+        until = time.monotonic() + PATIENCE
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()) if cancel else None)
+        self._attendant.stop()
+
+    def _wake(self) -> None:
+        """Give one more thread something to do: an idle one, or a new one if there may be more."""
+        if not self._todo:
+            return
+        with self._lock:
+            if self._idle:
+                self._idle -= 1
+                self._tokens.put(True)
+            elif len(self._threads) < self.slots:
+                slot = next(number for number in range(self.slots) if number not in self._threads)
+                self._threads[slot] = thread = _Slot(self, slot)
+                thread.start()
+
+    def _items(self) -> Iterator[tuple[int, Any]]:
+        """The queue as one thread sees it. Before an item starts, the next thread is woken, if items are worth it."""
+        todo = self._todo
+        while True:
+            try:
+                pair = todo.popleft()
+            except IndexError:
+                return
+            if todo and self._mean >= TINY and (self._idle or len(self._threads) < self.slots):
+                self._wake()
+            before = time.monotonic()
+            yield pair
+            # a moving mean by eighths; a race between threads loses one sample, which is harmless
+            self._mean += (time.monotonic() - before - self._mean) / 8
+
+
+class _Slot(threading.Thread):
+    def __init__(self, runner: ThreadRunner, slot: int) -> None:
+        super().__init__(name=f"atonce-{slot}", daemon=True)
+        self._runner = runner
+        self._slot = slot
+        self.left: list[bool] = []  # not empty: this thread was left behind, and stops after its item
+
+    def run(self) -> None:
+        runner, outbox = self._runner, self._runner.outbox
+        who = WorkerId(os.getpid(), threading.get_ident(), self._slot)
+        measure = Measure()
+        try:
+            with calling(runner.job) as call:
+                while not self.left:
+                    run_items(
+                        runner._items(), call, runner.job, outbox, runner.cells, who, measure, left=self.left
+                    )
+                    if self.left:
+                        break
+                    outbox.flush()
+                    with runner._lock:
+                        runner._idle += 1
+                    # an item may have come between the last look and the count: whoever fed it saw no idle thread
+                    if runner._todo:
+                        runner._wake()
+                    if not runner._tokens.get():
+                        break
+        except BaseException as error:  # setup, or the exit of the resource: the run must hear of it
+            outbox.broken(error)

@@ -1,0 +1,151 @@
+"""Frames between the near side and a worker process: a kind, a length, a payload.
+
+    near → far    HELLO  what to be          BATCH  indices and items        ABANDON  a slot      RELEASE  finish and end
+    far → near    READY  can be fed          REPORT what was finished        BROKEN   nothing can run here
+                  UNREADABLE  a batch that cannot be unpickled
+
+Items and values are pickled a batch at a time: one pickle, one frame. cloudpickle is used throughout: for plain data it is
+as fast as pickle (the same C code), and it carries what lives in `__main__`, a notebook or a closure by value. Exceptions
+are pickled one by one and tried out, since many do not survive the trip.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import traceback
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import cloudpickle
+
+from ..errors import NotCarried, RemoteError, RemoteTraceback
+from ..outcome import WorkerId
+from .outbox import Failure, Report
+
+__all__ = ["Decoder", "dump_batch", "dump_report", "frame", "load_batch", "load_report", "not_carried"]
+
+HELLO, BATCH, ABANDON, RELEASE = 1, 2, 3, 4
+READY, REPORT, BROKEN, UNREADABLE = 11, 12, 13, 14
+
+_HEADER = struct.Struct("<BQ")
+_COUNT = struct.Struct("<Q")
+dumps = cloudpickle.dumps
+loads = pickle.loads
+
+
+def frame(kind: int, payload: bytes = b"") -> bytes:
+    """One frame."""
+    return _HEADER.pack(kind, len(payload)) + payload
+
+
+class Decoder:
+    """Bytes in, frames out, however the bytes were cut."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        buffer = self._buffer
+        buffer += data
+        at = 0
+        while len(buffer) - at >= _HEADER.size:
+            kind, length = _HEADER.unpack_from(buffer, at)
+            end = at + _HEADER.size + length
+            if len(buffer) < end:
+                break
+            yield kind, bytes(memoryview(buffer)[at + _HEADER.size : end])
+            at = end
+        del buffer[:at]
+
+
+def dump_batch(batch: Sequence[tuple[int, Any]]) -> bytes:
+    """The indices are readable without unpickling an item: a worker that cannot unpickle can say what."""
+    indices, items = zip(*batch, strict=True)
+    return _COUNT.pack(len(indices)) + array("q", indices).tobytes() + dumps(items)
+
+
+def batch_indices(payload: bytes) -> list[int]:
+    (count,) = _COUNT.unpack_from(payload)
+    return array("q", payload[8 : 8 + 8 * count]).tolist()
+
+
+def load_batch(payload: bytes) -> list[tuple[int, Any]]:
+    """Raises what unpickling an item raises."""
+    indices = batch_indices(payload)
+    return list(zip(indices, loads(memoryview(payload)[8 + 8 * len(indices) :]), strict=True))
+
+
+def dump_report(report: Report) -> bytes:
+    """Columns of numbers as arrays; a value that cannot be pickled becomes a failure of its item."""
+    failures = [(f._replace(error=None), *dump_error(f.error)) for f in report.failures]  # type: ignore[arg-type]
+    try:
+        return dumps((_columns(report), failures))
+    except Exception:
+        kept, bad = [], []
+        for k, value in enumerate(report.values):
+            try:
+                dumps(value)
+            except Exception as error:
+                wrong = not_carried("its result", error)
+                row = [column[k] for column in report[:6]]
+                bad.append((Failure(row[0], None, row[2], row[3], row[4], row[5]), *dump_error(wrong)))  # type: ignore[arg-type]
+            else:
+                kept.append(k)
+        rest = Report(*([column[k] for k in kept] for column in report[:6]))
+        return dumps((_columns(rest), failures + bad))
+
+
+def _columns(report: Report) -> tuple[Any, ...]:
+    workers: Any = report.workers
+    if workers and workers.count(workers[0]) == len(workers):
+        workers = workers[0]
+    numbers = (array("d", column).tobytes() for column in (report.started, report.ended, report.cpu))
+    return (array("q", report.indices).tobytes(), report.values, *numbers, workers)
+
+
+def load_report(payload: bytes) -> Report:
+    (indices, values, started, ended, cpu, workers), failed = loads(payload)
+    columns = [array("d", column) for column in (started, ended, cpu)]
+    numbers = array("q", indices).tolist()
+    if isinstance(workers, WorkerId):
+        workers = [workers] * len(numbers)
+    failures = [failure._replace(error=load_error(*error)) for failure, *error in failed]
+    return Report(numbers, values, *columns, workers, failures, len(payload))
+
+
+def dump_error(error: BaseException) -> tuple[bytes | None, str, str]:
+    """(pickle or None, one line, the traceback as text)."""
+    line = "".join(traceback.format_exception_only(error)).strip()
+    text = "".join(traceback.format_exception(error))
+    try:
+        pickled = dumps(error)
+        loads(pickled)
+    except Exception:
+        return None, line, text
+    return pickled, line, text
+
+
+def load_error(pickled: bytes | None, line: str, text: str) -> BaseException:
+    """The exception, with the remote traceback as its cause, as concurrent.futures does it."""
+    error: BaseException | None = None
+    if pickled is not None:
+        try:
+            error = loads(pickled)
+        except Exception:
+            error = None
+    if error is None:
+        error = RemoteError(line, causes=("the exception itself cannot be pickled",), hint="its traceback is __cause__")
+    if not isinstance(error, NotCarried):
+        error.__cause__ = RemoteTraceback(text)
+    return error
+
+
+def not_carried(what: str, error: BaseException, item: str | None = None) -> NotCarried:
+    return NotCarried(
+        f"{what} cannot be pickled: {type(error).__name__}: {error}",
+        item=item,
+        causes=("it holds a lock, a socket, an open file or a generator",),
+        hint='give and return plain data, make the rest in setup=, or use model="threads"',
+    )
