@@ -125,19 +125,21 @@ class _Call:
 
 
 def _outcomes(call: _Call) -> Iterator[Outcome[Any]]:
-    for batch in drive(call.begin()):
-        yield from batch
+    # closed explicitly, here and below: a traceback that is kept would keep the generator, and with it the workers
+    with contextlib.closing(drive(call.begin())) as batches:
+        for batch in batches:
+            yield from batch
 
 
 def _values(call: _Call) -> Iterator[Any]:
-    batches = drive(call.begin())
     errors = call.options.errors
-    for batch in batches:
-        for outcome in batch:
-            if outcome[2]:
-                yield outcome[3]
-            elif errors != "skip":
-                yield _failed(outcome, errors)
+    with contextlib.closing(drive(call.begin())) as batches:
+        for batch in batches:
+            for outcome in batch:
+                if outcome[2]:
+                    yield outcome[3]
+                elif errors != "skip":
+                    yield _failed(outcome, errors)
 
 
 async def _aoutcomes(call: _Call) -> AsyncIterator[Outcome[Any]]:

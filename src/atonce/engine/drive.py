@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 from ..outcome import Outcome
@@ -13,7 +13,7 @@ from .conductor import Conductor
 __all__ = ["drive", "drive_async"]
 
 
-def drive(conductor: Conductor) -> Iterator[list[Outcome[Any]]]:
+def drive(conductor: Conductor) -> Generator[list[Outcome[Any]], None, None]:
     """Batches of outcomes as they become final. Closing the generator ends the run."""
     hub = conductor.hub
     cancel = True

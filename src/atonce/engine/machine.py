@@ -218,8 +218,14 @@ class Machine:
                 self._false_starts = 0
                 commands = []
             case Uncarried(worker, errors):
-                failures = [Failure(index, error, now, now, 0.0, None) for index, error in errors]  # type: ignore[arg-type]
-                commands = self._emit(self._failures(self.seats[worker], failures, now, may_retry=False))
+                seat = self.seats[worker]
+                failures = [Failure(index, error, now, now, 0.0, None) for index, error in errors]
+                commands = self._emit(self._failures(seat, failures, now, may_retry=False))
+                commands += self._after(worker, seat)
+            case Unreadable(worker, indices, error):
+                commands = self._unreadable(worker, indices, error, now)
+            case Broken(_, error):
+                commands = [Stop(error)]
             case Lost():
                 commands = self._lost(event, now)
             case Ended(worker):
@@ -498,7 +504,7 @@ class Machine:
                 return [Stop(_false_start(event.status, self._false_starts))]
         outcomes = []
         if seat.condemned:
-            late = [Failure(i, error, now, now, 0.0, None) for i, error in seat.condemned.items()]  # type: ignore[arg-type]
+            late = [Failure(i, error, now, now, 0.0, None) for i, error in seat.condemned.items()]
             outcomes = self._failures(seat, late, now)
         else:
             culprits = [index for index in event.running if index in seat.assigned]

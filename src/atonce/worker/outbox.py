@@ -61,6 +61,8 @@ class Outbox:
         self.failures: list[Failure] = []
         self.flushed = 0.0
         self.arm: Callable[[], None] = _nothing
+        # CPU seconds since it was last asked, where no item has a measure of its own: shared evenly over a report
+        self.meter: Callable[[], float] | None = None
         self.broken = broken
         self.unreadable = unreadable or _nothing
         self._send = send
@@ -82,7 +84,13 @@ class Outbox:
                 return
             rows, failures = self.rows[:count], self.failures[:failed]
             del self.rows[:count], self.failures[:failed]
-            self._send(Report(*zip(*rows, strict=True), failures=failures) if rows else Report(failures=failures))
+            if not rows:
+                self._send(Report(failures=failures))
+                return
+            indices, values, started, ended, cpu, workers = zip(*rows, strict=True)
+            if self.meter is not None:
+                cpu = (self.meter() / count,) * count
+            self._send(Report(indices, values, started, ended, cpu, workers, failures))
 
 
 class Attendant:

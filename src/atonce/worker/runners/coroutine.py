@@ -58,7 +58,6 @@ class CoroutineRunner(Runner):
         self._ready = False
         self._stopping: asyncio.Future[None] | None = None
         self._closed: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self._cpu_share = _CpuShare()
 
     # ── called from outside ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -110,6 +109,7 @@ class CoroutineRunner(Runner):
         self._who = [WorkerId(os.getpid(), threading.get_ident(), slot) for slot in range(self.cells.slots)]
         self._base = self.job.context or contextvars.Context()
         self._stopping = loop.create_future()
+        self.outbox.meter = _Meter()
         try:
             fn, leave = await self._enter()
         except BaseException as error:
@@ -207,7 +207,7 @@ class CoroutineRunner(Runner):
         clock, todo, fn, outbox = time.monotonic, self._todo, self._fn, self.outbox
         view, current, tick = self.cells.view, self._current, self.job.timeout is not None
         at, since = 1 + 2 * slot, 2 + 2 * slot
-        who, share = self._who[slot], self._cpu_share
+        who = self._who[slot]
         append, snapshot, base = outbox.rows.append, contextvars.copy_context, self._base
         surely = self.job.is_async  # spares `isawaitable`, which is slow
         turn_at = clock() + TURN
@@ -237,11 +237,11 @@ class CoroutineRunner(Runner):
                 else:
                     failure = error
                     error.__traceback__ = error.__traceback__.tb_next if error.__traceback__ else None
-                outbox.failures.append(Failure(index, failure, started, ended, (ended - started) * share.now, who))
+                outbox.failures.append(Failure(index, failure, started, ended, 0.0, who))
                 del error, failure
             else:
                 ended = clock()
-                append((index, value, started, ended, (ended - started) * share.now, who))
+                append((index, value, started, ended, 0.0, who))
                 del value
                 if self._expired:
                     # it finished in the very turn in which it was cancelled: the value counts, the cancellation does not
@@ -249,7 +249,6 @@ class CoroutineRunner(Runner):
                         self._expired.discard((slot, index))
                         await _swallow_cancellation()
             if ended - outbox.flushed >= FLUSH:
-                share.update(len(current))
                 outbox.flush()
             elif self._flusher is None:
                 self._arm()
@@ -275,7 +274,6 @@ class CoroutineRunner(Runner):
 
     def _flush(self) -> None:
         self._flusher = None
-        self._cpu_share.update(len(self._current))
         self.outbox.flush()
 
     def _sweep_at(self, when: float) -> None:
@@ -330,29 +328,28 @@ class CoroutineRunner(Runner):
                 task.cancel()
 
     async def _drain(self) -> None:
-        while tasks := set(self._tasks.values()):
+        while tasks := {task: slot for slot, task in self._tasks.items()}:
             done, pending = await asyncio.wait(tasks, timeout=GRACE if not self._todo else None)
             for task in done:
+                # a task that was cancelled before its first step has not taken itself off the list
+                if self._tasks.get(tasks[task]) is task:
+                    del self._tasks[tasks[task]]
                 if not task.cancelled() and (error := task.exception()) is not None:
                     self.outbox.broken(error)
             if not done and all(task.cancelling() for task in pending):
                 return  # these would not go; the loop's end destroys them
 
 
-class _CpuShare:
-    """CPU of the loop's thread over item-seconds: what one item-second cost, the best that can be told of a coroutine."""
-
-    __slots__ = ("_cpu", "_then", "now")
+class _Meter:
+    """CPU of the loop's thread since it was last asked: what coroutines take can be told of all, not of each."""
 
     def __init__(self) -> None:
-        self.now = 1.0
-        self._cpu = self._then = 0.0
+        self._then = time.thread_time()
 
-    def update(self, in_flight: int) -> None:
-        cpu, now = time.thread_time(), time.monotonic()
-        if self._then and now > self._then:
-            self.now = min(1.0, (cpu - self._cpu) / ((now - self._then) * max(1, in_flight)))
-        self._cpu, self._then = cpu, now
+    def __call__(self) -> float:
+        now = time.thread_time()
+        spent, self._then = now - self._then, now
+        return spent
 
 
 def timed_out(index: int, item: Any, limit: float | None, *, swallowed: bool = False) -> ItemTimeout:
