@@ -60,9 +60,7 @@ class AtonceError(Exception):
 
     exit_code = 1
 
-    def __init__(
-        self, what: str, *, item: str | None = None, causes: Sequence[str] = (), hint: str | None = None
-    ) -> None:
+    def __init__(self, what: str, *, item: str | None = None, causes: Sequence[str] = (), hint: str | None = None) -> None:
         super().__init__(what)
         self.what = what
         self.item = item
@@ -166,7 +164,7 @@ class Interrupted(KeyboardInterrupt):
         self.run = run
 
 
-class RemoteTraceback(Exception):  # noqa: N818 - a text, as concurrent.futures has it, never raised itself
+class RemoteTraceback(Exception):
     """The traceback of an exception raised in another process, as text."""
 
     def __init__(self, text: str) -> None:

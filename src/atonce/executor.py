@@ -99,7 +99,7 @@ class Executor(concurrent.futures.Executor):
             self._begin().push((future, (fn, args, kwargs)))
         return future
 
-    def map(  # type: ignore[override]
+    def map(
         self,
         fn: Callable[..., R],
         *iterables: Iterable[Any],

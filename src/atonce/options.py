@@ -43,7 +43,7 @@ class Retry:
 
     def covers(self, error: BaseException) -> bool:
         """Whether this error is worth another try."""
-        if isinstance(self.on, tuple) or isinstance(self.on, type):
+        if isinstance(self.on, tuple | type):
             return isinstance(error, self.on)
         return bool(self.on(error))
 

@@ -33,7 +33,7 @@ class Outcome(NamedTuple, Generic[R]):
     `worker` says where, and is None for an item that never started.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, on purpose
     item: Any
     ok: bool
     value: R | None = None

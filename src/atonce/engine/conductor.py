@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import Bug
 from ..options import Options
 from ..outcome import Outcome, Stats
 from ..placement import Order, Worker
@@ -224,25 +223,23 @@ class Conductor:
 
     def _carry_out(self, commands: list[Command]) -> None:
         for command in commands:
-            kind = type(command)
-            if kind is Emit:
-                self._emitted += command.outcomes  # type: ignore[union-attr]
-            elif kind is Feed:
-                self._workers[command.worker].feed(command.batch)  # type: ignore[union-attr]
-            elif kind is Release:
-                worker = self._workers.pop(command.worker)  # type: ignore[union-attr]
-                self._leaving.append(worker)
-                worker.release()
-            elif kind is Spawn:
-                self._hire_one(self.plan)
-            elif kind is Kill:
-                self._workers[command.worker].kill()  # type: ignore[union-attr]
-            elif kind is Abandon:
-                self._workers[command.worker].abandon(command.slot, command.index)  # type: ignore[union-attr]
-            elif kind is Stop:
-                self.error = command.error  # type: ignore[union-attr]
-            else:
-                raise Bug(f"no such command: {command!r}")
+            match command:
+                case Emit(outcomes):
+                    self._emitted += outcomes
+                case Feed(number, batch):
+                    self._workers[number].feed(batch)
+                case Release(number):
+                    worker = self._workers.pop(number)
+                    self._leaving.append(worker)
+                    worker.release()
+                case Spawn():
+                    self._hire_one(self.plan)
+                case Kill(number):
+                    self._workers[number].kill()
+                case Abandon(number, slot, index):
+                    self._workers[number].abandon(slot, index)
+                case Stop(error):
+                    self.error = error
 
     # ── items ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -105,7 +105,7 @@ class Abandon(NamedTuple):
 
     worker: int
     slot: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, on purpose
 
 
 class Kill(NamedTuple):

@@ -75,7 +75,7 @@ class KeyedBacklog(Backlog):
         return self._size
 
     def extend(self, first: int, items: Sequence[Any], now: float) -> list[tuple[int, Any, BaseException]]:
-        failed = []
+        failed: list[tuple[int, Any, BaseException]] = []
         for index, item in enumerate(items, first):
             try:
                 self._add((index, item, now), front=False)

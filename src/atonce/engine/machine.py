@@ -383,9 +383,7 @@ class Machine:
                 return [Release(worker)]
         return []
 
-    def _failures(
-        self, seat: Seat, failures: Iterable[Failure], now: float, *, may_retry: bool = True
-    ) -> list[Outcome[Any]]:
+    def _failures(self, seat: Seat, failures: Iterable[Failure], now: float, *, may_retry: bool = True) -> list[Outcome[Any]]:
         """Failures that are final; the others are put off."""
         final = []
         for failure in failures:

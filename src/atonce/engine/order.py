@@ -34,10 +34,9 @@ class InOrder:
     def take(self, outcomes: Sequence[Outcome[Any]]) -> Sequence[Outcome[Any]]:
         first = self.first
         # the common case: a batch of one worker, in order, next in line
-        if not self._held and outcomes[0].index == first and outcomes[-1].index == first + len(outcomes) - 1:
-            if all(a.index + 1 == b.index for a, b in zip(outcomes, outcomes[1:], strict=False)):
-                self.first = first + len(outcomes)
-                return outcomes
+        if not self._held and [outcome[0] for outcome in outcomes] == list(range(first, first + len(outcomes))):
+            self.first = first + len(outcomes)
+            return outcomes
         held = self._held
         held.update((outcome.index, outcome) for outcome in outcomes)
         ready = []

@@ -10,7 +10,7 @@ from ..engine.hub import Hub
 from ..engine.machine import Seat
 from ..worker.job import Cells
 from ..worker.outbox import Outbox
-from ..worker.runners import Runner, load
+from ..worker.runners import load
 from . import Order, Placement, Worker
 
 __all__ = ["Here"]
@@ -42,10 +42,10 @@ class HereWorker(Worker):
         self._cells = Cells(order.slots)
         in_callers_loop = name == "coroutine" and order.loop is not None
         extra = {"loop": order.loop} if in_callers_loop else {}
-        self._runner: Runner = make(order.job, order.slots, outbox, self._cells, **extra)
+        self._runner: Any = make(order.job, order.slots, outbox, self._cells, **extra)
         self.wait_closed: Callable[[], Any] | None = getattr(self._runner, "wait_closed", None) if extra else None
         if self._inline:
-            self._runner.reraise = (KeyboardInterrupt,)  # type: ignore[attr-defined]
+            self._runner.reraise = (KeyboardInterrupt,)
         self._start()
 
     def _start(self) -> None:
@@ -58,9 +58,7 @@ class HereWorker(Worker):
 
     def seat(self) -> Seat:
         runner = self._runner
-        return Seat(
-            runner.slots, enforces_timeout=runner.enforces_timeout, can_abandon=runner.can_abandon, can_kill=False
-        )
+        return Seat(runner.slots, enforces_timeout=runner.enforces_timeout, can_abandon=runner.can_abandon, can_kill=False)
 
     def feed(self, batch: Sequence[tuple[int, Any]]) -> None:
         self._runner.feed(batch)
@@ -87,5 +85,3 @@ class HereWorker(Worker):
 
     def gone(self) -> bool:
         return True
-
-

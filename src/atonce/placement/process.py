@@ -4,7 +4,8 @@
      ▲                              │ cells: which item runs in which slot, since when (no system call)
      └── status pipe: pid, exit status ◄── template (see worker/template.py)
 
-A death is noticed by the status pipe; what the worker had sent before is read first, then Lost is posted with what the cells say.
+A death is noticed by the status pipe; what the worker had sent before is read first, then Lost is posted with what the
+cells say.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Which point on the two axes: pure functions from facts, options and one measured item to a plan.
 
-    model        placement  runner                            P      C
-    sync         here       call                              1      1
-    coroutines   here       coroutine, or a transport's own   1      n
-    threads      here       thread                            1      n
-    processes    process    call                              n      1
-    hybrid       process    coroutine, thread or own          n      m
+model        placement  runner                            P      C
+sync         here       call                              1      1
+coroutines   here       coroutine, or a transport's own   1      n
+threads      here       thread                            1      n
+processes    process    call                              n      1
+hybrid       process    coroutine, thread or own          n      m
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class PushSource:
         self._wake()
 
     def read(self, count: int) -> list[Any]:
-        items = []
+        items: list[Any] = []
         while self._items and len(items) < count:
             items.append(self._items.popleft())
         return items
@@ -91,9 +91,7 @@ class PushSource:
 class AsyncSource:
     """An async iterable. Its `anext` runs in the caller's loop, or in a loop in a thread when there is none."""
 
-    def __init__(
-        self, items: AsyncIterable[Any], wake: Callable[[], None], loop: asyncio.AbstractEventLoop | None
-    ) -> None:
+    def __init__(self, items: AsyncIterable[Any], wake: Callable[[], None], loop: asyncio.AbstractEventLoop | None) -> None:
         self._items = items
         self._wake = wake
         self._buffer: deque[Any] = deque()
@@ -120,7 +118,7 @@ class AsyncSource:
         return not self._buffer and not self._exhausted
 
     def read(self, count: int) -> list[Any]:
-        items = []
+        items: list[Any] = []
         while self._buffer and len(items) < count:
             items.append(self._buffer.popleft())
         self._wanted = count

@@ -136,9 +136,9 @@ def _kind_of(path: str) -> str:
 
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[BinaryIO]:
-    """The file as bytes; stdin is left open afterwards."""
+    """The file as bytes. Stdin by a reader of its own: at its end Python waits for whoever is reading `sys.stdin`."""
     if path == "-":
-        yield sys.stdin.buffer
+        yield open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115 - there is nothing to close
         return
     try:
         file = open(path, "rb")  # noqa: SIM115 - closed below; the try is for opening only

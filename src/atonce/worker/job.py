@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import inspect
 from array import array
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import SetupFailed
@@ -45,9 +45,9 @@ class Cells:
 
     __slots__ = ("slots", "view")
 
-    def __init__(self, slots: int, view: MutableSequence[float] | None = None) -> None:
+    def __init__(self, slots: int, view: Any = None) -> None:
         self.slots = slots
-        self.view: MutableSequence[float] = array("d", bytes(self.size(slots))) if view is None else view
+        self.view: Any = array("d", bytes(self.size(slots))) if view is None else view
         if view is None:
             self.clear()
 
@@ -71,11 +71,7 @@ class Cells:
     def running(self) -> list[tuple[int, int, float]]:
         """(slot, index, since) of every busy slot."""
         view = self.view
-        return [
-            (slot, int(view[1 + 2 * slot]), view[2 + 2 * slot])
-            for slot in range(self.slots)
-            if view[1 + 2 * slot] != IDLE
-        ]
+        return [(slot, int(view[1 + 2 * slot]), view[2 + 2 * slot]) for slot in range(self.slots) if view[1 + 2 * slot] != IDLE]
 
 
 def is_async(fn: Any) -> bool:

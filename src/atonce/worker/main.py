@@ -127,4 +127,3 @@ def _cannot_load(error: BaseException) -> BaseException:
     )
     wrong.__cause__ = error
     return wrong
-

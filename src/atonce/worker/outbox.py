@@ -27,7 +27,7 @@ Row = tuple[int, Any, float, float, float, WorkerId]  # index, value, started, e
 class Failure(NamedTuple):
     """An item that raised, timed out or could not be carried."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, on purpose
     error: BaseException
     started: float
     ended: float

@@ -42,12 +42,12 @@ def main(control_fd: int, mode: str) -> None:
     signal.signal(signal.SIGCHLD, _ignore)
     children: dict[int, int] = {}  # pid → status pipe
     while True:
-        ready, _, _ = select.select([control, woken], [], [])
+        ready, _, _ = select.select([control_fd, woken], [], [])
         if woken in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(woken, 4096)
             _reap(children)
-        if control in ready:
+        if control_fd in ready:
             message, fds, _, _ = socket.recv_fds(control, 1, 3)
             if not message:
                 for pid in children:

@@ -16,7 +16,7 @@ import struct
 import traceback
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import cloudpickle
 
@@ -31,7 +31,13 @@ READY, REPORT, BROKEN, UNREADABLE = 11, 12, 13, 14
 
 _HEADER = struct.Struct("<BQ")
 _COUNT = struct.Struct("<Q")
-dumps = cloudpickle.dumps
+
+
+def dumps(value: Any) -> bytes:
+    """Pickle, by value what cannot be imported."""
+    return cast(bytes, cloudpickle.dumps(value))
+
+
 loads = pickle.loads
 
 
@@ -93,7 +99,7 @@ def dump_report(report: Report) -> bytes:
                 bad.append((Failure(row[0], None, row[2], row[3], row[4], row[5]), *dump_error(wrong)))  # type: ignore[arg-type]
             else:
                 kept.append(k)
-        rest = Report(*([column[k] for k in kept] for column in report[:6]))
+        rest = Report._make([*([column[k] for k in kept] for column in report[:6]), (), 0])
         return dumps((_columns(rest), failures + bad))
 
 
@@ -107,12 +113,11 @@ def _columns(report: Report) -> tuple[Any, ...]:
 
 def load_report(payload: bytes) -> Report:
     (indices, values, started, ended, cpu, workers), failed = loads(payload)
-    columns = [array("d", column) for column in (started, ended, cpu)]
     numbers = array("q", indices).tolist()
     if isinstance(workers, WorkerId):
         workers = [workers] * len(numbers)
     failures = [failure._replace(error=load_error(*error)) for failure, *error in failed]
-    return Report(numbers, values, *columns, workers, failures, len(payload))
+    return Report(numbers, values, array("d", started), array("d", ended), array("d", cpu), workers, failures, len(payload))
 
 
 def dump_error(error: BaseException) -> tuple[bytes | None, str, str]:

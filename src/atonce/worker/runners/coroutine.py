@@ -194,7 +194,8 @@ class CoroutineRunner(Runner):
     async def _wait_for_items(self) -> bool:
         if self.outbox.rows or self.outbox.failures:
             self.outbox.due(time.monotonic()) if self._current else self.outbox.flush()
-        assert self._stopping is not None and self._loop is not None
+        assert self._stopping is not None
+        assert self._loop is not None
         if self._stopping.done() or len(self._tasks) > self.slots:
             return False
         future = self._loop.create_future()
@@ -243,11 +244,10 @@ class CoroutineRunner(Runner):
                 ended = clock()
                 append((index, value, started, ended, 0.0, who))
                 del value
-                if self._expired:
+                if self._expired and (slot, index) in self._expired:
                     # it finished in the very turn in which it was cancelled: the value counts, the cancellation does not
-                    if (slot, index) in self._expired:
-                        self._expired.discard((slot, index))
-                        await _swallow_cancellation()
+                    self._expired.discard((slot, index))
+                    await _swallow_cancellation()
             if ended - outbox.flushed >= FLUSH:
                 outbox.flush()
             elif self._flusher is None:

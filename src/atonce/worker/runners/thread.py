@@ -116,9 +116,7 @@ class _Slot(threading.Thread):
         try:
             with calling(runner.job) as call:
                 while not self.left:
-                    run_items(
-                        runner._items(), call, runner.job, outbox, runner.cells, who, measure, left=self.left
-                    )
+                    run_items(runner._items(), call, runner.job, outbox, runner.cells, who, measure, left=self.left)
                     if self.left:
                         break
                     outbox.flush()
