@@ -55,6 +55,8 @@ def _carefully(text: str) -> tuple[str, str | None]:
         raise _refused(text, *_why_no_url(text))
     scheme, authority, path, query = found.groups()
     scheme = scheme.lower()
+    if "\\" in authority:
+        raise _refused(text, "has a backslash in its host, which programs read in different ways")
     userinfo, at, netloc = authority.rpartition("@")
     path = quote(_without_dots(path), safe=_AS_IS, errors="surrogateescape")
     query = quote(query, safe=_AS_IS, errors="surrogateescape")
@@ -141,7 +143,7 @@ def join(base: str, reference: str) -> tuple[str, str | None]:
 
 
 def shown(url: str) -> str:
-    """The URL as it may be shown and recorded: `***` for userinfo and for the values of query keys that name secrets."""
+    """The URL as it may be shown and recorded: `***` for userinfo and for values of query keys that name secrets."""
     url = _USERINFO.sub("***@", _CONTROL.sub("?", url))
     before, mark, query = url.partition("?")
     if not mark:

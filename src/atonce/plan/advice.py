@@ -82,7 +82,8 @@ def after_first_item(facts: Facts, options: Options, cpus: int, sample: Sample, 
         reason = f"{left} more make {_seconds(work)}: not worth starting processes (over {_seconds(WORTH_WORKERS)} would be)"
         return _alone(facts, options, cpus, (measured, reason))
     reason = f"it computes, so {cpus} processes on {cpus} cores share it; the GIL would serialise threads"
-    return plan_for("processes", facts, options, cpus, (measured, reason))
+    plan = plan_for("processes", facts, options, cpus, (measured, reason))
+    return dataclasses.replace(plan, warnings=(*plan.warnings, _WARMING))
 
 
 def _alone(facts: Facts, options: Options, cpus: int, reasons: tuple[str, ...]) -> Plan:
@@ -136,6 +137,8 @@ def plan_for(model: str, facts: Facts, options: Options, cpus: int, reasons: tup
 
 # what every model that lives in the caller's process must say
 _MORTAL = ("an item that ends the process (os._exit, a crash) ends the run: only processes and hybrid survive that",)
+
+_WARMING = 'items run in this process until the workers are up: model="processes" keeps every item out of it'
 
 
 def _no(what: str, hint: str) -> None:

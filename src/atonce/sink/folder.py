@@ -2,19 +2,19 @@
 
     folder/
       manifest.jsonl              the rows, with `path` and `bytes` of the body's file
-      3f/0000012-3fa9c011.html    256 sub-folders by the input's fingerprint: a million files in one folder are slow
-      to list .partial/                   bodies being written; only there during a run
+      3f/00000012-3fa9c011.html   the bodies, where `Body.path` says: under a name of ours, in one of 256 sub-folders
+      .partial/                   the body being written; only there during a run
 
 A body is written under `.partial`, then renamed to its place, then its row is appended: a row implies a whole file.
-Names are made of the index, the fingerprint and an ending that the caller chose; nothing in them comes from a server.
 After a power cut a row may be there without its body, which is not synced file by file (that would cost more than the
-fetching): when the folder is opened again, a row whose file is missing or has another size is taken out and its item
+fetching): when the folder is opened again, a row whose file is missing or has another size is taken out, and its item
 runs again.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable
 
@@ -28,6 +28,8 @@ from .row import Body, Head, Row, encoded
 
 __all__ = ["Folder"]
 
+_PATH = re.compile(r"[0-9a-f]{2}/[0-9A-Za-z-]+\.[0-9a-z]+")
+
 
 class Folder(Sink):
     """`bodies=False` writes the manifest only. `retry_failed` has failed items run again."""
@@ -39,6 +41,7 @@ class Folder(Sink):
         self._partial = os.path.join(self.path, ".partial")
         self._manifest = RecordFile(os.path.join(self.path, "manifest.jsonl"), keep=self._stands)
         self._sub_folders: set[str] = set()
+        self._is_open = False
 
     @property
     def done(self) -> Done:
@@ -48,8 +51,9 @@ class Folder(Sink):
         with trouble(self.path):
             os.makedirs(self.path, exist_ok=True)
             self._manifest.open()
+            self._is_open = True
             try:
-                self._clear_partial()
+                self._make_partial()
             except BaseException:
                 self.close()
                 raise
@@ -60,8 +64,8 @@ class Folder(Sink):
             for row in rows:
                 fields = row.fields
                 if row.body is not None and self._bodies:
-                    path = self._store(row.index, row.input, row.body)
-                    placed = {"path": path, "bytes": len(row.body.data)}
+                    self._store(row.body)
+                    placed = {"path": row.body.path, "bytes": len(row.body.data)}
                     fields = {**placed, **fields, **placed}  # first, where a resumed run looks, and with these values
                 lines.append(encoded(row, fields))
         self._manifest.append(b"".join(lines), len(lines))
@@ -70,17 +74,17 @@ class Folder(Sink):
         self._manifest.commit()
 
     def close(self) -> None:
-        try:
-            os.rmdir(self._partial)
-        except OSError:  # another run's, or never made; the next opening clears it
-            pass
-        self._manifest.close()
+        if self._is_open:
+            self._is_open = False
+            try:
+                os.rmdir(self._partial)
+            except OSError:  # something is left in it, which the next opening removes
+                pass
+            self._manifest.close()
 
-    def _store(self, index: int, fingerprint: int, body: Body) -> str:
-        """Write the body to its place in the folder and say where that is."""
-        digest = f"{fingerprint:08x}"
-        name = f"{index:07d}-{digest}{body.suffix}"
-        partial = os.path.join(self._partial, name)
+    def _store(self, body: Body) -> None:
+        assert _PATH.fullmatch(body.path), body.path
+        partial = os.path.join(self._partial, "body")
         # 0666 less the umask: bodies are files as any other program writes them
         fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, 0o666)
         try:
@@ -90,26 +94,33 @@ class Folder(Sink):
             os.unlink(partial)
             raise
         os.close(fd)
-        sub_folder = digest[:2]
+        sub_folder = os.path.join(self.path, body.path[:2])
         if sub_folder not in self._sub_folders:
-            os.makedirs(os.path.join(self.path, sub_folder), exist_ok=True)
+            os.makedirs(sub_folder, exist_ok=True)
             self._sub_folders.add(sub_folder)
-        os.replace(partial, os.path.join(self.path, sub_folder, name))
-        return f"{sub_folder}/{name}"
+        os.replace(partial, os.path.join(self.path, body.path))
 
     def _stands(self, head: Head) -> bool:
-        if self._retry_failed and not head.ok:
-            return False
+        """Whether a row is kept at opening. Where it is not, its file goes first: what is left never lacks its row."""
         if head.path is None:
-            return True
-        try:
-            found = os.lstat(os.path.join(self.path, head.path))
-        except (OSError, ValueError):
-            return False
-        return stat.S_ISREG(found.st_mode) and found.st_size == head.size
+            return head.ok or not self._retry_failed
+        file = os.path.join(self.path, head.path)
+        if not self._retry_failed or head.ok:
+            try:
+                found = os.lstat(file)
+                if stat.S_ISREG(found.st_mode) and found.st_size == head.size:
+                    return True
+            except FileNotFoundError:
+                return False
+        if _PATH.fullmatch(head.path):  # whoever wrote the manifest, nothing outside the folder is removed
+            try:
+                os.unlink(file)
+            except FileNotFoundError:
+                pass
+        return False
 
-    def _clear_partial(self) -> None:
-        """Make `.partial`, or remove what a killed run left in it; with the manifest locked no other run is alive."""
+    def _make_partial(self) -> None:
+        """Or remove what a killed run left in it: with the manifest locked no other run is alive."""
         try:
             os.mkdir(self._partial, 0o700)
         except FileExistsError:

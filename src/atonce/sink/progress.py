@@ -152,11 +152,10 @@ class Bar(Progress):
         self._display.update(self._task, completed=count, rate=rate, failed=failed)
 
 
-def progress(show: bool | None = None, stream: TextIO | None = None, *, clock: Clock = time.monotonic) -> Progress:
-    """The kind that suits the stream (stderr). `show`: True always, False never, None only on a terminal or in a log."""
-    stream = sys.stderr if stream is None else stream
-    if show is False:
+def progress(show: bool = True, stream: TextIO | None = None, *, clock: Clock = time.monotonic) -> Progress:
+    """The kind that suits stderr: `Bar` on a terminal, `Lines` elsewhere; one that shows nothing with `show=False`."""
+    if not show:
         return Progress(clock=clock)
-    if stream.isatty() and os.environ.get("TERM") != "dumb" and stream is sys.stderr:
+    if stream is None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         return Bar(clock=clock)
     return Lines(stream, clock=clock)

@@ -27,13 +27,13 @@ _HEAD = re.compile(
 class Body(NamedTuple):
     """Bytes that an item brought: a page's body, or the `bytes` a function returned.
 
-    `name` is their key in a row, `suffix` ends their file's name in a folder. With `text`, they are written as text
+    `path` is where in a folder their file goes, `name` their key in a row. With `text`, they are written as text
     where they are UTF-8; without it always as base64, so that the reader of a value need not guess which type it had.
     """
 
     data: bytes
+    path: str
     name: str = "body"
-    suffix: str = ".bin"
     text: bool = True
 
 
@@ -72,7 +72,7 @@ def inlined(row: Row) -> Mapping[str, Any]:
     """The row's fields with the body among them."""
     if row.body is None:
         return row.fields
-    data, name, _, text = row.body
+    data, _, name, text = row.body
     if text:
         try:
             return {**row.fields, name: data.decode()}
@@ -83,7 +83,8 @@ def inlined(row: Row) -> Mapping[str, Any]:
 
 def encoded(row: Row, fields: Mapping[str, Any]) -> bytes:
     """The row as one line of JSON, with `fields` after its head."""
-    whole = {"index": row.index, "input": f"{row.input:08x}", "ok": row.ok, **fields}
+    head = {"index": row.index, "input": f"{row.input:08x}", "ok": row.ok}
+    whole = {**head, **fields, **head}  # first, and with these values
     try:
         return f"{_to_json(whole)}\n".encode()
     except UnicodeEncodeError:  # a lone surrogate has no UTF-8, but JSON can escape it
@@ -105,6 +106,7 @@ def read_head(line: bytes) -> Head | None:
 
 def _head_of(*, index: int, input: str, ok: bool, path: str | None = None, bytes: int = 0, **rest: Any) -> Head:
     """The head of a row that was parsed as a whole; ValueError or TypeError where it is none."""
-    if type(index) is not int or index < 0 or type(ok) is not bool or len(input) != 8:
+    is_ours = type(index) is int and index >= 0 and type(ok) is bool and len(input) == 8
+    if not is_ours or not isinstance(path, str | None):
         raise ValueError
     return Head(index, int(input, 16), ok, path, bytes)

@@ -22,7 +22,7 @@ class Failures:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Items that ended in this run (`ok`, `failed`), and those recorded earlier (`before`, `failed_before` of them failed)."""
+    """Items that ended in this run, and those `before` that an earlier one had recorded in the same output."""
 
     ok: int
     failed: int
@@ -40,11 +40,12 @@ class Summary:
     def lines(self) -> list[str]:
         """For people."""
         count = self.ok + self.failed
-        head = f"{grouped(count)} {'item' if count == 1 else 'items'}: {grouped(self.ok)} ok"
-        if self.failed:
-            head += f", {grouped(self.failed)} failed"
-        head += f"; {in_words(self.seconds)}, {grouped(self.rate)}/s"
-        lines = [head]
+        lines = []
+        if count or not self.before:
+            failed = f", {grouped(self.failed)} failed" if self.failed else ""
+            items = f"{grouped(count)} {'item' if count == 1 else 'items'}"
+            took = f"{in_words(self.seconds)}, {grouped(self.rate)}/s"
+            lines.append(f"{items}: {grouped(self.ok)} ok{failed}; {took}")
         if self.before:
             failed = f", {grouped(self.failed_before)} of them failed" if self.failed_before else ""
             lines.append(f"{grouped(self.before)} were already done{failed}")
@@ -77,7 +78,11 @@ class Tally:
         self.failed = 0
         self._kinds: dict[str, list[Any]] = {}
 
-    def succeeded(self) -> None:
+    @property
+    def count(self) -> int:
+        return self.ok + self.failed
+
+    def succeed(self) -> None:
         self.ok += 1
 
     def fail(self, kind: str, example: str) -> None:
