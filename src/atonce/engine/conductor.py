@@ -226,8 +226,8 @@ class Conductor:
             match command:
                 case Emit(outcomes):
                     self._emitted += outcomes
-                case Feed(number, batch):
-                    self._workers[number].feed(batch)
+                case Feed(number, indices, items):
+                    self._workers[number].feed(indices, items)
                 case Release(number):
                     worker = self._workers.pop(number)
                     self._leaving.append(worker)

@@ -94,10 +94,11 @@ class Spawn(NamedTuple):
 
 
 class Feed(NamedTuple):
-    """Give these (index, item) pairs to a worker."""
+    """Give these items to a worker: `items[k]` is number `indices[k]`."""
 
     worker: int
-    batch: Sequence[tuple[int, Any]]
+    indices: Sequence[int]
+    items: Sequence[Any]
 
 
 class Abandon(NamedTuple):

@@ -27,10 +27,11 @@ from functools import partial
 from itertools import repeat
 from typing import Any
 
-from ..errors import ItemTimeout, StartFailed, TooManyStuck, WorkerDied, died_of
+from ..errors import WorkerDied
 from ..options import Rate, Retry
 from ..outcome import Outcome
 from ..worker.outbox import Failure
+from . import complaints
 from .events import (
     Abandon,
     Broken,
@@ -53,14 +54,10 @@ from .keyed import Backlog, KeyedBacklog, Queued
 from .limit import TokenBucket
 from .order import AsFinished, InOrder
 from .retry import Backoff
+from .seat import Seat
 
 __all__ = ["Machine", "Policy", "Seat"]
 
-# Seconds of work a slot has before it besides the item it runs, so that it need not wait for the near side. 20 to 50 ms
-# is where hand-over is under 1 % of the work and the end of the input is still spread evenly.
-AHEAD = 0.03
-# Items at a worker at most, however short: beyond this the hand-over is amortised and only memory grows.
-MOST_AHEAD = 8192
 # Bytes of items read ahead, and of outcomes held back for their order, at most (estimated from samples).
 MOST_BYTES = 64 << 20
 # Threads left behind before the run stops: each keeps its stack, its resource and its item.
@@ -84,32 +81,6 @@ class Policy:
     key: Any = None
     per_key: int | None = None
     total: int | None = None
-
-
-@dataclasses.dataclass(slots=True)
-class Seat:
-    """A worker as the machine sees it."""
-
-    slots: int
-    enforces_timeout: bool = False
-    can_abandon: bool = False
-    can_kill: bool = True
-    only: int | None = None  # a probe takes this many items and no more
-    ready: bool = False
-    released: bool = False
-    alone: bool = False  # runs suspects and nothing else
-    assigned: dict[int, tuple[Any, float]] = dataclasses.field(default_factory=dict)  # index → (item, when it was read)
-    ghosts: set[int] = dataclasses.field(default_factory=set)  # given up, but may still report
-    condemned: dict[int, BaseException] = dataclasses.field(default_factory=dict)  # killed for these
-    killed: bool = False
-    mean: float = math.inf  # seconds an item takes in its slot
-    ahead: float = 0.0  # items a slot has before it
-
-    def learn(self, seconds: float) -> None:
-        """A new mean; the look-ahead at most quadruples a step, so that one quick first item cannot mislead it far."""
-        seconds = max(seconds, 1e-7)
-        self.mean = seconds if self.mean == math.inf else (self.mean + seconds) / 2
-        self.ahead = min(AHEAD / self.mean, 4 * self.ahead + 4)
 
 
 class Machine:
@@ -196,12 +167,30 @@ class Machine:
         self.read_count += len(items)
         if items:
             self._item_bytes = _moving(self._item_bytes, sys.getsizeof(items[-1]))
+        if not self.limited and not self._queue and not self._suspects:
+            return self._read_straight(first, items, now)
         failures = self._queue.extend(first, items, now)
         self.failed += len(failures)
         commands = self._emit(
             [Outcome(index, item, False, None, error, 0) for index, item, error in failures] if failures else []
         )
         return commands + self.dispatch(now)
+
+    def _read_straight(self, first: int, items: Sequence[Any], now: float) -> list[Command]:
+        """The hot path: from the source to the workers without a queue between."""
+        commands: list[Command] = []
+        needs = self._needs()
+        total = sum(need for _, need in needs)
+        at = 0
+        for worker, need in needs:
+            share = min(need, math.ceil(need * len(items) / total))
+            part = items[at : at + share]
+            if part:
+                commands.append(self._feed(worker, range(first + at, first + at + len(part)), part, now, now))
+            at += len(part)
+        if at < len(items):
+            self._queue.extend(first + at, items[at:], now)
+        return commands
 
     def end_of_items(self) -> None:
         self.source_ended = True
@@ -256,7 +245,7 @@ class Machine:
             self._queue.first(heapq.heappop(self._retries)[2])
         commands: list[Command] = []
         if self._suspects:
-            self._dispatch_suspects(commands)
+            self._dispatch_suspects(commands, now)
         if self._queue:
             needs = self._needs()
             total = sum(need for _, need in needs)
@@ -269,14 +258,14 @@ class Machine:
                     allowed -= len(batch)
                     if self._bucket is not None:
                         self._bucket.spend(len(batch))
-                    commands.append(self._feed(worker, batch, now))
+                    commands.append(self._feed_queued(worker, batch, now))
         return commands
 
     def _needs(self) -> list[tuple[int, int]]:
         """(worker, items) of those that run low: below half of their look-ahead, so that batches stay large."""
         needs = []
         for worker, seat in self.seats.items():
-            if not seat.ready or seat.released or seat.alone or seat.killed:
+            if not seat.open:
                 continue
             target = self._target(seat)
             need = target - len(seat.assigned)
@@ -285,35 +274,32 @@ class Machine:
         return needs
 
     def _target(self, seat: Seat) -> int:
-        if seat.only is not None:
-            return len(seat.assigned) + seat.only
         if self.limited:
-            return seat.slots  # an item given is an item started: nothing may wait at the worker
-        ahead = seat.ahead
-        if self.policy.total is not None:
-            left = self.policy.total - self.read_count
-            ahead = min(ahead, left / (4 * len(self.seats) * seat.slots))
-        return min(seat.slots + round(seat.slots * ahead), max(seat.slots, MOST_AHEAD))
+            return seat.target(0.0)  # an item given is an item started: nothing may wait at the worker
+        if self.policy.total is None:
+            return seat.target(math.inf)
+        return seat.target((self.policy.total - self.read_count) / (4 * len(self.seats) * seat.slots))
 
-    def _feed(self, worker: int, batch: list[Queued], now: float) -> Feed:
+    def _feed(self, worker: int, indices: Sequence[int], items: Sequence[Any], read_at: Any, now: float) -> Feed:
         seat = self.seats[worker]
-        indices, items, queued = zip(*batch, strict=True)
-        seat.assigned.update(zip(indices, zip(items, queued, strict=True), strict=True))
-        if seat.only is not None:
-            seat.only -= len(batch)
+        seat.give(indices, items, read_at)
         if self.policy.timeout is not None:
             grace = BACKSTOP if seat.enforces_timeout else 0.0
             self._check_at = min(self._check_at, now + self.policy.timeout + grace)
-        return Feed(worker, list(zip(indices, items, strict=True)))
+        return Feed(worker, indices, items)
 
-    def _dispatch_suspects(self, commands: list[Command]) -> None:
+    def _feed_queued(self, worker: int, batch: list[Queued], now: float) -> Feed:
+        indices, items, read_at = zip(*batch, strict=True)
+        return self._feed(worker, indices, items, read_at, now)
+
+    def _dispatch_suspects(self, commands: list[Command], now: float) -> None:
         """One group to each worker that has nothing else: a worker that just started, or one that is drained for it."""
         for worker, seat in self.seats.items():
             if not self._suspects:
                 return
             if seat.ready and not seat.released and not seat.assigned:
                 seat.alone = True
-                commands.append(self._feed(worker, self._suspects.popleft(), 0.0))
+                commands.append(self._feed_queued(worker, self._suspects.popleft(), now))
         if self._suspects and not any(seat.alone for seat in self.seats.values()):
             # nobody is free: the next worker that can is drained
             for seat in self.seats.values():
@@ -338,7 +324,8 @@ class Machine:
         outcomes: list[Outcome[Any]] = []
         indices = report.indices
         if indices:
-            items, queued = zip(*map(seat.assigned.pop, indices), strict=True)
+            items = list(map(seat.assigned.pop, indices))
+            read_at = map(seat.read_at.pop, indices)
             seat.learn((sum(report.ended) - sum(report.started)) / len(indices))
             attempts: Iterable[int] = repeat(1)
             if self._tries:
@@ -357,7 +344,7 @@ class Machine:
                         attempts,
                         report.started,
                         report.ended,
-                        map(operator.sub, report.started, queued),
+                        map(operator.sub, report.started, read_at),
                         report.cpu,
                         report.workers,
                         strict=False,
@@ -387,11 +374,10 @@ class Machine:
         """Failures that are final; the others are put off."""
         final = []
         for failure in failures:
-            found = seat.assigned.pop(failure.index, None)
+            found = seat.take_back(failure.index)
             if found is None:
                 continue
-            item, queued = found
-            index = failure.index
+            index, item, queued = found
             attempts = self._tries.pop(index, 0) + 1
             self.attempts += 1
             self.cpu += failure.cpu
@@ -402,7 +388,7 @@ class Machine:
                 again = self._backoff.again_at(failure.error, attempts, now)
                 if again is not None:
                     self._tries[index] = attempts
-                    heapq.heappush(self._retries, (again, index, (index, item, queued)))
+                    heapq.heappush(self._retries, (again, index, found))
                     if getattr(failure.error, "retry_after", None) is not None:
                         self._queue.park(item, again)
                     continue
@@ -452,7 +438,7 @@ class Machine:
                     soonest = min(soonest, since + limit)
                     continue
                 if seat.can_abandon:
-                    error = _late(index, seat.assigned[index][0], timeout)
+                    error = complaints.late(index, seat.assigned[index], timeout)
                     commands += self._abandon(worker, seat, slot, index, since, now, error)
                 else:
                     late.append(index)
@@ -466,7 +452,7 @@ class Machine:
         """End a worker for its late item. Of several in a blocked loop one blocks the others: all are tried again, alone."""
         seat.killed = True
         if len(late) == 1:
-            seat.condemned[late[0]] = _late(late[0], seat.assigned[late[0]][0], timeout)
+            seat.condemned[late[0]] = complaints.late(late[0], seat.assigned[late[0]], timeout)
         commands: list[Command] = [Kill(worker)]
         return commands if seat.can_kill else commands + self._leave_behind()
 
@@ -474,12 +460,7 @@ class Machine:
         self.threads_left += 1
         if self.threads_left <= MOST_LEFT:
             return []
-        error = TooManyStuck(
-            f"{self.threads_left} threads hang and had to be left behind",
-            causes=("the function waits without a timeout of its own",),
-            hint='model="processes": a process can be ended, a thread cannot',
-        )
-        return [Stop(error)]
+        return [Stop(complaints.too_many_stuck(self.threads_left))]
 
     def _abandon(
         self, worker: int, seat: Seat, slot: int, index: int, since: float, now: float, error: BaseException
@@ -499,7 +480,7 @@ class Machine:
         if not event.booted:
             self._false_starts += 1
             if self._false_starts >= MOST_FALSE_STARTS:
-                return [Stop(_false_start(event.status, self._false_starts))]
+                return [Stop(complaints.false_starts(event.status, self._false_starts))]
         outcomes = []
         if seat.condemned:
             late = [Failure(i, error, now, now, 0.0, None) for i, error in seat.condemned.items()]
@@ -509,20 +490,19 @@ class Machine:
             if len(seat.assigned) == 1:
                 culprits = list(seat.assigned)
             elif not culprits:
-                self._suspects.extend(_halves(seat))
-            for index in culprits:
-                item, queued = seat.assigned.pop(index)
+                self._suspects.extend(_halves(seat.take_all()))
+            for suspect in filter(None, map(seat.take_back, culprits)):
+                index, item, queued = suspect
                 self.attempts += 1
                 if index in self._struck and len(culprits) == 1:
                     outcomes.append(self._died(index, item, queued, event.status, now))
                 else:
                     self._struck.add(index)
                     self._tries[index] = self._tries.get(index, 0) + 1
-                    self._suspects.append([(index, item, queued)])
+                    self._suspects.append([suspect])
         # the rest were waiting their turn, or ran beside it: in their old order, before what has not been read yet
-        for index in sorted(seat.assigned, reverse=True):
-            item, queued = seat.assigned[index]
-            self._queue.first((index, item, queued))
+        for queued_item in reversed(seat.take_all()):
+            self._queue.first(queued_item)
         needed = not self.finished and not seat.released
         return self._emit(outcomes) + ([Spawn(event.worker)] if needed else [])
 
@@ -533,9 +513,8 @@ class Machine:
             failure = Failure(indices[0], error, now, now, 0.0, None)
             commands = self._emit(self._failures(seat, (failure,), now, may_retry=False))
         else:
-            apart = Seat(seat.slots, assigned={i: seat.assigned.pop(i) for i in indices if i in seat.assigned})
             self._queue.done(indices)
-            self._suspects.extend(_halves(apart))
+            self._suspects.extend(_halves(list(filter(None, map(seat.take_back, indices)))))
             commands = []
         return commands + self._after(worker, seat)
 
@@ -547,29 +526,10 @@ class Machine:
         return Outcome(index, item, False, None, error, attempts, now, now, now - queued)
 
 
-def _halves(seat: Seat) -> list[list[Queued]]:
+def _halves(group: list[Queued]) -> list[list[Queued]]:
     """Nobody knows which item it was: halves, each alone, until one is left, which then gets its second try."""
-    group = [(index, item, queued) for index, (item, queued) in sorted(seat.assigned.items())]
-    seat.assigned.clear()
     half = (len(group) + 1) // 2
     return [part for part in (group[:half], group[half:]) if part]
-
-
-def _late(index: int, item: Any, timeout: float) -> ItemTimeout:
-    return ItemTimeout(
-        f"item {index} took longer than timeout={timeout:g} s",
-        item=repr(item)[:200],
-        causes=("the item is slower than others", "it waits for something that does not come"),
-        hint="a longer timeout=, or retry=",
-    )
-
-
-def _false_start(status: int | None, times: int) -> StartFailed:
-    return StartFailed(
-        f"{times} workers in a row ended ({died_of(status)}) before they were ready",
-        causes=("importing the function's module ends the process", "there is not enough memory to start a process"),
-        hint='model="threads", which shows what happens in this process',
-    )
 
 
 def _without(report: Any, ghosts: set[int]) -> Any:

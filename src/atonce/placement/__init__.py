@@ -13,7 +13,7 @@ from ..worker.job import Job
 
 if TYPE_CHECKING:
     from ..engine.hub import Hub
-    from ..engine.machine import Seat
+    from ..engine.seat import Seat
 
 __all__ = ["PLACEMENTS", "Order", "Placement", "Worker", "load"]
 
@@ -61,8 +61,8 @@ class Worker(abc.ABC):
         """What the machine is to know of it."""
 
     @abc.abstractmethod
-    def feed(self, batch: Sequence[tuple[int, Any]]) -> None:
-        """(index, item) pairs to run. Never blocks, except where the driver's own thread runs them."""
+    def feed(self, indices: Sequence[int], items: Sequence[Any]) -> None:
+        """Items to run, with their numbers. Never blocks, except where the driver's own thread runs them."""
 
     @abc.abstractmethod
     def running(self) -> list[tuple[int, int, float]]:

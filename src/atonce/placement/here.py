@@ -7,7 +7,7 @@ from typing import Any
 
 from ..engine.events import Broken, Done, Ended, Lost, Ready
 from ..engine.hub import Hub
-from ..engine.machine import Seat
+from ..engine.seat import Seat
 from ..worker.job import Cells
 from ..worker.outbox import Outbox
 from ..worker.runners import load
@@ -60,8 +60,8 @@ class HereWorker(Worker):
         runner = self._runner
         return Seat(runner.slots, enforces_timeout=runner.enforces_timeout, can_abandon=runner.can_abandon, can_kill=False)
 
-    def feed(self, batch: Sequence[tuple[int, Any]]) -> None:
-        self._runner.feed(batch)
+    def feed(self, indices: Sequence[int], items: Sequence[Any]) -> None:
+        self._runner.feed(zip(indices, items, strict=True))
 
     def running(self) -> list[tuple[int, int, float]]:
         return self._cells.running()

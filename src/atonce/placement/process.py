@@ -26,7 +26,7 @@ from typing import Any
 
 from ..engine.events import Broken, Done, Ended, Lost, Ready, Uncarried, Unreadable
 from ..engine.hub import Hub
-from ..engine.machine import Seat
+from ..engine.seat import Seat
 from ..errors import PlanError, StartFailed
 from ..worker import wire
 from ..worker.job import RUNNING, Cells, Job
@@ -115,19 +115,20 @@ class ProcessWorker(Worker):
 
     # ── near → far ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def feed(self, batch: Sequence[tuple[int, Any]]) -> None:
+    def feed(self, indices: Sequence[int], items: Sequence[Any]) -> None:
         try:
-            payload = wire.dump_batch(batch)
+            payload = wire.dump_batch(indices, items)
         except Exception:
-            batch = self._without_uncarried(batch)
-            if not batch:
+            kept = self._carried(indices, items)
+            if not kept:
                 return
-            payload = wire.dump_batch(batch)
+            payload = wire.dump_batch(*zip(*kept, strict=True))
         self._send(wire.BATCH, payload)
 
-    def _without_uncarried(self, batch: Sequence[tuple[int, Any]]) -> list[tuple[int, Any]]:
+    def _carried(self, indices: Sequence[int], items: Sequence[Any]) -> list[tuple[int, Any]]:
+        """The items that can be pickled; the others are reported."""
         kept, errors = [], []
-        for index, item in batch:
+        for index, item in zip(indices, items, strict=True):
             try:
                 wire.dumps(item)
             except Exception as error:

@@ -15,7 +15,7 @@ import pickle
 import struct
 import traceback
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import cloudpickle
@@ -66,9 +66,8 @@ class Decoder:
         del buffer[:at]
 
 
-def dump_batch(batch: Sequence[tuple[int, Any]]) -> bytes:
+def dump_batch(indices: Sequence[int], items: Sequence[Any]) -> bytes:
     """The indices are readable without unpickling an item: a worker that cannot unpickle can say what."""
-    indices, items = zip(*batch, strict=True)
     return _COUNT.pack(len(indices)) + array("q", indices).tobytes() + dumps(items)
 
 
@@ -77,10 +76,10 @@ def batch_indices(payload: bytes) -> list[int]:
     return array("q", payload[8 : 8 + 8 * count]).tolist()
 
 
-def load_batch(payload: bytes) -> list[tuple[int, Any]]:
-    """Raises what unpickling an item raises."""
+def load_batch(payload: bytes) -> Iterable[tuple[int, Any]]:
+    """(index, item) pairs. Raises what unpickling an item raises."""
     indices = batch_indices(payload)
-    return list(zip(indices, loads(memoryview(payload)[8 + 8 * len(indices) :]), strict=True))
+    return zip(indices, loads(memoryview(payload)[8 + 8 * len(indices) :]), strict=True)
 
 
 def dump_report(report: Report) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, ClassVar, cast
 
 from ..job import Cells, Job
@@ -45,7 +45,7 @@ class Runner(abc.ABC):
         """Enter the resources. Raises SetupFailed, or calls `outbox.broken` with it later."""
 
     @abc.abstractmethod
-    def feed(self, batch: Sequence[tuple[int, Any]]) -> None:
+    def feed(self, batch: Iterable[tuple[int, Any]]) -> None:
         """Take (index, item) pairs. Returns at once, except that `call` runs them."""
 
     @abc.abstractmethod

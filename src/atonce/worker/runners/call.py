@@ -7,7 +7,7 @@ import contextvars
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from ...outcome import WorkerId
@@ -35,7 +35,7 @@ class CallRunner(Runner):
         self._call = self._stack.enter_context(calling(self.job))
         self._who = WorkerId(os.getpid(), threading.get_ident(), 0)
 
-    def feed(self, batch: Sequence[tuple[int, Any]]) -> None:
+    def feed(self, batch: Iterable[tuple[int, Any]]) -> None:
         run_items(iter(batch), self._call, self.job, self.outbox, self.cells, self._who, self._measure, self.reraise)
         self.outbox.flush()
 

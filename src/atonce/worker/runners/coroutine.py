@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -71,7 +71,7 @@ class CoroutineRunner(Runner):
             assert self._loop is not None
             self._main_task = self._loop.create_task(self._main())
 
-    def feed(self, batch: Sequence[tuple[int, Any]]) -> None:
+    def feed(self, batch: Iterable[tuple[int, Any]]) -> None:
         self._todo.extend(batch)
         self._soon(self._wake)
 

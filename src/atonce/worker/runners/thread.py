@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
 from typing import Any
 
@@ -49,7 +49,7 @@ class ThreadRunner(Runner):
     def start(self) -> None:
         self._attendant = Attendant(self.outbox, also=self._wake)
 
-    def feed(self, batch: Sequence[tuple[int, Any]]) -> None:
+    def feed(self, batch: Iterable[tuple[int, Any]]) -> None:
         self._todo.extend(batch)
         self._wake()
 

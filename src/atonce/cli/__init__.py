@@ -1,0 +1,78 @@
+"""The command line: `atonce fetch | map | lab | demo | completion`.
+
+Only click is loaded here; a command's module is loaded when the command is named, and what the command needs when it
+runs. Commands return an exit code or raise; `main` turns either into the end of the process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from atonce import __version__
+from atonce.errors import AtonceError
+
+from .talk import show_error
+
+__all__ = ["cli", "main"]
+
+_COMMANDS = {
+    "fetch": "Get many URLs: fast, politely, and safely.",
+    "map": "Run a function of yours over the lines of a file.",
+    "demo": "Measure on this machine what the documentation claims.",
+    "lab": "Run a test server that behaves, and misbehaves, as told.",
+    "completion": "Print what makes a shell complete atonce's commands.",
+}
+
+
+class _Lazy(click.Group):
+    """Knows the commands by name; imports the one that is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f".{name}", __name__).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Run a function over many inputs with the right mix of concurrency and parallelism, and lose nothing.
+
+    Rows go to stdout or to where -o says, everything else to stderr. Run the same command again to go on where it
+    ended.
+
+    Exit codes: 0 every item succeeded, 1 some failed, 2 wrong usage (nothing ran), 130 interrupted.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and say with which code the process should end."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = cli.main(list(arguments), prog_name="atonce", standalone_mode=False, obj=list(arguments))
+        return code or 0
+    except click.Abort:
+        return 130
+    except click.ClickException as error:
+        show_error(f"{error.format_message()}{_see_help(error)}")
+        return error.exit_code
+    except AtonceError as error:
+        show_error(error)
+        return error.exit_code
+
+
+def _see_help(error: click.ClickException) -> str:
+    ctx = getattr(error, "ctx", None)
+    return f"\n  try: {ctx.command_path} --help" if ctx else ""

@@ -1,0 +1,24 @@
+"""`atonce completion bash | zsh | fish`."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+from .options import Command
+
+_HOW = """
+  atonce completion bash > ~/.local/share/bash-completion/completions/atonce
+  atonce completion zsh > ~/.zfunc/_atonce        (with fpath+=~/.zfunc before compinit in ~/.zshrc)
+  atonce completion fish > ~/.config/fish/completions/atonce.fish
+"""
+
+
+@click.command("completion", cls=Command, examples=_HOW)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def command(ctx: click.Context, shell: str) -> None:
+    """Print what makes a shell complete atonce's commands and options."""
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(ctx.find_root().command, {}, "atonce", "_ATONCE_COMPLETE").source())

@@ -1,0 +1,149 @@
+"""`atonce fetch URL… -i urls.txt -o pages/`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import Command, controls, given, in_group, outputs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from atonce.fetch import Page, Request
+    from atonce.source.inputs import Entry
+
+    from .job import Record
+
+_EXAMPLES = """
+  atonce fetch https://example.org/ > page.jsonl
+  atonce fetch -i urls.txt -o pages/
+  atonce fetch -i requests.jsonl -o answers.jsonl -H 'Authorization: Bearer …' --rate 10/s
+"""
+_SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_what = in_group("What to get")
+_how = in_group("How it runs")
+_limits = in_group("Limits of an attempt")
+
+
+def _size(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """`500k`, `20m`, `1g`, or bytes."""
+    if value is None:
+        return None
+    number, unit = (value[:-1], value[-1].lower()) if value[-1:].isalpha() else (value, "")
+    if not number.isdecimal() or unit not in _SIZES:
+        raise click.BadParameter(f"{value!r} is not a size such as 500k, 20m or 1g")
+    return int(number) * _SIZES[unit]
+
+
+def _header(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    pairs = tuple(tuple(part.strip() for part in value.split(":", 1)) for value in values)
+    for value, pair in zip(values, pairs, strict=True):
+        if len(pair) != 2:
+            raise click.BadParameter(f"{value!r} is not 'Name: value'")
+    return pairs  # type: ignore[return-value]
+
+
+@click.command("fetch", cls=Command, examples=_EXAMPLES)
+@click.argument("urls", nargs=-1, metavar="[URL]...")
+@_what("-i", "--input", "path", metavar="FILE", help="a URL a line, .jsonl or .csv, or - for stdin")
+@_what("--input-format", type=click.Choice(["text", "jsonl", "csv"]), help="of -i where its name does not say it")
+@_what("-H", "--header", "headers", multiple=True, callback=_header, metavar="'NAME: VALUE'", help="for each request")
+@controls
+@_how("--per-host", type=int, metavar="N", help="in flight to one host at most (auto)")
+@_how("--transport", metavar="NAME", help="curl, aiohttp or requests (curl)")
+@_limits("--connect-timeout", type=float, metavar="SECONDS", help="for name, connection and TLS, each hop (10)")
+@_limits("--first-byte-timeout", type=float, metavar="SECONDS", help="from the request to its answer (30)")
+@_limits("--stall-timeout", type=float, metavar="SECONDS", help="with hardly a byte (30)")
+@_limits("--max-body", metavar="SIZE", callback=_size, help="also decompressed: 500k, 20m, 1g (100m)")
+@_limits("--max-redirects", type=int, metavar="N", help="hops to follow (10)")
+@_limits("--allow-private", is_flag=True, default=None, help="follow names and redirects to addresses that are not public")
+@_limits("--insecure", multiple=True, metavar="HOST", help="do not verify the certificate of this host")
+@outputs
+@in_group("Output")("--no-body", is_flag=True, help="record everything but the bodies")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    *,
+    urls: tuple[str, ...],
+    path: str | None,
+    input_format: str | None,
+    headers: Sequence[tuple[str, str]],
+    retries: int | None,
+    output: str,
+    retry_failed: bool,
+    progress: bool | None,
+    as_json: bool,
+    quiet: bool,
+    no_body: bool,
+    insecure: tuple[str, ...],
+    **options: Any,
+) -> int:
+    """Get many URLs: those given, then those in a file.
+
+    A line of a text file is a URL; blank lines and lines that begin with # are left out. A .jsonl line is a URL or an
+    object, a .csv row an object, with url and perhaps method, headers, body.
+
+    A folder gets a file for each body and manifest.jsonl, a row for each URL. The same command again goes on where
+    the last one ended.
+    """
+    from atonce import fetch
+    from atonce.errors import UsageError
+    from atonce.source.inputs import Input
+
+    from .job import Job
+
+    if not urls and path is None:
+        raise UsageError("there is nothing to get", hint="atonce fetch https://example.org/, or -i urls.txt")
+    options = given(
+        **options,
+        retry=None if retries is None else retries + 1,
+        insecure=frozenset(insecure) or None,
+    )
+    return Job(
+        name="fetch",
+        items=Input(path, first=urls, kind=input_format, comments=True, parse=_parser(headers)),
+        output=output,
+        start=lambda items: fetch(items, **options),
+        record=_record,
+        arguments=ctx.obj,
+        bodies=not no_body,
+        retry_failed=retry_failed,
+        quiet=quiet,
+        progress=progress,
+        as_json=as_json,
+    ).run()
+
+
+def _parser(headers: Sequence[tuple[str, str]]) -> Callable[[Any], Request]:
+    """Makes a request of an item; `headers` are for each that does not set them itself."""
+    import dataclasses
+    import json
+
+    from atonce.fetch import Request
+
+    def parse(item: Any) -> Request:
+        if isinstance(item, dict) and isinstance(item.get("headers"), str) and item["headers"]:  # a .csv has text only
+            item = {**item, "headers": json.loads(item["headers"])}
+        request = Request.of(item)
+        if not headers:
+            return request
+        own = {name.lower() for name, _ in request.headers}
+        more = tuple(pair for pair in headers if pair[0].lower() not in own)
+        return dataclasses.replace(request, headers=request.headers + more)
+
+    return parse
+
+
+def _record(page: Page, entry: Entry) -> Record:
+    from atonce.fetch.names import file_name
+    from atonce.sink.row import Body, Row
+
+    from .job import Record
+
+    fields = {**page.row(), "headers": page.headers}
+    body = Body(page.body, file_name(entry.index, page.url, page.content_type)) if page.complete else None
+    row = Row(entry.index, entry.fingerprint, page.ok, fields, body)
+    return Record(row, page.error_class or "", f"{fields['url']}: {page.error}")

@@ -1,0 +1,209 @@
+"""What `fetch` and `map` have in common: read, leave out what is done, run, record, say how it went."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from atonce.errors import AtonceError, OutputError, UsageError
+from atonce.sink import sink_for
+from atonce.sink.base import Sink
+from atonce.sink.progress import progress
+from atonce.sink.row import Row
+from atonce.sink.summary import Summary, Tally, grouped
+from atonce.source.inputs import Entry, Input
+
+from .feed import Fed
+from .remaining import Remaining
+from .signals import Signalled, interruptible
+from .talk import resume_command, say, show_error
+
+__all__ = ["Job", "Record"]
+
+SIGPIPE_CODE = 141  # what a shell shows for a tool that nobody listens to any more
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is to be written of a result and, where it failed, its kind and message for the summary."""
+
+    row: Row
+    kind: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One command.
+
+    `start` runs the items it is given and yields results, whose `index` counts those items; `record` says what is
+    kept of one. `on_failure`: "return" records a failed item and goes on, "raise" stops at the first, "skip" does not
+    record it, so that the same command tries it again. `arguments` are what was typed.
+    """
+
+    name: str
+    items: Input
+    output: str
+    start: Callable[[Remaining | Fed], Iterator[Any]]
+    record: Callable[[Any, Entry], Record]
+    arguments: Sequence[str]
+    bodies: bool = True
+    retry_failed: bool = False
+    on_failure: str = "return"
+    quiet: bool = False
+    progress: bool | None = None
+    as_json: bool = False
+
+    def run(self) -> int:
+        """The exit code; an AtonceError is raised only where nothing has run."""
+        sink = sink_for(self.output, bodies=self.bodies, retry_failed=self.retry_failed)
+        self._refuse_contradictions(sink)
+        remaining = Remaining(self.items, sink, self.output)
+        rereadable = self.items.rereadable
+        # the options are checked now; nothing is started before the first result is asked for
+        results = self.start(remaining if rereadable else Fed(remaining))
+        if rereadable:
+            remaining.count = total = self._count()
+        with contextlib.ExitStack() as stack:
+            with _nothing_ran():
+                stack.enter_context(sink)
+                if rereadable and sink.done:
+                    remaining.count = remaining.check()
+                    self.say(f"{grouped(total - remaining.count)} of {grouped(total)} already done")
+            return _Run(self, sink, remaining, results).to_the_end()
+
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            say(text)
+
+    def _refuse_contradictions(self, sink: Sink) -> None:
+        if self.as_json and not sink.resumable:
+            raise UsageError("--json prints the summary on stdout, where the rows go", hint="-o out.jsonl --json")
+        if self.retry_failed and not sink.resumable:
+            raise UsageError("--retry-failed needs an output that holds failed items", hint="-o out.jsonl")
+        path = self.items.path
+        if path and os.path.exists(path) and os.path.exists(self.output) and os.path.samefile(path, self.output):
+            raise UsageError(f"{path} is both the input and the output")
+
+    def _count(self) -> int:
+        """How many items there are, with every line checked, before anything is opened or run."""
+        total = 0
+        for _ in self.items:
+            total += 1
+        if total == 0:
+            raise empty(self.items)
+        return total
+
+
+class _Run:
+    """A job whose output is open."""
+
+    def __init__(self, job: Job, sink: Sink, remaining: Remaining, results: Iterator[Any]) -> None:
+        self._job = job
+        self._sink = sink
+        self._remaining = remaining
+        self._results = results
+        self._tally = Tally()
+        rows_on_terminal = not sink.resumable and sys.stdout.isatty()
+        show = job.progress if job.progress is not None else not rows_on_terminal
+        self._progress = progress(show and not job.quiet)
+        self._stopped = ""  # why it ended before its input did
+
+    def to_the_end(self) -> int:
+        started = time.monotonic()
+        self._progress.begin(self._remaining.count, self._job.name)
+        code, error = 0, None
+        try:
+            with interruptible():
+                self._loop()
+                self._sink.commit()
+        except KeyboardInterrupt as stop:
+            code = stop.exit_code if isinstance(stop, Signalled) else 130
+            self._stopped = "interrupted"
+        except BrokenPipeError:
+            code = _end_quietly()
+        except AtonceError as raised:
+            if not self._tally.count:
+                raise
+            error, code = raised, 1  # not its own code: that of a bad line, late on stdin, would say that nothing ran
+            self._stopped = "ended early"
+        finally:
+            self._progress.end()
+        self._report(time.monotonic() - started, code, error)
+        return code or (1 if self._tally.failed or self._sink.done.failed else 0)
+
+    def _loop(self) -> None:
+        job = self._job
+        with contextlib.ExitStack() as stack:
+            if (close := getattr(self._results, "close", None)) is not None:
+                stack.callback(close)  # ends the workers, before anything else is done
+            for result in self._results:
+                entry = self._remaining.entry(result.index)
+                record = job.record(result, entry)
+                ok = record.row.ok
+                if ok or job.on_failure != "skip":
+                    self._sink.write((record.row,))
+                if ok:
+                    self._tally.succeed()
+                else:
+                    self._tally.fail(record.kind, f"{job.items.where(entry)}: {record.message}")
+                self._progress.advance(ok, not ok)
+                if not ok and job.on_failure == "raise":
+                    self._stopped = "ended at the first failure"
+                    break
+        if not self._remaining.read and not self._sink.done:
+            raise empty(job.items)
+
+    def _report(self, seconds: float, code: int, error: AtonceError | None) -> None:
+        job, tally, done = self._job, self._tally, self._sink.done
+        if code == SIGPIPE_CODE:
+            return
+        output = job.output if self._sink.resumable else None
+        summary = Summary(tally.ok, tally.failed, seconds, tally.failures, len(done), done.failed, output)
+        if job.as_json:
+            click.echo(json.dumps(summary.as_json(), ensure_ascii=False))
+        for line in summary.lines():
+            job.say(line)
+        if error is not None:
+            show_error(error)
+        if self._stopped:
+            self._say_how_to_go_on()
+        elif (tally.failed or done.failed) and self._sink.resumable and job.on_failure != "skip":
+            again = [] if job.retry_failed else ["--retry-failed"]
+            job.say(f"to run what failed again: {resume_command([*job.arguments, *again])}")
+
+    def _say_how_to_go_on(self) -> None:
+        if self._sink.resumable:
+            say(f"{self._stopped}; to go on: {resume_command(self._job.arguments)}")
+        else:
+            say(f"{self._stopped}; rows on stdout cannot be taken up again, those of -o out.jsonl can")
+
+
+@contextlib.contextmanager
+def _nothing_ran() -> Iterator[None]:
+    """An output that cannot be used counts as wrong usage as long as nothing has run."""
+    try:
+        yield
+    except OutputError as error:
+        error.exit_code = UsageError.exit_code
+        raise
+
+
+def empty(items: Input) -> UsageError:
+    return UsageError(f"there are no items in {items.name}")
+
+
+def _end_quietly() -> int:
+    """Whoever read stdout has gone: leave Python nothing to flush into it."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+    return SIGPIPE_CODE

@@ -1,0 +1,113 @@
+"""`atonce map package.module:function -i items.jsonl -o out.jsonl`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import Command, controls, given, in_group, number_or_auto, outputs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from atonce.outcome import Outcome
+    from atonce.source.inputs import Entry
+
+    from .job import Record
+
+_EXAMPLES = """
+  atonce map shop.prices:look_up -i products.txt -o prices.jsonl
+  atonce map resize.py:thumbnail -i photos.csv -o thumbs/ --model processes
+  ls *.pdf | atonce map text.py:extract -i - > texts.jsonl
+"""
+_what = in_group("What to run")
+_how = in_group("How it runs")
+
+
+@click.command("map", cls=Command, examples=_EXAMPLES)
+@click.argument("target")
+@_what("-i", "--input", "path", required=True, metavar="FILE", help="a text file, .jsonl, .csv, or - for stdin")
+@_what("--input-format", type=click.Choice(["text", "jsonl", "csv"]), help="of -i where its name does not say it")
+@_what("--setup", metavar="MODULE:FACTORY", help="gives a context manager; the function gets (resource, item)")
+@controls
+@_how("--parallelism", metavar="N", callback=number_or_auto, help="worker processes (auto)")
+@_how(
+    "--errors",
+    type=click.Choice(["return", "raise", "skip"]),
+    default="return",
+    help="record failed items, stop at the first, or leave them for the next time (return)",
+)
+@outputs
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    *,
+    target: str,
+    path: str,
+    input_format: str | None,
+    setup: str | None,
+    errors: str,
+    retries: int | None,
+    output: str,
+    retry_failed: bool,
+    progress: bool | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> int:
+    """Run TARGET over the lines of a file, and record each outcome.
+
+    TARGET is package.module:function or path/file.py:function. The function is called with one item: a line of a text
+    file, the value of a .jsonl line, a dict for a .csv row. A row of the output has the item's index in the input,
+    the item, and its value or its error.
+
+    The same command again goes on where the last one ended.
+    """
+    from atonce import stream
+    from atonce.source.inputs import Input
+    from atonce.source.target import load_target
+
+    from .job import Job
+
+    fn = load_target(target)
+    options = given(
+        **options,
+        setup=load_target(setup, what="setup") if setup else None,
+        retry=None if retries is None else retries + 1,
+    )
+    return Job(
+        name=target,
+        items=Input(path, kind=input_format, salt=_name_of(fn)),
+        output=output,
+        start=lambda items: stream(fn, items, **options),
+        record=_recorder(),
+        arguments=ctx.obj,
+        retry_failed=retry_failed,
+        on_failure=errors,
+        quiet=quiet,
+        progress=progress,
+        as_json=as_json,
+    ).run()
+
+
+def _name_of(fn: Callable[..., Any]) -> str:
+    """The same for a function however the target was spelt."""
+    return f"{getattr(fn, '__module__', '')}:{getattr(fn, '__qualname__', type(fn).__qualname__)}"
+
+
+def _recorder() -> Callable[[Outcome[Any], Entry], Record]:
+    import time
+
+    from atonce.sink.values import value_row
+
+    from .job import Record
+
+    offset = time.time() - time.monotonic()
+
+    def record(outcome: Outcome[Any], entry: Entry) -> Record:
+        row = value_row(outcome, entry.index, entry.fingerprint, lambda seconds: seconds + offset)
+        return Record(row, row.fields.get("error_type", ""), row.fields.get("error", ""))
+
+    return record

@@ -1,0 +1,99 @@
+"""The look of the commands, and the options that several have."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["Command", "controls", "given", "in_group", "number_or_auto", "outputs"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Option(click.Option):
+    """An option that says under which heading the help shows it."""
+
+    def __init__(self, *names: Any, group: str = "Other", **attributes: Any) -> None:
+        super().__init__(*names, **attributes)
+        self.group = group
+
+
+class Command(click.Command):
+    """A command whose help shows its options in groups and its examples as they are typed."""
+
+    def __init__(self, *names: Any, examples: str = "", **attributes: Any) -> None:
+        super().__init__(*names, **attributes)
+        self.examples = examples
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+            if record is not None:
+                groups.setdefault(getattr(parameter, "group", "Other"), []).append(record)
+        for name in sorted(groups, key="Other".__eq__):  # last
+            with formatter.section(name):
+                formatter.write_dl(groups[name])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.examples:
+            with formatter.section("Examples"):
+                for line in self.examples.strip().splitlines():
+                    formatter.write(f"{'':{formatter.current_indent}}{line.strip()}\n")
+
+
+def in_group(group: str) -> Callable[..., Callable[[F], F]]:
+    """`click.option` for this heading."""
+    return functools.partial(click.option, cls=Option, group=group)
+
+
+def number_or_auto(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | str | None:
+    """A whole number, or the word."""
+    if value is None or value == "auto":
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a whole number or auto") from None
+
+
+def not_negative(ctx: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
+    """Not `click.IntRange`, which shows its range in every help text."""
+    if value is not None and value < 0:
+        raise click.BadParameter(f"{value} is below 0")
+    return value
+
+
+def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        return functools.reduce(lambda made, option: option(made), reversed(options), function)
+
+    return decorate
+
+
+_how = in_group("How it runs")
+_out = in_group("Output")
+
+# Unset options are None and are not passed on: the defaults are those of `atonce.Options`, in one place.
+controls = _all(
+    _how("--model", metavar="NAME", help="auto, sync, coroutines, threads, processes or hybrid (auto)"),
+    _how("--concurrency", metavar="N", callback=number_or_auto, help="in flight in each worker (auto)"),
+    _how("--timeout", type=float, metavar="SECONDS", help="one attempt may take, from its start (no limit)"),
+    _how("--retries", type=int, callback=not_negative, metavar="N", help="more attempts after a failed one"),
+    _how("--rate", metavar="N/s", help="starts at most: 5/s, 100/m, 1000/h (no limit)"),
+)
+outputs = _all(
+    _out("-o", "--output", default="-", metavar="OUT", help="NAME.jsonl, a folder (NAME/), or - for stdout (-)"),
+    _out("--retry-failed", is_flag=True, help="run recorded failures again"),
+    _out("--progress/--no-progress", default=None, help="show progress on stderr (on, but for rows on a terminal)"),
+    _out("--json", "as_json", is_flag=True, help="print the summary as JSON on stdout"),
+    _out("-q", "--quiet", is_flag=True, help="print errors only"),
+)
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value is not None}

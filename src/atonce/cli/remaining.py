@@ -1,0 +1,70 @@
+"""What is left to do of an input, and which item an outcome belongs to: `Remaining`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from atonce.errors import OutputError
+from atonce.sink.base import Sink
+from atonce.source.inputs import Entry, Input
+
+__all__ = ["Remaining"]
+
+
+class Remaining:
+    """The items that an output, when it is opened, does not hold yet; to be iterated once.
+
+    The engine counts the items it is given from 0 and knows nothing of those that were left out. So the entry of each
+    item that it has read is kept here under that number until its outcome comes: as many as are in flight, never all.
+    Neither the function nor what crosses to a worker needs to carry a number.
+    """
+
+    def __init__(self, entries: Input, sink: Sink, output: str) -> None:
+        self._entries = entries
+        self._sink = sink
+        self._output = output
+        self._in_flight: dict[int, Entry] = {}
+        self.count: int | None = None
+        self.read = 0
+
+    def check(self) -> int:
+        """How many there are, of an input that can be read twice; raises where a done one was changed since."""
+        count = 0
+        for _ in self._left():
+            count += 1
+        return count
+
+    def __iter__(self) -> Iterator[Any]:
+        for entry in self._left():
+            self._in_flight[self.read] = entry
+            self.read += 1
+            yield entry.item
+
+    def __len__(self) -> int:
+        if self.count is None:
+            raise TypeError("nobody knows how many items there are")
+        return self.count
+
+    def entry(self, number: int) -> Entry:
+        """The entry of the item that was read as this number; it is forgotten with that."""
+        return self._in_flight.pop(number)
+
+    def _left(self) -> Iterator[Entry]:
+        done, last = self._sink.done, -1
+        for entry in self._entries:
+            last = entry.index
+            held = done.get(last)
+            if not held:
+                yield entry
+            elif held != entry.fingerprint:
+                raise self._changed(f"{self._entries.where(entry)} is not what item {last} in it was made from")
+        if last < done.last:
+            raise self._changed(f"{self._entries.name} has {last + 1} items, but item {done.last} is in it")
+
+    def _changed(self, what: str) -> OutputError:
+        return OutputError(
+            f"{self._output} belongs to another run: {what}",
+            causes=("the input was changed", "the output was made by another function"),
+            hint="name another output, or undo the change and run the same command again",
+        )

@@ -1,0 +1,53 @@
+"""Everything the command line says to people: on stderr, and with nothing in it that could steer a terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+
+import click
+
+from atonce.errors import AtonceError, Bug
+
+__all__ = ["plain", "resume_command", "say", "show_error"]
+
+# Items and errors come from anywhere: what is not for printing is shown as an escape, but for line ends and tabs.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_SECRET = re.compile(r"(?i)^([^:]*(?:authorization|cookie|token|secret|password|key)[^:]*:).*", re.S)
+
+
+def plain(text: str) -> str:
+    """The text with its control characters visible."""
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def say(text: str) -> None:
+    """One or more lines on stderr; a stderr that nobody reads any more is no reason to stop."""
+    _print(plain(text))
+
+
+def show_error(error: AtonceError | str) -> None:
+    """The only place where errors are printed."""
+    head, _, rest = plain(str(error)).partition("\n")
+    label = click.style("error:", fg="red", bold=True)
+    if isinstance(error, Bug):
+        rest += "\n  This is a bug in atonce: please report it with this text."
+    _print(f"{label} {head}" + (f"\n{rest}" if rest else ""))
+
+
+def resume_command(arguments: Sequence[str]) -> str:
+    """What was typed, for a shell, without the values of secret headers."""
+    by_module = sys.argv[0].endswith(os.path.join("atonce", "__main__.py"))
+    name = ["python", "-m", "atonce"] if by_module else ["atonce"]
+    return shlex.join([*name, *(_SECRET.sub(r"\1 …", argument) for argument in arguments)])
+
+
+def _print(text: str) -> None:
+    color = False if os.environ.get("NO_COLOR") else None  # None: only on a terminal
+    try:
+        click.echo(text, err=True, color=color)
+    except BrokenPipeError:
+        pass

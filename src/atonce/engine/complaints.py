@@ -1,0 +1,37 @@
+"""The errors that the machine finds, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import ItemTimeout, StartFailed, TooManyStuck, died_of
+
+__all__ = ["false_starts", "late", "too_many_stuck"]
+
+
+def late(index: int, item: Any, timeout: float) -> ItemTimeout:
+    """An item that ran longer than it may."""
+    return ItemTimeout(
+        f"item {index} took longer than timeout={timeout:g} s",
+        item=repr(item)[:200],
+        causes=("the item is slower than others", "it waits for something that does not come"),
+        hint="a longer timeout=, or retry=",
+    )
+
+
+def too_many_stuck(count: int) -> TooManyStuck:
+    """More threads hang than may be left behind."""
+    return TooManyStuck(
+        f"{count} threads hang and had to be left behind",
+        causes=("the function waits without a timeout of its own",),
+        hint='model="processes": a process can be ended, a thread cannot',
+    )
+
+
+def false_starts(status: int | None, times: int) -> StartFailed:
+    """Workers that die before they can be fed."""
+    return StartFailed(
+        f"{times} workers in a row ended ({died_of(status)}) before they were ready",
+        causes=("importing the function's module ends the process", "there is not enough memory to start a process"),
+        hint='model="threads", which shows what happens in this process',
+    )

@@ -1,0 +1,85 @@
+"""A worker as the machine sees it: what it was given, how quick it is, and how much it should have before it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Any
+
+from .keyed import Queued
+
+__all__ = ["Seat"]
+
+# Seconds of work a slot has before it besides the item it runs, so that it need not wait for the near side. 20 to 50 ms
+# is where hand-over is under 1 % of the work and the end of the input is still spread evenly.
+AHEAD = 0.03
+# Items at a worker at most, however short: beyond this the hand-over is amortised and only memory grows.
+MOST_AHEAD = 8192
+
+
+@dataclasses.dataclass(slots=True)
+class Seat:
+    """`assigned` maps the index of what the worker has and has not reported to its item, `read_at` to when it was read.
+
+    Two dicts of plain values rather than one of pairs: a pair an item is an object more for the garbage collector, which
+    is a tenth of the whole cost of a small item.
+    """
+
+    slots: int
+    enforces_timeout: bool = False
+    can_abandon: bool = False
+    can_kill: bool = True
+    only: int | None = None  # a probe takes this many items and no more
+    ready: bool = False
+    released: bool = False
+    alone: bool = False  # runs suspects and nothing else
+    killed: bool = False
+    assigned: dict[int, Any] = dataclasses.field(default_factory=dict)
+    read_at: dict[int, float] = dataclasses.field(default_factory=dict)
+    ghosts: set[int] = dataclasses.field(default_factory=set)  # given up, but may still report
+    condemned: dict[int, BaseException] = dataclasses.field(default_factory=dict)  # killed for these
+    mean: float = math.inf  # seconds an item takes in its slot
+    ahead: float = 0.0  # items a slot has before it
+
+    @property
+    def open(self) -> bool:
+        """Whether it may be given more."""
+        return self.ready and not (self.released or self.alone or self.killed)
+
+    def learn(self, seconds: float) -> None:
+        """A new mean; the look-ahead at most quadruples a step, so that one quick first item cannot mislead it far."""
+        seconds = max(seconds, 1e-7)
+        self.mean = seconds if self.mean == math.inf else (self.mean + seconds) / 2
+        self.ahead = min(AHEAD / self.mean, 4 * self.ahead + 4)
+
+    def target(self, fair_share: float) -> int:
+        """How many items it should have; `fair_share` bounds how many a slot has before it, so that the end is spread."""
+        if self.only is not None:
+            return len(self.assigned) + self.only
+        ahead = min(self.ahead, fair_share)
+        return min(self.slots + round(self.slots * ahead), max(self.slots, MOST_AHEAD))
+
+    # ── its items ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def give(self, indices: Sequence[int], items: Sequence[Any], read_at: Sequence[float] | float) -> None:
+        """It has these now."""
+        self.assigned.update(zip(indices, items, strict=True))
+        times = repeat(read_at) if isinstance(read_at, float) else read_at
+        self.read_at.update(zip(indices, times, strict=False))
+        if self.only is not None:
+            self.only -= len(indices)
+
+    def take_back(self, index: int) -> Queued | None:
+        """One item it no longer has, or None if it has reported it."""
+        if index not in self.assigned:
+            return None
+        return index, self.assigned.pop(index), self.read_at.pop(index)
+
+    def take_all(self) -> list[Queued]:
+        """All it had, in order."""
+        rest = [(index, self.assigned[index], self.read_at[index]) for index in sorted(self.assigned)]
+        self.assigned.clear()
+        self.read_at.clear()
+        return rest

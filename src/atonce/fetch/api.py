@@ -1,0 +1,150 @@
+"""`fetch` and `afetch`: written against the public API, as any other job would be."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Mapping
+from typing import Any, cast
+
+from .. import api
+from ..errors import InputError, ItemTimeout, UsageError
+from ..options import Options, Retry
+from ..outcome import Outcome
+from .failure import FetchError, is_retryable
+from .limits import Policy, Timeouts
+from .page import Page
+from .request import Request
+from .transport import Transport, choose
+
+__all__ = ["afetch", "fetch"]
+
+# Requests to one host at once when nobody says how many: what Scrapy allows itself too.
+PER_HOST = 8
+
+
+def fetch(urls: Iterable[Any], /, *, transport: str = "auto", **options: Any) -> Iterator[Page]:
+    """A `Page` for each of the URLs, as they finish: `(get(url) for url in urls)`, many at once; a failure is a Page too.
+
+    `urls` are URLs, `Request`s, or mappings with `url` and perhaps `method`, `headers`, `body`; read as far as there is
+    room. One that cannot be fetched at all is an InputError that names it: at once where `urls` is a list or a tuple,
+    else when it is read. What is retried, and what a failure is called: see `atonce.fetch.failure`.
+
+    - `transport`: "curl", "aiohttp" or "requests". "auto" is curl, except in the models without an event loop (`sync`,
+      `threads`, `processes`), where it is requests.
+    - `timeouts`: a `Timeouts`; `timeout=` is short for its `total`.
+    - `max_body`: bytes that a body may have, decompressed too; 100 MB unless told.
+    - `max_redirects`: 10 unless told; 0 makes a redirect an answer like any other.
+    - `allow_private`: let names and redirects lead to addresses that are not public. A host of that kind which you wrote
+      yourself is fetched without it.
+    - `insecure`: hosts whose certificates are not verified. `user_agent`: what we call ourselves.
+    - `per_key`: requests to one host (and port) at once, 8 unless told. `retry`: a number of attempts, 3 unless told, or
+      a `Retry`. The rest is as in `atonce.stream`: `model`, `concurrency`, `parallelism`, `ordered`, `rate`, …
+
+    Nothing is shared between requests but connections: no cookies, and nothing is taken from the environment, neither
+    proxies nor `.netrc`. `Retry-After` holds for the whole host.
+    """
+    job = _Job(transport, options)
+    outcomes = api.stream(job.transport, job.requests(urls), **job.options)
+    return _pages(cast("Generator[Outcome[Page]]", outcomes))
+
+
+def afetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto", **options: Any) -> AsyncIterator[Page]:
+    """`fetch` for async callers."""
+    job = _Job(transport, options)
+    items = job.arequests(urls) if isinstance(urls, AsyncIterable) else job.requests(urls)
+    outcomes = api.astream(job.transport, items, **job.options)
+    return _apages(cast("AsyncGenerator[Outcome[Page], None]", outcomes))
+
+
+class _Job:
+    """One call, checked when it is made: the transport to run, and what the public API is told."""
+
+    transport: Transport
+    options: dict[str, Any]
+
+    def __init__(self, transport: str, given: Mapping[str, Any]) -> None:
+        ours = {name: value for name, value in given.items() if name in _OURS}
+        options = Options.of({name: value for name, value in given.items() if name not in _OURS})
+        if options.setup is not None:
+            raise UsageError("fetch takes no setup=: a transport brings its own")
+        self.transport = choose(transport, options.model)(_policy(ours, options.timeout))
+        options = options.but(
+            setup=self.transport.setup,
+            timeout=None,
+            retry=_retry(options.retry),
+            key=options.key or _host,
+            per_key=options.per_key or PER_HOST,
+        )
+        self.options = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+
+    def requests(self, urls: Iterable[Any]) -> Iterable[Request]:
+        if isinstance(urls, str | Mapping) or not isinstance(urls, Iterable):
+            raise UsageError(f"urls={urls!r:.100} is not several URLs", hint="a list of them: atonce.fetch([url])")
+        checked = (_request(number, given) for number, given in enumerate(urls))
+        return list(checked) if isinstance(urls, list | tuple) else checked
+
+    async def arequests(self, urls: AsyncIterable[Any]) -> AsyncIterator[Request]:
+        number = 0
+        async for given in urls:
+            yield _request(number, given)
+            number += 1
+
+
+_OURS = {field.name for field in dataclasses.fields(Policy)}
+
+
+def _policy(given: dict[str, Any], timeout: float | None) -> Policy:
+    timeouts = given.setdefault("timeouts", Timeouts())
+    if not isinstance(timeouts, Timeouts):
+        raise UsageError(f"timeouts={timeouts!r} is no Timeouts", hint="timeouts=atonce.fetch.Timeouts(connect=5)")
+    if timeout is not None:
+        given["timeouts"] = dataclasses.replace(timeouts, total=timeout)
+    insecure = given.get("insecure", ())
+    given["insecure"] = frozenset([insecure] if isinstance(insecure, str) else insecure)
+    return Policy(**given)
+
+
+def _retry(given: Retry | None) -> Retry:
+    """`on` as it is unless somebody has set it: the table of failures."""
+    retry = given or Retry()
+    return dataclasses.replace(retry, on=is_retryable) if retry.on is Exception else retry
+
+
+def _host(request: Request) -> str:
+    return request.host
+
+
+def _request(number: int, given: Any) -> Request:
+    try:
+        return Request.of(given)
+    except InputError as error:
+        error.item = f"number {number} of the URLs (from 0)"
+        raise
+
+
+def _page(outcome: Outcome[Page]) -> Page:
+    """The outcome's page, with its number and the count of its attempts, which only this side knows."""
+    page = outcome.value if outcome.ok else _failed(outcome.item, outcome.error)
+    assert page is not None
+    return Page._make((*page[:-2], outcome.index, outcome.attempts))
+
+
+def _failed(request: Request, error: BaseException | None) -> Page:
+    if isinstance(error, FetchError) and error.page is not None:
+        return error.page
+    kind = "timeout-total" if isinstance(error, ItemTimeout) else "local-io"
+    why = getattr(error, "what", "") or f"{type(error).__name__}: {error}"
+    return Page(request.url, request.method, request.url, error_class=kind, error=why)
+
+
+def _pages(outcomes: Generator[Outcome[Page]]) -> Iterator[Page]:
+    with contextlib.closing(outcomes):
+        for outcome in outcomes:
+            yield _page(outcome)
+
+
+async def _apages(outcomes: AsyncGenerator[Outcome[Page], None]) -> AsyncIterator[Page]:
+    async with contextlib.aclosing(outcomes):
+        async for outcome in outcomes:
+            yield _page(outcome)

@@ -1,0 +1,184 @@
+"""One attempt at a request, from its first hop to a page or an error: what the transports have in common.
+
+Attempt ──► hop ──► the transport sends it ──► answered ──► a next hop, which is sent in turn
+                               │                  └───────► a page, or a FetchError
+                               └──► failed, late, too_big: a FetchError
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+
+from .address import refused_address
+from .failure import FetchError, class_of, retry_after, status_worth_retrying, worth_retrying
+from .limits import Policy, Watch
+from .page import Page, headers_of
+from .redirect import Refused, next_hop
+from .request import Headers, Request
+from .url import host_of, origin, shown
+
+__all__ = ["Attempt", "headers_to_send"]
+
+
+class Attempt:
+    """Filled in by a transport while it works. `now` is always `time.monotonic()`, passed in.
+
+    The class attributes are what is known before anything has happened: most attempts never change most of them.
+    """
+
+    # of the attempt
+    dns_s: float | None = None
+    connect_s: float | None = None
+    tls_s: float | None = None
+    peer_ip: str | None = None
+    redirects = 0
+    # of the hop
+    sent = False  # the request may have reached the server
+    first_byte_at: float | None = None
+    status: int | None = None
+    http_version: str | None = None
+    head = b""
+    body = b""
+    received = 0  # bytes of the body, when it is not whole
+    refused: str | None = None  # why an address was not connected to
+    local: str | None = None  # why this machine has no socket to give
+
+    def __init__(self, request: Request, policy: Policy, now: float, watch: Watch | None = None) -> None:
+        self.request = self.hop = request
+        self.policy = policy
+        self.started_at = time.time()
+        self.started = now
+        self.watch = watch or Watch(policy.timeouts)
+        self.watch.begin(now)
+
+    def spent(self, phase: str, seconds: float) -> None:
+        """Add to `dns_s`, `connect_s` or `tls_s`: a redirect may go through them again."""
+        setattr(self, phase, (getattr(self, phase) or 0.0) + seconds)
+
+    def answered(self, now: float) -> Page | None:
+        """The answer is here as a whole: its page, or None when `hop` is now the next one. Raises FetchError."""
+        status = self.status
+        assert status is not None
+        if 200 <= status < 300:
+            return self._page(now)
+        if status < 200:
+            raise self.failed("protocol", f"the server switches to something else ({status}), unasked", now)
+        headers = {name.lower(): value for name, value in reversed(headers_of(self.head))}  # the first of each counts
+        try:
+            hop = next_hop(self.hop, status, headers, self.policy, first=self.request, number=self.redirects)
+        except Refused as refused:
+            raise self.failed(refused.kind, str(refused), now) from None
+        if hop is not None:
+            self._hop_to(hop, now)
+            return None
+        asked = headers.get("retry-after")
+        page = self._page(now, class_of(status, asked))
+        if not status_worth_retrying(status, self.hop.method):
+            return page
+        wait = None if asked is None else retry_after(asked, time.time())
+        what = f"{page.error_class}: {page.error}"
+        raise FetchError(what, page=page, retryable=True, retry_after=wait, item=shown(self.request.url))
+
+    def is_free_to_repeat(self, *, reused: bool) -> bool:
+        """Whether a hop that was lost is sent again, once and unasked: it went over a connection that was open already.
+
+        The server had most likely closed it by then, and that is nobody's failure yet.
+        """
+        return reused and self.first_byte_at is None and self.hop.is_idempotent
+
+    def repeat(self, now: float) -> None:
+        self.sent = False
+        self.watch.connecting(now)
+
+    def allows(self, address: str) -> bool:
+        """Whether this hop may connect to an address of its host. If not, and no other does, that is why it fails."""
+        self.refused = refused_address(origin(self.hop.url)[1], address, self.policy.allow_private)
+        return self.refused is None
+
+    def no_socket(self, error: OSError) -> None:
+        """Opening or connecting one failed: is it this machine that lacks something?"""
+        if error.errno in _NO_SOCKET:
+            self.local = str(error)
+
+    def broken(self, kind: str, why: str, now: float) -> FetchError:
+        """The error of a hop that broke; the kind "lost" is a connection that ended, before the answer or within it."""
+        if self.refused is not None:
+            return self.failed("policy", self.refused, now)
+        if self.local is not None:
+            return self.failed("local-io", self.local, now, retryable=True)
+        if kind == "lost":
+            kind = "connect" if self.first_byte_at is None else "truncated"
+        return self.failed(kind, why, now)
+
+    def failed(self, kind: str, why: str, now: float, *, retryable: bool | None = None) -> FetchError:
+        """The error of an attempt that brought no answer, or none that may be used."""
+        if retryable is None:
+            begun = self.first_byte_at is not None
+            retryable = worth_retrying(kind, self.hop.method, sent=self.sent, begun=begun)
+        where = f" at {shown(self.hop.url)}" if self.redirects else ""
+        why = shown(why.replace(self.hop.url, shown(self.hop.url)))[:300]  # libraries quote URLs and servers
+        page = self._page(now, kind, f"{why}{where}")
+        return FetchError(f"{kind}: {page.error}", page=page, retryable=retryable, item=shown(self.request.url))
+
+    def late(self, phase: str, now: float) -> FetchError:
+        """The error of an attempt whose watch named this phase."""
+        limit = getattr(self.policy.timeouts, phase.replace("-", "_"))
+        return self.failed(f"timeout-{phase}", _LATE[phase].format(limit=limit, host=host_of(self.hop.url)), now)
+
+    def too_big(self, now: float) -> FetchError:
+        return self.failed("too-big", f"the body is over {self.policy.max_body} bytes", now)
+
+    def _hop_to(self, hop: Request, now: float) -> None:
+        self.hop = hop
+        self.redirects += 1
+        self.sent = False
+        self.first_byte_at = self.status = self.http_version = self.refused = self.local = None
+        self.head = self.body = b""
+        self.received = 0
+        self.watch.connecting(now)
+
+    def _page(self, now: float, kind: str | None = None, why: str | None = None) -> Page:
+        complete = why is None
+        if kind is not None and why is None:
+            why = f"the server answered {self.status}"
+        return Page(
+            self.request.url,
+            self.request.method,
+            self.hop.url,
+            self.status,
+            kind,
+            why,
+            self.started_at,
+            self.dns_s,
+            self.connect_s,
+            self.tls_s,
+            None if self.first_byte_at is None else self.first_byte_at - self.started,
+            now - self.started,
+            self.http_version,
+            self.peer_ip,
+            self.head,
+            self.body if complete else b"",
+            len(self.body) if complete else self.received,
+            complete,
+        )
+
+
+# The errors of a socket that cannot be had now and may be had later.
+_NO_SOCKET = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+_LATE = {
+    "connect": "no connection to {host} within {limit:g} s",
+    "first-byte": "no answer within {limit:g} s of the request",
+    "stall": "hardly a byte within {limit:g} s",
+    "total": "not done within {limit:g} s",
+}
+
+
+def headers_to_send(hop: Request, policy: Policy, encodings: str) -> Headers:
+    """The hop's headers, and those of ours that it does not set itself."""
+    ours = (("User-Agent", policy.user_agent), ("Accept", "*/*"), ("Accept-Encoding", encodings))
+    if not hop.headers:
+        return ours
+    names = {name.lower() for name, _ in hop.headers}
+    return hop.headers + tuple(pair for pair in ours if pair[0].lower() not in names)

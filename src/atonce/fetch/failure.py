@@ -1,0 +1,112 @@
+"""How fetching fails: the classes of failure, and which of them are worth another try.
+
+| class | what happened | again? |
+|---|---|---|
+| `dns` | the name has no address | yes |
+| `connect` | no connection, or it was lost before a byte of the answer came | yes; once sent, if idempotent |
+| `tls` | no handshake, or a certificate that does not prove the host | no |
+| `timeout-connect`, `timeout-first-byte`, `timeout-stall`, `timeout-total` | see `Timeouts` | `timeout-connect` |
+| `truncated` | the answer ended before its end | no |
+| `too-big` | the body is over `max_body` | no |
+| `throttled` | 429, or 503 with Retry-After | yes; 503 if idempotent |
+| `http-4xx`, `http-5xx` | the server says no | 408 and 425; 5xx if idempotent |
+| `robots` | robots.txt says no | no |
+| `policy` | a redirect or an address that is not to be followed | no |
+| `protocol` | what came is not HTTP, or not decodable | no |
+| `local-io` | this machine: no descriptors, no memory, a worker lost | when it may pass |
+"""
+
+from __future__ import annotations
+
+import email.utils
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import ItemError
+from .request import IDEMPOTENT
+
+if TYPE_CHECKING:
+    from .page import Page
+
+__all__ = ["CLASSES", "FetchError", "class_of", "is_retryable", "retry_after", "worth_retrying"]
+
+CLASSES = (
+    "dns",
+    "connect",
+    "tls",
+    "timeout-connect",
+    "timeout-first-byte",
+    "timeout-stall",
+    "timeout-total",
+    "truncated",
+    "too-big",
+    "throttled",
+    "http-4xx",
+    "http-5xx",
+    "robots",
+    "policy",
+    "protocol",
+    "local-io",
+)
+
+
+class FetchError(ItemError):
+    """An attempt that brought no final answer. `page` tells as much of it as is known, `page.error_class` its class.
+
+    `retryable` says whether another attempt is right; `retry_after`, in seconds, when the server wants it.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        page: Page | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        item: str | None = None,
+        causes: Sequence[str] = (),
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(what, item=item, causes=causes, hint=hint)
+        self.page = page
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+def is_retryable(error: BaseException) -> bool:
+    """For `Retry(on=...)`."""
+    return isinstance(error, FetchError) and error.retryable
+
+
+def worth_retrying(kind: str, method: str, *, sent: bool, begun: bool) -> bool:
+    """Whether a failure of the connection is: `sent`, the request may have reached the server; `begun`, it answered."""
+    if kind not in ("dns", "connect", "timeout-connect"):
+        return False
+    return not begun and (not sent or method in IDEMPOTENT)
+
+
+def class_of(status: int, retry_after: object = None) -> str | None:
+    """The class of a final answer; None for one that is fine."""
+    if status < 400:
+        return None
+    if status == 429 or (status == 503 and retry_after is not None):
+        return "throttled"
+    return "http-4xx" if status < 500 else "http-5xx"
+
+
+def status_worth_retrying(status: int, method: str) -> bool:
+    """408, 425 and 429 say that the request was not acted upon; a 5xx does not."""
+    return status in (408, 425, 429) or (status >= 500 and method in IDEMPOTENT)
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """Seconds that a `Retry-After` asks for, of its two forms; None where it is neither. `now` is the wall clock's."""
+    value = (value or "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:18])
+    try:
+        seconds = email.utils.parsedate_to_datetime(value).timestamp() - now
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

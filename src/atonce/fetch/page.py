@@ -1,0 +1,126 @@
+"""What came of a request: `Page`, one frozen value for success and failure alike."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import re
+from typing import Any, NamedTuple
+
+from .url import shown
+
+__all__ = ["Page", "headers_of"]
+
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:+-]+)", re.IGNORECASE)
+
+Bytes = bytes  # a page has a field of that name
+
+
+class Page(NamedTuple):
+    """The answer to one request, or why there is none.
+
+    - `index`: which request, from 0; `url`, `method`: as asked; `final_url`: where redirects led.
+    - `status`: of the last answer, None if none came. `ok`: an answer under 400 arrived whole.
+    - `error_class`, `error`: None, or the class of failure (see `atonce.fetch.failure`) and a sentence.
+    - `attempts`: starts in all. What follows is of the last one: `started_at` (seconds since 1970), and in seconds
+      `dns_s`, `connect_s`, `tls_s` (None where there was no such step, as on a connection that was open already),
+      `first_byte_s` and `total_s`, both from its start.
+    - `http_version` ("1.1", "2", …), `peer_ip`: the address it was connected to.
+    - `head`: the status line and headers of the last answer as they arrived; `headers`: the same as pairs.
+    - `body`: decompressed; empty when not `complete`. `bytes`: how many of it arrived. `sha256`: of the body.
+
+    URLs are kept as they are; `row()` and `repr` show them without secrets.
+    """
+
+    url: str
+    method: str
+    final_url: str
+    status: int | None = None
+    error_class: str | None = None
+    error: str | None = None
+    started_at: float = 0.0
+    dns_s: float | None = None
+    connect_s: float | None = None
+    tls_s: float | None = None
+    first_byte_s: float | None = None
+    total_s: float = 0.0
+    http_version: str | None = None
+    peer_ip: str | None = None
+    head: Bytes = b""
+    body: Bytes = b""
+    bytes: int = 0
+    complete: bool = False
+    # these two stay the last: they are put in at the end, by those who know them
+    index: int = -1  # type: ignore[assignment]  # not tuple's method of that name
+    attempts: int = 1
+
+    @property
+    def ok(self) -> bool:
+        return self.error_class is None
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """(name, value) in the order and spelling of the server."""
+        return headers_of(self.head)
+
+    @property
+    def content_type(self) -> str | None:
+        return next((value for name, value in self.headers if name.lower() == "content-type"), None)
+
+    @property
+    def sha256(self) -> str | None:
+        """Of the whole body; None if it is not there. Worked out on each call."""
+        return hashlib.sha256(self.body).hexdigest() if self.complete else None
+
+    @property
+    def text(self) -> str:
+        """The body as text, by the charset of its media type, else as UTF-8; what cannot be decoded is `\\ufffd`."""
+        found = _CHARSET.search(self.content_type or "")
+        try:
+            charset = codecs.lookup(found[1]) if found else codecs.lookup("utf-8")
+            return self.body.decode(charset.name, "replace")
+        except LookupError:  # no such charset, or a codec that is none of text
+            return self.body.decode("utf-8", "replace")
+
+    def row(self) -> dict[str, Any]:
+        """The row that every output has of a page, without `path`, `body` and `headers`. No secrets are in it."""
+        return {
+            "index": self.index,
+            "url": shown(self.url),
+            "method": self.method,
+            "final_url": shown(self.final_url),
+            "status": self.status,
+            "ok": self.ok,
+            "error_class": self.error_class,
+            "error": self.error,
+            "attempts": self.attempts,
+            "started_at": self.started_at,
+            "dns_s": self.dns_s,
+            "connect_s": self.connect_s,
+            "tls_s": self.tls_s,
+            "first_byte_s": self.first_byte_s,
+            "total_s": self.total_s,
+            "http_version": self.http_version,
+            "peer_ip": self.peer_ip,
+            "content_type": self.content_type,
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+            "complete": self.complete,
+        }
+
+    def __repr__(self) -> str:
+        what = f"{self.status}" if self.error_class is None else f"{self.error_class}: {self.error}"
+        return f"<Page {self.index} {self.method} {shown(self.url)} {what}, {self.bytes} bytes>"
+
+
+def headers_of(head: bytes) -> tuple[tuple[str, str], ...]:
+    """The pairs in a block of status line and headers. Beyond ASCII, bytes are read as Latin-1; folded lines are joined."""
+    pairs: list[tuple[str, str]] = []
+    for line in head.decode("latin-1").split("\n")[1:]:
+        if line[:1] in (" ", "\t") and pairs:
+            name, value = pairs.pop()
+            pairs.append((name, f"{value} {line.strip()}".strip()))
+        elif ":" in line:
+            name, _, value = line.partition(":")
+            pairs.append((name.strip(), value.strip()))
+    return tuple(pairs)

@@ -1,0 +1,123 @@
+"""What is to be fetched: `Request`, checked and spelt in one way when it is made."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from ..errors import InputError
+from .url import canonical, host_of, shown
+
+__all__ = ["IDEMPOTENT", "Headers", "Request"]
+
+Headers = tuple[tuple[str, str], ...]
+
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, 9.2.2
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(r"[\t\x20-\x7e]*")  # ASCII: beyond it, clients disagree on the encoding
+# These say where a message ends or belong to the connection: they are ours.
+_OURS = frozenset({"connection", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, repr=False)
+class Request:
+    """`Request("https://example.org/a", "POST", {"Accept": "text/html"}, b"body")`.
+
+    `url` is http or https; it is kept in one spelling, without fragment, and userinfo in it becomes an `Authorization`
+    header. `headers` is a mapping or pairs, kept as pairs in their order. A `str` body is sent as UTF-8. Raises
+    InputError for what cannot be sent as it is meant: another scheme, a host that is none, control characters.
+    """
+
+    url: str
+    method: str = "GET"
+    headers: Headers = ()
+    body: bytes | None = None
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__  # the frozen way, in `__post_init__` only
+        if not isinstance(self.url, str):
+            raise _no("URL", self.url)
+        url, userinfo = canonical(self.url)
+        put(self, "url", url)
+        if userinfo is None and self.method == "GET" and not self.headers and self.body is None:
+            return
+        put(self, "method", _method(self.method))
+        put(self, "headers", _headers(self.headers, userinfo))
+        put(self, "body", _body(self.body))
+
+    @classmethod
+    def of(cls, given: Any) -> Request:
+        """A request from a URL, from a mapping with `url` and perhaps `method`, `headers`, `body`, or from itself."""
+        if isinstance(given, str):
+            return cls(given)
+        if isinstance(given, Request):
+            return given
+        if isinstance(given, Mapping):
+            known = {name: given[name] for name in ("url", "method", "headers", "body") if given.get(name)}
+            if "url" in known:
+                return cls(**known)
+        raise _no("request", given)
+
+    @property
+    def host(self) -> str:
+        """`host` or `host:port`."""
+        return host_of(self.url)
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Whether sending it twice does what sending it once does, so that it may be sent again unasked."""
+        return self.method in IDEMPOTENT
+
+    def __repr__(self) -> str:
+        names = f" with {', '.join(name for name, _ in self.headers)}" if self.headers else ""
+        size = f" and {len(self.body)} bytes" if self.body else ""
+        return f"<Request {self.method} {shown(self.url)}{names}{size}>"
+
+
+def _method(given: Any) -> str:
+    if not isinstance(given, str) or not _TOKEN.fullmatch(given):
+        raise _no("method", given)
+    method = given.upper()
+    if method == "CONNECT":
+        raise InputError("the method CONNECT asks for a tunnel; there is nothing to fetch")
+    return method
+
+
+def _headers(given: Any, userinfo: str | None) -> Headers:
+    try:
+        pairs: Iterable[tuple[str, str]] = given.items() if isinstance(given, Mapping) else given
+        headers = tuple((name, value.strip(" \t")) for name, value in pairs)
+    except (TypeError, ValueError, AttributeError):
+        raise _no("headers", type(given).__name__) from None
+    for name, value in headers:
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            raise _no("name of a header", name)
+        if not _VALUE.fullmatch(value):
+            raise InputError(f"the value of the header {name} has a character in it that is not printable ASCII")
+        if name.lower() in _OURS:
+            raise InputError(f"the header {name} is not yours to set: it belongs to the connection")
+    if userinfo is not None and not any(name.lower() == "authorization" for name, _ in headers):
+        user, _, password = userinfo.partition(":")
+        pair = b":".join(map(unquote_to_bytes, (user, password)))
+        headers += (("Authorization", f"Basic {base64.b64encode(pair).decode('ascii')}"),)
+    return headers
+
+
+def _body(given: Any) -> bytes | None:
+    if isinstance(given, str):
+        return given.encode()
+    if given is None or isinstance(given, bytes):
+        return given
+    raise _no("body", type(given).__name__)
+
+
+def _no(what: str, given: Any) -> InputError:
+    return InputError(
+        f"{given!r:.200} is no {what}",
+        hint="a URL, an atonce.Request, or a mapping with url and perhaps method, headers, body",
+    )

@@ -1,0 +1,253 @@
+"""The `aiohttp` transport: coroutines in one event loop, a session a loop."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+import socket
+import time
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+from yarl import URL
+
+from ..address import refused_address
+from ..attempt import Attempt, headers_to_send
+from ..decode import ENCODINGS, BadEncoding, Body, TooBig
+from ..failure import FetchError
+from ..limits import Policy
+from ..page import Page
+from ..request import Request
+from ..url import origin
+from .trust import context
+
+__all__ = ["Aiohttp"]
+
+clock = time.monotonic
+
+LONGEST_LINE = 65536  # of a head, in bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Aiohttp:
+    """What is run: `await transport(session, request)` is a `Page`, or raises FetchError."""
+
+    policy: Policy
+
+    runners: ClassVar[tuple[str, ...]] = ("coroutine",)
+
+    def setup(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=0,  # how many are in flight is decided outside, so that no timeout counts queueing
+            ssl=context(),
+            resolver=_Resolver(self.policy),
+            ttl_dns_cache=60,
+        )
+        session = aiohttp.ClientSession(
+            connector=connector,
+            response_class=_Response,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_read=None, sock_connect=None),
+            trace_configs=[_trace()],
+            max_line_size=LONGEST_LINE,
+            max_field_size=LONGEST_LINE,
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+        )
+        session._retry_connection = False  # its own free second try is made on new connections too
+        return session
+
+    async def __call__(self, session: aiohttp.ClientSession, request: Request) -> Page:
+        attempt = Attempt(request, self.policy, clock())
+        while True:
+            page = await self._hop(session, attempt)
+            if page is not None:
+                return page
+
+    async def _hop(self, session: aiohttp.ClientSession, attempt: Attempt) -> Page | None:
+        progress = _Progress(attempt)
+        try:
+            try:
+                return await self._timed(session, attempt, progress)
+            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+                if not attempt.is_free_to_repeat(reused=progress.reused):
+                    raise
+            attempt.repeat(clock())
+            return await self._timed(session, attempt, _Progress(attempt))
+        except FetchError:
+            raise
+        except Exception as error:
+            raise self._error(attempt, error) from error
+
+    async def _timed(self, session: aiohttp.ClientSession, attempt: Attempt, progress: _Progress) -> Page | None:
+        async with asyncio.timeout(attempt.watch.due - clock()) as progress.alarm:
+            return await self._exchange(session, attempt, progress)
+
+    async def _exchange(self, session: aiohttp.ClientSession, attempt: Attempt, progress: _Progress) -> Page | None:
+        hop = attempt.hop
+        insecure = origin(hop.url)[1] in self.policy.insecure
+        async with session.request(
+            hop.method,
+            URL(hop.url, encoded=True),
+            headers=headers_to_send(hop, self.policy, ENCODINGS),
+            data=hop.body,
+            allow_redirects=False,
+            ssl=context(verified=False) if insecure else True,
+            trace_request_ctx=progress,
+        ) as response:
+            _read_head(attempt, response)
+            progress.received(0)
+            promised = hop.method != "HEAD"
+            body = Body(response.headers.get("Content-Encoding", "") if promised else "", self.policy.max_body)
+            if promised and (response.content_length or 0) > self.policy.max_body:
+                raise TooBig
+            async for piece in response.content.iter_any():
+                progress.received(len(piece))
+                body.feed(piece)
+                attempt.received = body.size
+            attempt.body = body.finish()
+        return attempt.answered(clock())
+
+    def _error(self, attempt: Attempt, error: Exception) -> FetchError:
+        now = clock()
+        phase = attempt.watch.late(now)
+        if isinstance(error, TimeoutError) and phase is not None:
+            return attempt.late(phase, now)
+        if isinstance(error, TooBig):
+            return attempt.too_big(now)
+        if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, _Forbidden):
+            attempt.refused = str(error.os_error)
+        elif isinstance(error, aiohttp.ClientConnectorError):
+            attempt.no_socket(error.os_error)
+        return attempt.broken(_kind(error), _why(error), now)
+
+
+def _why(error: Exception) -> str:
+    """In its own words, without the URL that aiohttp puts around them."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error.message
+    if isinstance(error, aiohttp.ClientConnectorError):
+        error = error.os_error
+    return str(error) or type(error).__name__
+
+
+def _kind(error: Exception) -> str:
+    for types, kind in _KINDS:
+        if isinstance(error, types):
+            return kind
+    return "protocol"
+
+
+# The first that fits: subclasses come before their bases.
+_KINDS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+    (aiohttp.ClientConnectorDNSError, "dns"),
+    ((aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError), "tls"),
+    (aiohttp.ClientConnectorError, "connect"),
+    ((aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, EOFError, OSError), "lost"),
+    (BadEncoding, "protocol"),
+)
+
+
+class _Progress:
+    """Tells an attempt's watch what happens, and sets the alarm to what the watch then says."""
+
+    alarm: asyncio.Timeout
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self.reused = False  # the connection was open already
+        self.since = 0.0  # the phase now measured began
+        self._bytes = 0
+
+    def sent(self) -> None:
+        now = clock()
+        self.attempt.sent = True
+        self.attempt.watch.sent(now)
+        self._set(now)
+
+    def received(self, count: int) -> None:
+        now = clock()
+        if self.attempt.first_byte_at is None:
+            self.attempt.first_byte_at = now
+        self._bytes += count
+        self.attempt.watch.received(self._bytes, now)
+        self._set(now)
+
+    def _set(self, now: float) -> None:
+        self.alarm.reschedule(asyncio.get_running_loop().time() + self.attempt.watch.due - now)
+
+
+class _Response(aiohttp.ClientResponse):
+    """Remembers whom it came from: a short answer is over, and its connection given back, before one can ask."""
+
+    peer_ip: str | None = None
+
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        if connection.transport is not None and (peer := connection.transport.get_extra_info("peername")):
+            self.peer_ip = peer[0]
+        return await super().start(connection)
+
+
+def _read_head(attempt: Attempt, response: aiohttp.ClientResponse) -> None:
+    version = f"{response.version.major}.{response.version.minor}" if response.version else None
+    lines = [f"HTTP/{version} {response.status} {response.reason or ''}".encode("latin-1", "replace")]
+    lines += [name + b": " + value for name, value in response.raw_headers]
+    attempt.status = response.status
+    attempt.http_version = version
+    attempt.head = b"\r\n".join((*lines, b"", b""))
+    attempt.peer_ip = getattr(response, "peer_ip", None)
+
+
+class _Forbidden(OSError):
+    """Every address of the name is one that is not to be connected to."""
+
+
+class _Resolver(AbstractResolver):
+    """The system's, in threads, without the addresses that the policy refuses. aiohttp asks it only for names."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._system = ThreadedResolver()
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+        found = await self._system.resolve(host, port, family)
+        whys = [refused_address(host, result["host"], self._policy.allow_private) for result in found]
+        if found and all(whys):
+            raise _Forbidden(whys[0])
+        return [result for result, why in zip(found, whys, strict=True) if why is None]
+
+    async def close(self) -> None:
+        await self._system.close()
+
+
+def _trace() -> aiohttp.TraceConfig:
+    """The phases. aiohttp does not say where TCP ends and TLS begins: its `connect_s` holds both."""
+    trace = aiohttp.TraceConfig()
+
+    async def began(session: Any, told: SimpleNamespace, params: Any) -> None:
+        told.trace_request_ctx.since = clock()
+
+    async def ended(phase: str, session: Any, told: SimpleNamespace, params: Any) -> None:
+        progress: _Progress = told.trace_request_ctx
+        now = clock()
+        progress.attempt.spent(phase, now - progress.since)
+        progress.since = now
+
+    async def ready(session: Any, told: SimpleNamespace, params: Any) -> None:
+        told.trace_request_ctx.sent()
+
+    async def reused(session: Any, told: SimpleNamespace, params: Any) -> None:
+        told.trace_request_ctx.reused = True
+        told.trace_request_ctx.sent()
+
+    trace.on_connection_create_start.append(began)
+    trace.on_dns_resolvehost_end.append(functools.partial(ended, "dns_s"))
+    trace.on_connection_create_end.append(functools.partial(ended, "connect_s"))
+    trace.on_connection_create_end.append(ready)
+    trace.on_connection_reuseconn.append(reused)
+    return trace

@@ -1,0 +1,253 @@
+"""The `curl` transport: libcurl's multi interface, one thread, many transfers in flight.
+
+    feed ──► todo ──► transfer 0 … C-1 (easy handles) ──► multi ──► done or broken ──► outbox
+                           ▲   next hop or next item  ◄────────────────┘
+
+One loop: wait for sockets, let libcurl act on them, collect what ended, start what is next; between, send what is due
+and look for attempts that wait too long. Python runs a few times a request: a callback a header and a piece of body,
+and this loop's own steps; everything else is libcurl's, without the GIL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, cast
+
+import pycurl
+
+from ...errors import ItemError
+from ...outcome import WorkerId
+from ...worker.job import IDLE, Cells, Job
+from ...worker.outbox import FLUSH, Failure, Outbox
+from ...worker.runners import Runner
+from ..limits import Policy
+from ..page import Page
+from ..request import Request
+from .easy import Transfer
+from .interest import interest
+
+__all__ = ["Curl", "MultiRunner"]
+
+_TIMEOUT = pycurl.SOCKET_TIMEOUT
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Curl:
+    """What is run: never called, it brings the runner that knows what to do with a `Request`."""
+
+    policy: Policy
+
+    runners: ClassVar[tuple[str, ...]] = ("multi",)
+    setup: ClassVar[None] = None
+    atonce_runner: ClassVar[str] = "atonce.fetch.transport.curl:MultiRunner"
+
+    def __call__(self, request: Request) -> Page:
+        raise TypeError("the curl transport runs in its own runner; atonce.fetch is what uses it")
+
+
+class MultiRunner(Runner):
+    """C transfers in flight in a thread of its own."""
+
+    enforces_timeout = True
+
+    def __init__(self, job: Job, slots: int, outbox: Outbox, cells: Cells) -> None:
+        super().__init__(job, slots, outbox, cells)
+        self._policy: Policy = cast(Curl, job.fn).policy
+        self._todo: deque[tuple[int, Request]] = deque()
+        self._stopping = False
+        self._awake = False  # a wake-up is on its way
+        self._flush_at: float | None = None
+
+    # ── called from outside ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        self._ears, self._mouth = socket.socketpair()
+        self._ears.setblocking(False)
+        self.outbox.arm = self._arm
+        self._thread = threading.Thread(target=self._run, name="atonce-multi", daemon=True)
+        self._thread.start()
+
+    def feed(self, batch: Iterable[tuple[int, Any]]) -> None:
+        self._todo.extend(batch)
+        self._wake()
+
+    def resize(self, slots: int) -> None:
+        super().resize(slots)
+        self._wake()
+
+    def stop(self, *, cancel: bool) -> None:
+        self._cancelled = cancel
+        self._stopping = True
+        self._wake()
+        self._thread.join()
+        self._mouth.close()
+        self._ears.close()
+
+    def _wake(self) -> None:
+        # the flag goes down before the loop looks at what there is: what is set before a wake-up is seen after it
+        if not self._awake:
+            self._awake = True
+            self._mouth.send(b"!")
+
+    # ── in the thread ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _run(self) -> None:
+        self._share = pycurl.CurlShare()
+        self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_SSL_SESSION)
+        self._multi = pycurl.CurlMulti()
+        self._sockets = interest()
+        self._sockets.note(pycurl.POLL_IN, self._ears.fileno(), None, None)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._sockets.note)
+        self._transfers: list[Transfer] = []
+        self._idle: list[Transfer] = []
+        self._in_flight = 0
+        self._cpu = _CpuShare()
+        self._who = [WorkerId(os.getpid(), threading.get_ident(), slot) for slot in range(self.cells.slots)]
+        try:
+            self._loop()
+        except BaseException as error:
+            self.outbox.broken(error)
+        finally:
+            self._close()
+            self.outbox.flush()
+
+    def _loop(self) -> None:
+        act, clock, ears = self._multi.socket_action, time.monotonic, self._ears.fileno()
+        finest = min(self._policy.timeouts.finest, 0.1 * (self.job.timeout or 10.0))
+        now = clock()
+        sweep_at = now + finest
+        while True:
+            wanted = self._multi.timeout()
+            until = sweep_at if self._flush_at is None else min(sweep_at, self._flush_at)
+            if not self._in_flight:
+                until = now + 60.0 if self._flush_at is None else self._flush_at
+            seconds = max(0.0, until - now)
+            for fd, bits in self._sockets.wait(seconds if wanted < 0 else min(seconds, wanted / 1000)):
+                if fd == ears:
+                    self._hear()
+                else:
+                    act(fd, bits)
+            if wanted == 0 or (wanted > 0 and self._multi.timeout() == 0):
+                act(_TIMEOUT, 0)
+            now = clock()
+            self._collect(now)
+            if self._fill(now):
+                act(_TIMEOUT, 0)
+            if now >= sweep_at:
+                self._sweep(now)
+                sweep_at = now + finest
+            if (self._flush_at is not None and now >= self._flush_at) or not self._in_flight:
+                self._flush(now)
+            if self._stopping and (self._cancelled or not (self._in_flight or self._todo)):
+                return
+
+    def _hear(self) -> None:
+        self._ears.recv(64)
+        self._awake = False
+
+    def _fill(self, now: float) -> bool:
+        """Start what there is and may be started. True if anything was."""
+        todo, started = self._todo, False
+        view, add = self.cells.view, self._multi.add_handle
+        while todo and self._in_flight < self.slots:
+            transfer = self._idle.pop() if self._idle else self._new_transfer()
+            index, request = todo.popleft()
+            at = 1 + 2 * transfer.number
+            view[at + 1] = now
+            view[at] = index
+            transfer.begin(index, request, now)
+            add(transfer.easy)
+            self._in_flight += 1
+            started = True
+        return started
+
+    def _new_transfer(self) -> Transfer:
+        transfer = Transfer(len(self._transfers), self._policy, self._share)
+        self._transfers.append(transfer)
+        return transfer
+
+    def _collect(self, now: float) -> None:
+        """What ended since the last look: results into the outbox, redirects back into the multi."""
+        _, fine, failed = self._multi.info_read()
+        for easy in fine:
+            self._multi.remove_handle(easy)
+            result = easy.transfer.done(now)
+            if result is None:
+                self._multi.add_handle(easy)
+            else:
+                self._end(easy.transfer, result, now)
+        for easy, code, message in failed:
+            self._multi.remove_handle(easy)
+            self._end(easy.transfer, easy.transfer.broken(code, message, now), now)
+        if fine or failed:
+            self.outbox.due(now)
+
+    def _end(self, transfer: Transfer, result: Page | ItemError, now: float) -> None:
+        number, started = transfer.number, transfer.started
+        cpu = (now - started) * self._cpu.share
+        if isinstance(result, Page):
+            self.outbox.rows.append((transfer.index, result, started, now, cpu, self._who[number]))
+        else:
+            self.outbox.failures.append(Failure(transfer.index, result, started, now, cpu, self._who[number]))
+        transfer.attempt = None
+        self.cells.view[1 + 2 * number] = IDLE
+        self._idle.append(transfer)
+        self._in_flight -= 1
+
+    def _sweep(self, now: float) -> None:
+        """End what is late."""
+        for transfer in self._transfers:
+            if transfer.attempt is not None and (error := self._late(transfer, now)) is not None:
+                self._multi.remove_handle(transfer.easy)
+                self._end(transfer, error, now)
+        self.outbox.due(now)
+
+    def _late(self, transfer: Transfer, now: float) -> ItemError | None:
+        assert transfer.attempt is not None
+        limit = self.job.timeout
+        if limit is not None and now - transfer.attempt.started >= limit:
+            from ...worker.runners.coroutine import timed_out
+
+            return timed_out(transfer.index, transfer.attempt.request, limit)
+        return transfer.late(now)
+
+    def _arm(self) -> None:
+        if self._flush_at is None:
+            self._flush_at = self.outbox.flushed + FLUSH
+
+    def _flush(self, now: float) -> None:
+        self._flush_at = None
+        self._cpu.update(now, self._in_flight)
+        self.outbox.flush()
+
+    def _close(self) -> None:
+        for transfer in self._transfers:
+            if transfer.attempt is not None:
+                with contextlib.suppress(pycurl.error):  # after a bug of ours it may be out already
+                    self._multi.remove_handle(transfer.easy)
+            transfer.close()
+        self._multi.close()
+        self._share.close()
+        self._sockets.close()
+
+
+class _CpuShare:
+    """CPU of this thread over transfer-seconds: what one second of a transfer cost, the best that can be told of it."""
+
+    def __init__(self) -> None:
+        self.share = 0.0
+        self._then = time.monotonic()
+        self._cpu = time.thread_time()
+
+    def update(self, now: float, in_flight: int) -> None:
+        cpu = time.thread_time()
+        if now > self._then:
+            self.share = min(1.0, (cpu - self._cpu) / ((now - self._then) * max(1, in_flight)))
+        self._cpu, self._then = cpu, now

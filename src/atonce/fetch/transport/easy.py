@@ -1,0 +1,262 @@
+"""One transfer of libcurl's: an easy handle, set once and reused, carries one attempt after another, hop by hop."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pycurl
+
+from ..attempt import Attempt, headers_to_send
+from ..decode import ENCODINGS, BadEncoding, Body, TooBig
+from ..failure import FetchError
+from ..limits import Policy, Watch
+from ..page import Page, headers_of
+from ..request import Request
+from ..url import origin
+from .trust import ca_file
+
+__all__ = ["Transfer"]
+
+# A 16 KB answer with its headers then comes in one read; larger did not measure better.
+BUFFER = 65536
+
+_KINDS = {
+    pycurl.E_COULDNT_RESOLVE_HOST: "dns",
+    pycurl.E_COULDNT_CONNECT: "connect",
+    pycurl.E_OPERATION_TIMEDOUT: "timeout-connect",  # only its own connect timeout is set, and above ours
+    pycurl.E_SSL_CONNECT_ERROR: "tls",
+    pycurl.E_PEER_FAILED_VERIFICATION: "tls",
+    pycurl.E_SSL_CERTPROBLEM: "tls",
+    pycurl.E_SSL_CIPHER: "tls",
+    pycurl.E_SSL_CACERT_BADFILE: "tls",
+    pycurl.E_SSL_ISSUER_ERROR: "tls",
+    pycurl.E_OUT_OF_MEMORY: "local-io",
+    pycurl.E_INTERFACE_FAILED: "local-io",
+}
+# The connection ended: before the answer, or within it.
+_LOST = frozenset(
+    {
+        pycurl.E_GOT_NOTHING,
+        pycurl.E_SEND_ERROR,
+        pycurl.E_RECV_ERROR,
+        pycurl.E_PARTIAL_FILE,
+        pycurl.E_SEND_FAIL_REWIND,
+        pycurl.E_ABORTED_BY_CALLBACK,
+        pycurl.E_HTTP2,
+        92,  # HTTP/2 stream, not named by pycurl
+    }
+)
+
+
+class Transfer:
+    """`begin` an attempt, have it performed, then `done` or `broken`: a page, an error, or None for another hop."""
+
+    def __init__(self, number: int, policy: Policy, share: Any) -> None:
+        self.number = number
+        self.index = -1
+        self.started = 0.0
+        self.attempt: Attempt | None = None
+        self._policy = policy
+        self._share = share
+        self._watch = Watch(policy.timeouts)
+        self._lines: list[bytes] = []
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._hop_at = 0.0
+        self._moved = 0
+        self._tries = 0
+        self.easy = pycurl.Curl()
+        self.easy.transfer = self
+        self._plain = False
+
+    def begin(self, index: int, request: Request, now: float) -> None:
+        self.index = index
+        self.started = now
+        self.attempt = Attempt(request, self._policy, now, self._watch)
+        self._send(request, now)
+
+    def done(self, now: float) -> Page | FetchError | None:
+        """The hop ended well as far as libcurl is concerned."""
+        attempt, chunks = self._observed(), self._chunks
+        attempt.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        try:
+            if b"\ncontent-encoding:" in attempt.head.lower():
+                self._decode(attempt, now)
+            page = attempt.answered(now)
+        except FetchError as error:
+            return error
+        if page is None:
+            self._send(attempt.hop, now)
+        return page
+
+    def _decode(self, attempt: Attempt, now: float) -> None:
+        names = [value for name, value in headers_of(attempt.head) if name.lower() == "content-encoding"]
+        try:
+            body = Body(", ".join(names) if attempt.hop.method != "HEAD" else "", self._policy.max_body)
+            body.feed(attempt.body)
+            attempt.body = body.finish()
+        except TooBig:
+            raise attempt.too_big(now) from None
+        except (BadEncoding, EOFError) as error:
+            raise attempt.failed("truncated" if isinstance(error, EOFError) else "protocol", str(error), now) from None
+
+    def broken(self, code: int, message: str, now: float) -> FetchError:
+        """The hop failed, with one of libcurl's codes."""
+        attempt = self._ended()
+        if self._size > self._policy.max_body or code == pycurl.E_FILESIZE_EXCEEDED:
+            return attempt.too_big(now)
+        kind = "lost" if code in _LOST else _KINDS.get(code, "protocol")
+        return attempt.broken(kind, message or pycurl.easy_strerror(code), now)
+
+    def late(self, now: float) -> FetchError | None:
+        """The error of an attempt that has waited too long, if it has. Asked now and then: libcurl tells no phases."""
+        watch, info = self._watch, self.easy.getinfo
+        moved = info(pycurl.SIZE_DOWNLOAD_T) + info(pycurl.SIZE_UPLOAD_T) + len(self._lines)
+        if self._lines:
+            watch.received(sum(map(len, self._lines)) + info(pycurl.SIZE_DOWNLOAD_T), now)
+        elif moved != self._moved or (watch.phase == "connect" and info(pycurl.PRETRANSFER_TIME) > 0):
+            watch.sent(now)
+        self._moved = moved
+        phase = watch.late(now)
+        return None if phase is None else self._ended().late(phase, now)
+
+    def close(self) -> None:
+        self.easy.close()
+
+    # ── before ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _send(self, hop: Request, now: float) -> None:
+        self._lines.clear()
+        self._chunks.clear()
+        self._size = self._moved = self._tries = 0
+        self._hop_at = now
+        plain = hop.method == "GET" and not hop.headers and hop.body is None and not self._policy.insecure
+        if not (plain and self._plain):
+            self._dress(hop)
+            self._plain = plain
+        self.easy.setopt(pycurl.URL, hop.url)
+
+    def _dress(self, hop: Request) -> None:
+        """Everything but the URL. `reset` keeps the connections."""
+        policy, easy = self._policy, self.easy
+        easy.reset()
+        put = easy.setopt
+        put(pycurl.WRITEFUNCTION, self._write)
+        put(pycurl.HEADERFUNCTION, self._lines.append)
+        put(pycurl.OPENSOCKETFUNCTION, self._open)
+        put(pycurl.NOSIGNAL, 1)
+        put(pycurl.SHARE, self._share)
+        put(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        put(pycurl.PROXY, "")  # not even one from the environment
+        put(pycurl.PATH_AS_IS, 1)
+        put(pycurl.BUFFERSIZE, BUFFER)
+        put(pycurl.PIPEWAIT, 1)  # rather multiplex over one HTTP/2 connection than open many
+        put(pycurl.CONNECTTIMEOUT, int(policy.timeouts.connect) + 2)  # ours comes first; its default might not
+        put(pycurl.MAXFILESIZE_LARGE, policy.max_body)
+        if (bundle := ca_file()) is not None:
+            put(pycurl.CAINFO, bundle)
+        if policy.insecure and origin(hop.url)[1] in policy.insecure:
+            put(pycurl.SSL_VERIFYPEER, 0)
+            put(pycurl.SSL_VERIFYHOST, 0)
+        if hop.method == "HEAD":
+            put(pycurl.NOBODY, 1)
+        elif hop.method != "GET" or hop.body is not None:
+            if hop.body is not None or hop.method in ("POST", "PUT", "PATCH"):
+                put(pycurl.POST, 1)
+                put(pycurl.POSTFIELDSIZE_LARGE, len(hop.body or b""))
+                put(pycurl.COPYPOSTFIELDS, hop.body or b"")
+            put(pycurl.CUSTOMREQUEST, hop.method)
+        if not hop.is_idempotent:
+            put(pycurl.PREREQFUNCTION, self._once)
+        put(pycurl.HTTPHEADER, _header_lines(hop, policy))
+
+    # ── libcurl's callbacks ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _write(self, data: bytes) -> int | None:
+        self._size += len(data)
+        if self._size > self._policy.max_body:
+            return 0
+        self._chunks.append(data)
+        return None
+
+    def _open(self, purpose: int, address: Any) -> Any:
+        """Gives the socket to connect with, unless the address is not one to connect to."""
+        assert self.attempt is not None
+        if not self.attempt.allows(address.addr[0]):
+            return pycurl.SOCKET_BAD
+        try:
+            return _Descriptor(socket.socket(address.family, address.socktype, address.protocol).detach())
+        except OSError as error:
+            self.attempt.no_socket(error)
+            return pycurl.SOCKET_BAD
+
+    def _once(self, *addresses: object) -> int:
+        """libcurl sends again by itself what was lost with a reused connection: not what must not be sent twice."""
+        self._tries += 1
+        allowed: int = pycurl.PREREQFUNC_OK if self._tries == 1 else pycurl.PREREQFUNC_ABORT
+        return allowed
+
+    # ── after ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _ended(self) -> Attempt:
+        """The attempt, which brought no whole answer."""
+        attempt = self._observed()
+        attempt.sent = self.easy.getinfo(pycurl.REQUEST_SIZE) > 0
+        attempt.received = self._size
+        return attempt
+
+    def _observed(self) -> Attempt:
+        """The attempt, with what libcurl knows of this hop."""
+        attempt, info = self.attempt, self.easy.getinfo
+        assert attempt is not None
+        attempt.peer_ip = info(pycurl.PRIMARY_IP) or None
+        if info(pycurl.NUM_CONNECTS):
+            dns, connect, tls = info(pycurl.NAMELOOKUP_TIME), info(pycurl.CONNECT_TIME), info(pycurl.APPCONNECT_TIME)
+            attempt.spent("dns_s", dns)
+            if connect:
+                attempt.spent("connect_s", connect - dns)
+            if tls:
+                attempt.spent("tls_s", tls - connect)
+        if self._lines:
+            attempt.first_byte_at = self._hop_at + info(pycurl.STARTTRANSFER_TIME)
+            attempt.status = info(pycurl.RESPONSE_CODE) or None
+            attempt.head = head = _last_head(self._lines)
+            attempt.http_version = head[5 : head.find(b" ")].decode("latin-1")
+        return attempt
+
+
+class _Descriptor:
+    """A socket on its way to libcurl, which takes a duplicate. Ends without the warning that a Python socket would give."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def __del__(self) -> None:
+        socket.close(self._fd)
+
+
+def _header_lines(hop: Request, policy: Policy) -> list[bytes]:
+    """As HTTPHEADER wants them: a header without a value is spelt with a semicolon, one that is not sent with a colon."""
+    headers = headers_to_send(hop, policy, ENCODINGS)
+    lines = [f"{name}: {value}" if value else f"{name};" for name, value in headers]
+    lines.append("Expect:")
+    if not any(name.lower() == "content-type" for name, _ in headers):
+        lines.append("Content-Type:")  # libcurl's own would say that a body is a form
+    return [line.encode("ascii") for line in lines]
+
+
+def _last_head(lines: list[bytes]) -> bytes:
+    """The status line and headers of the answer: without the 1xx answers before it and the trailers behind it."""
+    if lines[-1] == b"\r\n" and lines.index(b"\r\n") == len(lines) - 1:
+        return b"".join(lines)
+    ends = [number for number, line in enumerate(lines) if line in (b"\r\n", b"\n")]
+    first = 0
+    for end in ends:
+        if not lines[first][:13].partition(b" ")[2].startswith(b"1"):
+            return b"".join(lines[first:end])
+        first = end + 1
+    return b"".join(lines[first:])

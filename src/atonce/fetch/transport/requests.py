@@ -1,0 +1,317 @@
+"""The `requests` transport: plain calls, a session a thread.
+
+Beneath requests and urllib3 lie sockets of ours, which ask the attempt's watch how long they may wait, each time they
+would wait: so every timeout holds, also against a server that sends a byte now and then, and no other thread is needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import http.client
+import socket
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.cookies import RequestsCookieJar
+from requests.structures import CaseInsensitiveDict
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from ..attempt import Attempt, headers_to_send
+from ..decode import ENCODINGS, BadEncoding, Body, TooBig
+from ..failure import FetchError
+from ..limits import Policy
+from ..page import Page
+from ..request import Request
+from .trust import context
+
+__all__ = ["Requests"]
+
+clock = time.monotonic
+
+HOSTS = 16  # whose connections a session keeps, one each: it runs one request at a time
+PIECE = 65536
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Requests:
+    """What is run: `transport(session, request)` is a `Page`, or raises FetchError."""
+
+    policy: Policy
+
+    runners: ClassVar[tuple[str, ...]] = ("call", "thread")
+
+    def setup(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False  # no proxies, no .netrc, no certificates from the environment
+        session.adapters.clear()
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _Adapter())
+        for host in self.policy.insecure:
+            session.mount(f"https://{f'[{host}]' if ':' in host else host}", _Adapter(verified=False))
+        return session
+
+    def __call__(self, session: requests.Session, request: Request) -> Page:
+        _here.attempt = attempt = Attempt(request, self.policy, clock())
+        while True:
+            page = self._hop(session, attempt)
+            if page is not None:
+                return page
+
+    def _hop(self, session: requests.Session, attempt: Attempt) -> Page | None:
+        try:
+            try:
+                return self._exchange(session, attempt)
+            except requests.ConnectionError as error:
+                lost = _kind(_root(error)) == "lost"
+                if not (lost and attempt.is_free_to_repeat(reused=attempt.sent and not _here.opened)):
+                    raise
+            attempt.repeat(clock())
+            return self._exchange(session, attempt)
+        except FetchError:
+            raise
+        except Exception as error:
+            raise self._error(attempt, error) from error
+
+    def _exchange(self, session: requests.Session, attempt: Attempt) -> Page | None:
+        _here.opened = _here.wire = 0
+        adapter = session.get_adapter(attempt.hop.url)
+        with adapter.send(_prepared(attempt.hop, self.policy), stream=True, timeout=None, proxies={}) as response:
+            raw = response.raw
+            _read_head(attempt, raw)
+            promised = attempt.hop.method != "HEAD"
+            body = Body(raw.headers.get("Content-Encoding", "") if promised else "", self.policy.max_body)
+            if promised and (raw.length_remaining or 0) > self.policy.max_body:
+                raise TooBig
+            for piece in raw.stream(PIECE, decode_content=False):
+                body.feed(piece)
+                attempt.received = body.size
+            attempt.body = body.finish()
+        return attempt.answered(clock())
+
+    def _error(self, attempt: Attempt, error: Exception) -> FetchError:
+        now = clock()
+        phase = attempt.watch.late(now)
+        if phase is not None:
+            return attempt.late(phase, now)
+        if isinstance(error, TooBig):
+            return attempt.too_big(now)
+        cause = _root(error)
+        return attempt.broken(_kind(cause), str(cause) or type(cause).__name__, now)
+
+
+class _Here(threading.local):
+    """What the sockets of this thread work for: a session runs one attempt at a time."""
+
+    attempt: Attempt
+    opened = 0  # connections, in this hop
+    wire = 0  # bytes received, in this hop
+
+
+_here = _Here()
+
+
+def _left() -> float:
+    """Seconds that the attempt may still wait for what it waits for now."""
+    left = _here.attempt.watch.due - clock()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    return left
+
+
+if TYPE_CHECKING:
+    _Base = socket.socket
+else:
+    _Base = object
+
+
+class _Timed(_Base):
+    """A socket whose every wait ends when the attempt's patience does."""
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        _here.attempt.sent = True
+        self.settimeout(_left())
+        super().sendall(data, flags)
+        _here.attempt.watch.sent(clock())
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        self.settimeout(_left())
+        count = super().recv_into(buffer, nbytes or 0, flags)
+        if count:
+            attempt, now = _here.attempt, clock()
+            if attempt.first_byte_at is None:
+                attempt.first_byte_at = now
+            _here.wire += count
+            attempt.watch.received(_here.wire, now)
+        return count
+
+
+class _Socket(_Timed, socket.socket):
+    pass
+
+
+class _TlsSocket(_Timed, ssl.SSLSocket):
+    pass
+
+
+def _connected(host: str, port: int) -> socket.socket:
+    """A connection to the first address of the host that takes one and may have one."""
+    attempt, began = _here.attempt, clock()
+    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    looked_up = clock()
+    attempt.spent("dns_s", looked_up - began)
+    _here.opened += 1
+    trouble: OSError | None = None
+    for family, kind, protocol, _, address in found:
+        if not attempt.allows(str(address[0])):
+            continue
+        try:
+            made = _open(family, kind, protocol, address)
+        except OSError as error:
+            trouble = error
+            attempt.no_socket(error)
+            continue
+        attempt.spent("connect_s", clock() - looked_up)
+        return made
+    raise trouble or ConnectionRefusedError(attempt.refused or "no address")
+
+
+def _open(family: int, kind: int, protocol: int, address: Any) -> socket.socket:
+    made = _Socket(family, kind, protocol)
+    try:
+        made.settimeout(_left())
+        made.connect(address)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+class _Response(http.client.HTTPResponse):
+    """Passes over every 1xx answer; http.client itself does so for 100 only."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if status == 101 or not 100 <= status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
+
+class _Plain(HTTPConnection):
+    response_class = _Response
+
+    def _new_conn(self) -> socket.socket:
+        return _connected(self.host, self.port or 80)
+
+
+class _Secure(HTTPSConnection):
+    response_class = _Response
+
+    def _new_conn(self) -> socket.socket:
+        return _connected(self.host, self.port or 443)
+
+    def connect(self) -> None:
+        super().connect()
+        attempt = _here.attempt
+        spent = (attempt.dns_s or 0.0) + (attempt.connect_s or 0.0) + (attempt.tls_s or 0.0)
+        attempt.spent("tls_s", clock() - attempt.started - spent)
+
+
+class _PlainPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Secure
+
+
+class _Adapter(HTTPAdapter):
+    """requests' own, with the process's one TLS context and with our connections."""
+
+    def __init__(self, verified: bool = True) -> None:
+        self._context = _tls(verified)
+        super().__init__(pool_connections=HOSTS, pool_maxsize=1, pool_block=True, max_retries=0)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:
+        super().init_poolmanager(connections, maxsize, block, ssl_context=self._context, **more)
+        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Nothing: the context verifies. requests would load a file of certificates for each connection."""
+
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
+        return host, {}
+
+
+@functools.cache
+def _tls(verified: bool) -> ssl.SSLContext:
+    made = context(verified)
+    made.sslsocket_class = _TlsSocket
+    return made
+
+
+def _prepared(hop: Request, policy: Policy) -> requests.PreparedRequest:
+    """The request as it is: `prepare` would spell its URL anew and merge the session's cookies and headers into it."""
+    prepared = requests.PreparedRequest()
+    prepared.method, prepared.url, prepared.body = hop.method, hop.url, hop.body
+    merged: dict[str, str] = {}
+    for name, value in headers_to_send(hop, policy, ENCODINGS):
+        known = next((key for key in merged if key.lower() == name.lower()), name)
+        merged[known] = f"{merged[known]}, {value}" if known in merged else value
+    if hop.body is not None or hop.method in ("POST", "PUT", "PATCH"):
+        merged["Content-Length"] = str(len(hop.body or b""))
+    prepared.headers = CaseInsensitiveDict(merged)
+    prepared._cookies = RequestsCookieJar()  # type: ignore[attr-defined]
+    return prepared
+
+
+def _read_head(attempt: Attempt, raw: Any) -> None:
+    version = {9: "0.9", 10: "1.0", 11: "1.1"}.get(raw.version)
+    lines = [f"HTTP/{version} {raw.status} {raw.reason or ''}"]
+    lines += [f"{name}: {value}" for name, value in raw.headers.iteritems()]
+    lengths = raw.headers.getlist("Content-Length")
+    if not all(length.strip().isdecimal() for length in lengths):
+        raise http.client.HTTPException(f"Content-Length: {lengths[0][:30]}")  # one that http.client passes over
+    attempt.status = raw.status
+    attempt.http_version = version
+    attempt.head = "\r\n".join((*lines, "", "")).encode("latin-1", "replace")
+    connection = raw.connection or raw._connection
+    if connection is not None and connection.sock is not None:
+        attempt.peer_ip = connection.sock.getpeername()[0]
+
+
+def _root(error: BaseException) -> BaseException:
+    """The exception under requests' and urllib3's wrappings."""
+    while True:
+        inner = [getattr(error, "reason", None), *reversed(error.args)]
+        found = next((one for one in inner if isinstance(one, Exception)), None)
+        if found is None:
+            return error
+        error = found
+
+
+def _kind(error: BaseException) -> str:
+    for types, kind in _KINDS:
+        if isinstance(error, types):
+            return kind
+    return "protocol"
+
+
+# The first that fits: subclasses come before their bases.
+_KINDS: tuple[tuple[Any, str], ...] = (
+    ((socket.gaierror, UnicodeError), "dns"),
+    ((ssl.SSLEOFError, ssl.SSLZeroReturnError), "lost"),
+    ((ssl.SSLError, urllib3.exceptions.SSLError), "tls"),
+    ((http.client.RemoteDisconnected, http.client.IncompleteRead, EOFError), "lost"),
+    ((urllib3.exceptions.IncompleteRead, urllib3.exceptions.InvalidChunkLength), "lost"),
+    ((http.client.HTTPException, BadEncoding, ValueError), "protocol"),
+    ((OSError, urllib3.exceptions.ProtocolError), "lost"),
+)
