@@ -107,9 +107,12 @@ class _Call:
 
     def begin(self, loop: asyncio.AbstractEventLoop | None = None) -> Conductor:
         """Join the stages. `loop` is the caller's, when it is an async caller."""
-        hub = Hub()
-        items = self._items
-        source: Any = Source(items) if isinstance(items, Iterable) else AsyncSource(items, hub.wake, loop)
+        items, hub = self._items, Hub()
+        try:  # the user's own `__iter__` may raise
+            source: Any = Source(items) if isinstance(items, Iterable) else AsyncSource(items, hub.wake, loop)
+        except BaseException:
+            hub.close()
+            raise
         return Conductor(
             self._job,
             self._facts,

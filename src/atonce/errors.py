@@ -175,6 +175,14 @@ class RemoteTraceback(Exception):
         return f'\n"""\n{self.text}"""'
 
 
+def shown(item: Any) -> str:
+    """An item in a message: its repr, cut; or its type, when the repr itself fails."""
+    try:
+        return repr(item)[:200]
+    except Exception:
+        return f"a {type(item).__name__} (its repr raises)"
+
+
 def died_of(status: int | None) -> str:
     """An exit status in words: `exit code 3`, `signal SIGKILL`; None is an unknown end."""
     if status is None:

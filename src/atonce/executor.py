@@ -96,6 +96,8 @@ class Executor(concurrent.futures.Executor):
         with self._lock:
             if self._shut:
                 raise RuntimeError("cannot schedule new futures after shutdown")
+            if self._source is not None and self._source.broken is not None:
+                raise self._source.broken
             self._begin().push((future, (fn, args, kwargs)))
         return future
 
@@ -182,6 +184,7 @@ class _Calls(PushSource):
         super().__init__(wake)
         self._futures = futures
         self._count = 0
+        self.broken: concurrent.futures.BrokenExecutor | None = None
 
     @property
     def waiting(self) -> int:
@@ -210,7 +213,7 @@ def _drive(conductor: Conductor, futures: dict[int, _Future[Any]], source: _Call
                 _settle(futures.pop(outcome.index), outcome)
             del batch
     except BaseException as error:
-        broken = concurrent.futures.BrokenExecutor(str(error))
+        broken = source.broken = concurrent.futures.BrokenExecutor(str(error))
         broken.__cause__ = error
         source.read(1 << 60)
         for future in list(futures.values()):

@@ -51,11 +51,11 @@ def _header(ctx: click.Context, parameter: click.Parameter, values: tuple[str, .
 @_what("--input-format", type=click.Choice(["text", "jsonl", "csv"]), help="of -i where its name does not say it")
 @_what("-H", "--header", "headers", multiple=True, callback=_header, metavar="'NAME: VALUE'", help="for each request")
 @controls
-@_how("--per-host", type=int, metavar="N", help="in flight to one host at most (auto)")
-@_how("--transport", metavar="NAME", help="curl, aiohttp or requests (curl)")
-@_limits("--connect-timeout", type=float, metavar="SECONDS", help="for name, connection and TLS, each hop (10)")
-@_limits("--first-byte-timeout", type=float, metavar="SECONDS", help="from the request to its answer (30)")
-@_limits("--stall-timeout", type=float, metavar="SECONDS", help="with hardly a byte (30)")
+@_how("--per-host", "per_key", type=int, metavar="N", help="in flight to one host at most (8)")
+@_how("--transport", metavar="NAME", help="curl, aiohttp or requests (auto)")
+@_limits("--connect-timeout", "connect", type=float, metavar="SECONDS", help="for name, connection and TLS, each hop (10)")
+@_limits("--first-byte-timeout", "first_byte", type=float, metavar="SECONDS", help="from the request to its answer (30)")
+@_limits("--stall-timeout", "stall", type=float, metavar="SECONDS", help="with hardly a byte (30)")
 @_limits("--max-body", metavar="SIZE", callback=_size, help="also decompressed: 500k, 20m, 1g (100m)")
 @_limits("--max-redirects", type=int, metavar="N", help="hops to follow (10)")
 @_limits("--allow-private", is_flag=True, default=None, help="follow names and redirects to addresses that are not public")
@@ -79,6 +79,9 @@ def command(
     quiet: bool,
     no_body: bool,
     insecure: tuple[str, ...],
+    connect: float | None,
+    first_byte: float | None,
+    stall: float | None,
     **options: Any,
 ) -> int:
     """Get many URLs: those given, then those in a file.
@@ -91,8 +94,10 @@ def command(
     """
     from atonce import fetch
     from atonce.errors import UsageError
+    from atonce.fetch import Timeouts
     from atonce.source.inputs import Input
 
+    from .feed import Fed
     from .job import Job
 
     if not urls and path is None:
@@ -100,14 +105,15 @@ def command(
     options = given(
         **options,
         retry=None if retries is None else retries + 1,
-        insecure=frozenset(insecure) or None,
+        insecure=frozenset(insecure),
+        timeouts=Timeouts(**given(connect=connect, first_byte=first_byte, stall=stall)),
     )
     return Job(
         name="fetch",
         items=Input(path, first=urls, kind=input_format, comments=True, parse=_parser(headers)),
         output=output,
-        start=lambda items: fetch(items, **options),
-        record=_record,
+        start=lambda items: fetch(items.plain if isinstance(items, Fed) else items, **options),
+        record=_recorder(),
         arguments=ctx.obj,
         bodies=not no_body,
         retry_failed=retry_failed,
@@ -137,13 +143,18 @@ def _parser(headers: Sequence[tuple[str, str]]) -> Callable[[Any], Request]:
     return parse
 
 
-def _record(page: Page, entry: Entry) -> Record:
+def _recorder() -> Callable[[Page, Entry], Record]:
     from atonce.fetch.names import file_name
     from atonce.sink.row import Body, Row
 
     from .job import Record
 
-    fields = {**page.row(), "headers": page.headers}
-    body = Body(page.body, file_name(entry.index, page.url, page.content_type)) if page.complete else None
-    row = Row(entry.index, entry.fingerprint, page.ok, fields, body)
-    return Record(row, page.error_class or "", f"{fields['url']}: {page.error}")
+    def record(page: Page, entry: Entry) -> Record:
+        fields = page.row()
+        fields["headers"] = page.headers
+        path = file_name(entry.index, page.url, fields["content_type"])
+        body = Body(page.body, path) if page.complete else None
+        row = Row(entry.index, entry.fingerprint, page.ok, fields, body)
+        return Record(row, page.error_class or "", f"{fields['url']}: {page.error}")
+
+    return record

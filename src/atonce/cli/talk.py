@@ -16,7 +16,7 @@ __all__ = ["plain", "resume_command", "say", "show_error"]
 
 # Items and errors come from anywhere: what is not for printing is shown as an escape, but for line ends and tabs.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_SECRET = re.compile(r"(?i)^([^:]*(?:authorization|cookie|token|secret|password|key)[^:]*:).*", re.S)
+_SECRET = re.compile(r"(?i)([^:]*(?:auth|cookie|token|secret|password|key)[^:]*:).*", re.DOTALL)
 
 
 def plain(text: str) -> str:
@@ -39,10 +39,18 @@ def show_error(error: AtonceError | str) -> None:
 
 
 def resume_command(arguments: Sequence[str]) -> str:
-    """What was typed, for a shell, without the values of secret headers."""
+    """What was typed, for a shell, without the secrets in headers and URLs: those are to be put in again."""
     by_module = sys.argv[0].endswith(os.path.join("atonce", "__main__.py"))
-    name = ["python", "-m", "atonce"] if by_module else ["atonce"]
-    return shlex.join([*name, *(_SECRET.sub(r"\1 …", argument) for argument in arguments)])
+    words = ["python", "-m", "atonce"] if by_module else ["atonce"]
+    for before, word in zip(("", *arguments), arguments, strict=False):
+        if before in ("-H", "--header"):
+            word = _SECRET.sub(r"\1 ***", word)
+        elif "://" in word:
+            from atonce.fetch.url import shown
+
+            word = shown(word)
+        words.append(word)
+    return shlex.join(words)
 
 
 def _print(text: str) -> None:

@@ -52,7 +52,7 @@ def computing(bench: Bench) -> Computing:
         return seconds
 
     times = medians(
-        bench.rounds(4),
+        bench.rounds(3),
         alone,
         way("counting in Python", work.count, python, model="threads", concurrency=hands),
         way("SHA-256", work.digest, native, model="sync"),
@@ -63,7 +63,7 @@ def computing(bench: Bench) -> Computing:
 
 def spread(bench: Bench) -> Spread:
     hands = bench.hands
-    items = [steps_for(0.04)] * (bench.amount(8, 4) * hands)
+    items = [steps_for(0.04)] * (bench.amount(6, 4) * hands)
     starting: list[float] = []
     got: list[float] = []
 
@@ -97,7 +97,7 @@ def _carried(bench: Bench, **options: Any) -> Carried:
         bench.step(f"{what} through {options['model']}")
         few = max(2, many // 20)
         short, long = medians(
-            bench.rounds(3),
+            bench.rounds(2),
             lambda: wall(work.noop, [item] * few, **options),
             lambda: wall(work.noop, [item] * many, **options),
         )

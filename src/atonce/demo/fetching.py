@@ -94,8 +94,8 @@ def _server(bench: Bench, requests: int, cost: float) -> Server:
             sync=way("sync", 1, 1),
             all_coroutines=way("coroutines", requests, 1 if cost else 3),
             all_threads=way("threads", requests, 1 if cost else 3),
-            few_threads=way("threads", FEW, 3),
-            few_coroutines=way("coroutines", FEW, 3),
+            few_threads=way("threads", FEW, 2),
+            few_coroutines=way("coroutines", FEW, 2),
         )
 
 

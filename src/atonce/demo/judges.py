@@ -22,7 +22,7 @@ def overlap(x: m.Overlap) -> Verdict:
     if saved >= 0.8:
         return Verdict(HOLDS, f"{told} While one coroutine waits, the clocks of the others run on.", figure)
     if saved >= 0.3:
-        return Verdict(CAVEAT, f"{told} That is more than the longest wait: this machine is busy.", figure)
+        return Verdict(CAVEAT, f"{told} That is more than the longest wait: most likely this machine is busy.", figure)
     return Verdict(FAILS, f"{told} The longest wait is {s(longest)}.", figure)
 
 
@@ -46,7 +46,7 @@ def fetched(x: m.Fetched) -> Verdict:
     if x.apart >= MUCH * x.together:
         return Verdict(HOLDS, f"{told}: one thread waited for all the answers at once.", figure)
     if x.apart >= 1.1 * x.together:
-        return Verdict(CAVEAT, f"{told}: faster, but this machine is too busy for more.", figure)
+        return Verdict(CAVEAT, f"{told}: faster, but not by much; most likely this machine is busy.", figure)
     return Verdict(FAILS, f"{told}.", figure)
 
 
@@ -118,7 +118,7 @@ def computing(x: m.Computing) -> Verdict:
     told = f"Counting took {s(x.python_threads)} on {x.hands} threads, {s(x.python_alone)} without"
     faster = x.python_alone >= FASTER * x.python_threads
     if faster:
-        why = "the GIL is on, so other work must have been in the way" if x.machine.gil else "this Python has no GIL"
+        why = "the GIL is on, so most likely other work was in the way" if x.machine.gil else "this Python has no GIL"
         return Verdict(FAILS, f"{told}: {why}.", figure)
     if not x.machine.gil:
         return Verdict(CAVEAT, f"{told}, but not because of the GIL: this Python has none.{rough(x.share)}", figure)
@@ -218,7 +218,7 @@ def lock(x: m.Lock) -> Verdict:
         return Verdict(CAVEAT, f"{told}: what lets go of the GIL is parallel on any build. {free}; {this}.", figure)
     if x.machine.cores == 1:
         return Verdict(HOLDS, f"{told}.{rough(x.share, 1)}", figure)
-    more = "SHA-256 lets go of the GIL and could have used more, but other work had the cores"
+    more = "SHA-256 lets go of the GIL and could have used more, but got no more here"
     return Verdict(HOLDS, f"{told}. {more}.", figure)
 
 

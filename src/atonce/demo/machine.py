@@ -38,5 +38,12 @@ def machine() -> Machine:
         gil=gil_enabled(),
         system=f"{platform.system()} {platform.machine()}".strip(),
         cores=usable_cpus(),
-        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
+        load=_load(),
     )
+
+
+def _load() -> float:
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):  # not on Windows; not everywhere in a container
+        return 0.0

@@ -75,7 +75,6 @@ class Terminal:
             refresh_per_second=5,  # the screen must not be what is measured
         )
         self._task = self._progress.add_task("", name="", step="", total=None)
-        self._name = ""
         self._progress.start()
 
     def put(self, rows: Sequence[Row]) -> None:

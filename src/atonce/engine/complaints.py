@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ItemTimeout, StartFailed, TooManyStuck, died_of
+from ..errors import ItemTimeout, StartFailed, TooManyStuck, died_of, shown
 
 __all__ = ["false_starts", "late", "too_many_stuck"]
 
@@ -13,7 +13,7 @@ def late(index: int, item: Any, timeout: float) -> ItemTimeout:
     """An item that ran longer than it may."""
     return ItemTimeout(
         f"item {index} took longer than timeout={timeout:g} s",
-        item=repr(item)[:200],
+        item=shown(item),
         causes=("the item is slower than others", "it waits for something that does not come"),
         hint="a longer timeout=, or retry=",
     )

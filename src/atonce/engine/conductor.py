@@ -7,9 +7,10 @@ the driver's thread.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..options import Options
@@ -119,15 +120,13 @@ class Conductor:
         for worker in workers:
             busy = bool(seat.assigned) if (seat := self.machine.seats.get(worker.number)) else False
             worker.close(cancel=cancel and busy)
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + PATIENCE if cancel else math.inf
         while not all(worker.gone() for worker in workers):
-            left = until - time.monotonic()
-            if left <= 0:
+            if time.monotonic() >= until:
                 until = math.inf
                 for worker in workers:
                     worker.kill()
-                left = 1.0
-            self.hub.wait(min(left, 1.0))
+            self.hub.wait(None if until == math.inf else until - time.monotonic())
         self._ended = self._clock()
         self._salvage()
         self.hub.close()
@@ -189,7 +188,14 @@ class Conductor:
         kind = type(event)
         if kind is Done:
             if self.plan.probing:
-                self._adopt(event.report, now)
+                report = event.report
+                if report.indices:
+                    item = self.machine.seats[event.worker].assigned.get(report.indices[0])
+                    sample = advice.Sample(report.ended[0] - report.started[0], report.cpu[0])
+                    self._adopt(sample, (item, report.values[0]))
+                else:
+                    failure = report.failures[0]
+                    self._adopt(advice.Sample(failure.ended - failure.started, failure.cpu))
         elif kind is Ready:
             if self._warming and event.worker != self._probe:
                 self._warming = False
@@ -197,15 +203,15 @@ class Conductor:
         elif kind is Lost or kind is Ended:
             self._workers.pop(event.worker, None)
 
-    def _adopt(self, report: Any, now: float) -> None:
-        """The first item was measured: choose, and hand over."""
-        if report.indices:
-            sample = advice.Sample(report.ended[0] - report.started[0], report.cpu[0])
-        else:
-            failure = report.failures[0]
-            sample = advice.Sample(failure.ended - failure.started, failure.cpu)
+    def _adopt(self, sample: advice.Sample, example: Sequence[Any] = ()) -> None:
+        """The first item was measured: choose, and hand over. `example` is the item and its value, to see if they pickle."""
         left = None if self._total is None else max(0, self._total - 1)
-        self.plan = advice.after_first_item(self._facts, self._options, self._cpus, sample, left)
+        plan = advice.after_first_item(self._facts, self._options, self._cpus, sample, left)
+        if load_placement(plan.placement).needs_pickling and (stuck := _cannot_travel(self._job, example)):
+            plan = advice.after_first_item(
+                self._facts, self._options, self._cpus, dataclasses.replace(sample, stuck=stuck), left
+            )
+        self.plan = plan
         if left == 0:
             return
         self._hire(self.plan)
@@ -238,6 +244,9 @@ class Conductor:
                     self._workers[number].kill()
                 case Abandon(number, slot, index):
                     self._workers[number].abandon(slot, index)
+                    if self.plan.probing:  # the first item itself hangs: it waits for something, and for long
+                        assert self._options.timeout is not None
+                        self._adopt(advice.Sample(self._options.timeout, 0.0))
                 case Stop(error):
                     self.error = error
 
@@ -270,3 +279,17 @@ class Conductor:
                     if isinstance(command, Emit)
                     for outcome in command.outcomes
                 ]
+        self._emitted += self.machine.held()
+
+
+def _cannot_travel(job: Job, example: Sequence[Any]) -> str | None:
+    """Why the work cannot go to another process, or None."""
+    from ..worker import wire
+
+    named = zip(("the first item", "its result"), example, strict=False)
+    for what, thing in (("the function", (job.fn, job.setup)), *named):
+        try:
+            wire.dumps(thing)
+        except Exception as error:
+            return f"{what} cannot be pickled ({type(error).__name__}: {error})"
+    return None

@@ -24,6 +24,7 @@ class Hub:
         self.events: deque[Event] = deque()
         self._selector = selectors.DefaultSelector()
         self._asleep = False
+        self._news = False
         self._woken, self._waker = socket.socketpair()
         self._woken.setblocking(False)
         self._waker.setblocking(False)
@@ -43,6 +44,7 @@ class Hub:
 
     def wake(self) -> None:
         """End a `wait`, from any thread. Costs a system call only when somebody sleeps."""
+        self._news = True
         if self._asleep:
             self._asleep = False
             # full: it is awake already; closed: nobody waits any more
@@ -67,11 +69,13 @@ class Hub:
         """Return when there are events, when woken, or after `timeout` seconds (None: no limit)."""
         if timeout is None or timeout > 0:
             self._asleep = True
-            if self.events:  # posted between the caller's look and here: its poster may have seen nobody asleep
+            # woken between the caller's last look and here, by somebody who saw nobody asleep
+            if self._news or self.events:
                 timeout = 0
         for key, mask in self._selector.select(timeout):
             key.data(mask)
         self._asleep = False
+        self._news = False  # whoever set it had something to be seen, and the caller looks next
 
     def close(self) -> None:
         self.closed = True

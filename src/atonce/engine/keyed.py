@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import Any
 
+from ..outcome import Outcome
+
 __all__ = ["Backlog", "KeyedBacklog", "Queued"]
 
 Queued = tuple[int, Any, float]  # index, item, when it was read
@@ -48,10 +50,13 @@ class Backlog:
     def done(self, indices: Iterable[int]) -> None:
         """These no longer count as in flight."""
 
+    def forget(self, outcomes: Iterable[Outcome[Any]]) -> None:
+        """These are final."""
+
     def unpark(self, now: float) -> None:
         """Keys whose time has come may start again."""
 
-    def park(self, item: Any, until: float) -> None:
+    def park(self, index: int, until: float) -> None:
         """Nothing of this item's key may start before `until`."""
 
 
@@ -67,7 +72,8 @@ class KeyedBacklog(Backlog):
         self._queues: dict[Any, deque[Queued]] = {}
         self._turn: deque[Any] = deque()  # keys that have items, in turn
         self._in_flight: Counter[Any] = Counter()
-        self._keys: dict[int, Any] = {}  # index → key of what is in flight
+        self._keys: dict[int, Any] = {}  # index → key, from reading to the outcome: the function is called once an item
+        self._started: set[int] = set()
         self._parked: dict[Any, float] = {}
         self._size = 0
 
@@ -78,16 +84,20 @@ class KeyedBacklog(Backlog):
         failed: list[tuple[int, Any, BaseException]] = []
         for index, item in enumerate(items, first):
             try:
-                self._add((index, item, now), front=False)
+                self._keys[index] = key = self._key(item)
+                hash(key)
             except Exception as error:  # the user's key function: this item's fault
+                self._keys.pop(index, None)
                 failed.append((index, item, error))
+            else:
+                self._add((index, item, now), front=False)
         return failed
 
     def first(self, queued: Queued) -> None:
         self._add(queued, front=True)
 
     def _add(self, queued: Queued, *, front: bool) -> None:
-        key = self._key(queued[1])
+        key = self._keys[queued[0]]
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = deque()
@@ -110,7 +120,7 @@ class KeyedBacklog(Backlog):
             taken.append(queued)
             self._size -= 1
             self._in_flight[key] += 1
-            self._keys[queued[0]] = key
+            self._started.add(queued[0])
             if not queue:
                 del self._queues[key]
                 self._turn.pop()  # it was rotated to the end
@@ -118,19 +128,24 @@ class KeyedBacklog(Backlog):
 
     def done(self, indices: Iterable[int]) -> None:
         for index in indices:
-            key = self._keys.pop(index, None)
-            if key is not None:
+            if index in self._started:
+                self._started.discard(index)
+                key = self._keys[index]
                 self._in_flight[key] -= 1
                 if not self._in_flight[key]:
                     del self._in_flight[key]
+
+    def forget(self, outcomes: Iterable[Outcome[Any]]) -> None:
+        for outcome in outcomes:
+            self._keys.pop(outcome.index, None)
 
     def unpark(self, now: float) -> None:
         if self._parked:
             for key in [key for key, until in self._parked.items() if until <= now]:
                 del self._parked[key]
 
-    def park(self, item: Any, until: float) -> None:
-        key = self._key(item)
+    def park(self, index: int, until: float) -> None:
+        key = self._keys[index]
         self._parked[key] = max(until, self._parked.get(key, 0.0))
 
     @property

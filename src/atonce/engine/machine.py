@@ -24,12 +24,13 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
-from itertools import repeat
+from itertools import compress, repeat
 from typing import Any
 
-from ..errors import WorkerDied
+from ..errors import WorkerDied, shown
 from ..options import Rate, Retry
 from ..outcome import Outcome
+from ..worker.job import CARRYING
 from ..worker.outbox import Failure
 from . import complaints
 from .events import (
@@ -99,6 +100,7 @@ class Machine:
         self.workers_lost = 0
         self.threads_left = 0
         self.limited = policy.per_key is not None or policy.rate is not None
+        self._straight = not self.limited and policy.key is None
         self._queue: Backlog = KeyedBacklog(policy.key, policy.per_key) if policy.key is not None else Backlog()
         self._suspects: deque[list[Queued]] = deque()
         self._retries: list[tuple[float, int, Queued]] = []
@@ -167,7 +169,7 @@ class Machine:
         self.read_count += len(items)
         if items:
             self._item_bytes = _moving(self._item_bytes, sys.getsizeof(items[-1]))
-        if not self.limited and not self._queue and not self._suspects:
+        if self._straight and not self._queue and not self._suspects:
             return self._read_straight(first, items, now)
         failures = self._queue.extend(first, items, now)
         self.failed += len(failures)
@@ -179,14 +181,10 @@ class Machine:
     def _read_straight(self, first: int, items: Sequence[Any], now: float) -> list[Command]:
         """The hot path: from the source to the workers without a queue between."""
         commands: list[Command] = []
-        needs = self._needs()
-        total = sum(need for _, need in needs)
         at = 0
-        for worker, need in needs:
-            share = min(need, math.ceil(need * len(items) / total))
+        for worker, share in self._shares(len(items)):
             part = items[at : at + share]
-            if part:
-                commands.append(self._feed(worker, range(first + at, first + at + len(part)), part, now, now))
+            commands.append(self._feed(worker, range(first + at, first + at + len(part)), part, now, now))
             at += len(part)
         if at < len(items):
             self._queue.extend(first + at, items[at:], now)
@@ -234,6 +232,10 @@ class Machine:
         soonest = min(self._check_at, self._rate_at, self._queue.parked_until)
         return min(soonest, self._retries[0][0]) if self._retries else soonest
 
+    def held(self) -> Sequence[Outcome[Any]]:
+        """What is final and still waits for its turn: a run that is cut short keeps it."""
+        return self.order.rest()
+
     # ── dispatch ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def dispatch(self, now: float) -> list[Command]:
@@ -247,18 +249,16 @@ class Machine:
         if self._suspects:
             self._dispatch_suspects(commands, now)
         if self._queue:
-            needs = self._needs()
-            total = sum(need for _, need in needs)
-            allowed = total if self._bucket is None else min(total, self._allowed(now))
-            for worker, need in needs:
-                # fewer items than places: an even share for each, so that the end of the input is spread
-                share = min(need, math.ceil(need * min(len(self._queue), allowed) / total), allowed)
-                batch = self._queue.take(share, now) if share > 0 else []
-                if batch:
-                    allowed -= len(batch)
-                    if self._bucket is not None:
-                        self._bucket.spend(len(batch))
-                    commands.append(self._feed_queued(worker, batch, now))
+            count = len(self._queue)
+            for worker, share in self._shares(count if self._bucket is None else min(count, self._allowed(now))):
+                batch = self._queue.take(share, now)
+                if not batch:
+                    break  # what is queued may not start yet: its keys are full or parked
+                if self._bucket is not None:
+                    self._bucket.spend(len(batch))
+                commands.append(self._feed_queued(worker, batch, now))
+        if self._bucket is not None and (self._queue or not self.source_ended) and self._needs():
+            self._allowed(now)  # tells when the next one may start
         return commands
 
     def _needs(self) -> list[tuple[int, int]]:
@@ -272,6 +272,21 @@ class Machine:
             if need > 0 and need >= (target - seat.slots) // 2:
                 needs.append((worker, need))
         return needs
+
+    def _shares(self, count: int) -> list[tuple[int, int]]:
+        """(worker, items) for `count` items: first one for each free slot, emptiest worker first, then look-ahead evenly."""
+        needs = self._needs()
+        total = sum(need for _, need in needs)
+        if count >= total:
+            return needs
+        needs.sort(key=lambda pair: len(self.seats[pair[0]].assigned) / self.seats[pair[0]].slots)
+        free = [min(need, max(0, self.seats[worker].slots - len(self.seats[worker].assigned))) for worker, need in needs]
+        shares = _spread(count, free)
+        left = count - sum(shares)
+        if left:
+            more = _spread(left, [need - had for (_, need), had in zip(needs, shares, strict=True)])
+            shares = [had + extra for had, extra in zip(shares, more, strict=True)]
+        return [(worker, share) for (worker, _), share in zip(needs, shares, strict=True) if share]
 
     def _target(self, seat: Seat) -> int:
         if self.limited:
@@ -321,10 +336,16 @@ class Machine:
             return []
         if seat.ghosts:
             report = _without(report, seat.ghosts)
+        before = len(seat.assigned)
+        items = list(map(seat.assigned.pop, report.indices, repeat(None)))
+        if before - len(seat.assigned) < len(items):
+            # a row of an item that it no longer has: put the others back, and drop that row
+            known = set(seat.read_at)
+            seat.assigned.update((i, item) for i, item in zip(report.indices, items, strict=True) if i in known)
+            return self._done(worker, _keeping(report, [i in known for i in report.indices]), now)
         outcomes: list[Outcome[Any]] = []
         indices = report.indices
         if indices:
-            items = list(map(seat.assigned.pop, indices))
             read_at = map(seat.read_at.pop, indices)
             seat.learn((sum(report.ended) - sum(report.started)) / len(indices))
             attempts: Iterable[int] = repeat(1)
@@ -390,7 +411,7 @@ class Machine:
                     self._tries[index] = attempts
                     heapq.heappush(self._retries, (again, index, found))
                     if getattr(failure.error, "retry_after", None) is not None:
-                        self._queue.park(item, again)
+                        self._queue.park(index, again)
                     continue
             waited = failure.started - queued
             self.failed += 1
@@ -415,6 +436,7 @@ class Machine:
         if not outcomes:
             return []
         self.emitted += len(outcomes)
+        self._queue.forget(outcomes)
         ready = self.order.take(outcomes)
         return [Emit(ready)] if ready else []
 
@@ -432,6 +454,9 @@ class Machine:
             soonest = now + limit
             late: list[int] = []
             for slot, index, since in running.get(worker, ()):
+                if slot == CARRYING and now - since >= timeout + BACKSTOP:
+                    commands += self._kill(worker, seat, list(seat.assigned)[:1] * (len(seat.assigned) == 1), timeout)
+                    break
                 if index not in seat.assigned:
                     continue  # finished, its report is under way
                 if now - since < limit:
@@ -442,7 +467,7 @@ class Machine:
                     commands += self._abandon(worker, seat, slot, index, since, now, error)
                 else:
                     late.append(index)
-            if late:
+            if late and not seat.killed:
                 commands += self._kill(worker, seat, late, timeout)
             else:
                 self._check_at = min(self._check_at, soonest)
@@ -465,10 +490,11 @@ class Machine:
     def _abandon(
         self, worker: int, seat: Seat, slot: int, index: int, since: float, now: float, error: BaseException
     ) -> list[Command]:
-        seat.ghosts.add(index)
+        seat.ghosts.add((index, since))
         failure = Failure(index, error, since, now, 0.0, None)
         commands: list[Command] = [Abandon(worker, slot, index)]
-        return commands + self._emit(self._failures(seat, (failure,), now)) + self._leave_behind()
+        commands += self._emit(self._failures(seat, (failure,), now))
+        return commands + self._after(worker, seat) + self._leave_behind()
 
     def _lost(self, event: Lost, now: float) -> list[Command]:
         """Whose fault was it? The condemned ones' if we killed it; else the one that ran; else everybody is a suspect."""
@@ -507,14 +533,16 @@ class Machine:
         return self._emit(outcomes) + ([Spawn(event.worker)] if needed else [])
 
     def _unreadable(self, worker: int, indices: Sequence[int], error: BaseException, now: float) -> list[Command]:
-        """A batch arrived that the worker cannot unpickle: one item fails, of several nobody knows which."""
-        seat = self.seats[worker]
+        """A batch or a report that cannot be unpickled: one item fails; of several nobody knows which, so each goes alone."""
+        seat = self.seats.get(worker)
+        if seat is None:
+            return []
         if len(indices) == 1:
             failure = Failure(indices[0], error, now, now, 0.0, None)
             commands = self._emit(self._failures(seat, (failure,), now, may_retry=False))
         else:
             self._queue.done(indices)
-            self._suspects.extend(_halves(list(filter(None, map(seat.take_back, indices)))))
+            self._suspects.extend([suspect] for suspect in map(seat.take_back, indices) if suspect is not None)
             commands = []
         return commands + self._after(worker, seat)
 
@@ -522,7 +550,7 @@ class Machine:
         self._struck.discard(index)
         self.failed += 1
         attempts = self._tries.pop(index, 0) + 1
-        error = WorkerDied.because(status, f"{index}: {repr(item)[:200]}")
+        error = WorkerDied.because(status, f"{index}: {shown(item)}")
         return Outcome(index, item, False, None, error, attempts, now, now, now - queued)
 
 
@@ -532,14 +560,31 @@ def _halves(group: list[Queued]) -> list[list[Queued]]:
     return [part for part in (group[:half], group[half:]) if part]
 
 
-def _without(report: Any, ghosts: set[int]) -> Any:
-    """The report less the items that were given up before."""
-    stale = ghosts.intersection(report.indices)
+def _spread(count: int, rooms: list[int]) -> list[int]:
+    """`count` things over rooms, in proportion to their size, the first rooms getting the remainder; at most what fits."""
+    total = sum(rooms)
+    if count >= total:
+        return list(rooms)
+    shares = []
+    for room in rooms:
+        share = min(room, math.ceil(room * count / total)) if total else 0
+        shares.append(share)
+        count, total = count - share, total - room
+    return shares
+
+
+def _without(report: Any, ghosts: set[tuple[int, float]]) -> Any:
+    """The report less the attempts (index, start) that were given up before: their items may be running again."""
+    stale = ghosts.intersection(zip(report.indices, report.started, strict=True))
     if not stale:
         return report
     ghosts -= stale
-    keep = [k for k, index in enumerate(report.indices) if index not in stale]
-    columns = [[column[k] for k in keep] for column in report[:6]]
+    return _keeping(report, [pair not in stale for pair in zip(report.indices, report.started, strict=True)])
+
+
+def _keeping(report: Any, keep: list[bool]) -> Any:
+    """The rows of a report for which `keep` is true."""
+    columns = [list(compress(column, keep)) for column in report[:6]]
     return type(report)(*columns, report.failures, report.nbytes)
 
 

@@ -19,6 +19,9 @@ class AsFinished:
     def take(self, outcomes: Sequence[Outcome[Any]]) -> Sequence[Outcome[Any]]:
         return outcomes
 
+    def rest(self) -> Sequence[Outcome[Any]]:
+        return ()
+
 
 class InOrder:
     """Holds outcomes until all before them have come. `first` is the index that is waited for, `held` how many wait."""
@@ -45,3 +48,9 @@ class InOrder:
             first += 1
         self.first = first
         return ready
+
+    def rest(self) -> Sequence[Outcome[Any]]:
+        """What is held, in order, for a run that ends before the ones it waits for."""
+        rest = [self._held[index] for index in sorted(self._held)]
+        self._held.clear()
+        return rest

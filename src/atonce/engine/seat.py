@@ -38,7 +38,7 @@ class Seat:
     killed: bool = False
     assigned: dict[int, Any] = dataclasses.field(default_factory=dict)
     read_at: dict[int, float] = dataclasses.field(default_factory=dict)
-    ghosts: set[int] = dataclasses.field(default_factory=set)  # given up, but may still report
+    ghosts: set[tuple[int, float]] = dataclasses.field(default_factory=set)  # (index, start) given up: may still report
     condemned: dict[int, BaseException] = dataclasses.field(default_factory=dict)  # killed for these
     mean: float = math.inf  # seconds an item takes in its slot
     ahead: float = 0.0  # items a slot has before it

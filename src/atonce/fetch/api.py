@@ -65,7 +65,8 @@ class _Job:
 
     def __init__(self, transport: str, given: Mapping[str, Any]) -> None:
         ours = {name: value for name, value in given.items() if name in _OURS}
-        options = Options.of({name: value for name, value in given.items() if name not in _OURS})
+        rest = {name: value for name, value in given.items() if name not in _OURS}
+        options = Options.of({"key": _host, "per_key": PER_HOST, **rest})
         if options.setup is not None:
             raise UsageError("fetch takes no setup=: a transport brings its own")
         self.transport = choose(transport, options.model)(_policy(ours, options.timeout))
@@ -73,8 +74,6 @@ class _Job:
             setup=self.transport.setup,
             timeout=None,
             retry=_retry(options.retry),
-            key=options.key or _host,
-            per_key=options.per_key or PER_HOST,
         )
         self.options = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
 

@@ -18,8 +18,8 @@
 
 from __future__ import annotations
 
+import datetime
 import email.utils
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -106,7 +106,9 @@ def retry_after(value: str | None, now: float) -> float | None:
     if value.isascii() and value.isdigit():
         return float(value[:18])
     try:
-        seconds = email.utils.parsedate_to_datetime(value).timestamp() - now
+        when = email.utils.parsedate_to_datetime(value)
+        if when.tzinfo is None:  # asctime's form, which is GMT by definition
+            when = when.replace(tzinfo=datetime.UTC)
+        return max(0.0, when.timestamp() - now)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -72,6 +72,7 @@ class HereWorker(Worker):
     def kill(self) -> None:
         """A loop that is blocked cannot be ended: its thread is left behind, with all that it had."""
         self._left = True
+        self._runner.leave()
         self._hub.post(Lost(self.number, None, [index for _, index, _ in self.running()], booted=True))
 
     def release(self) -> None:

@@ -65,6 +65,7 @@ class ProcessWorker(Worker):
         self.number = number
         self._hub = hub
         self._order = order
+        hello = wire.dumps(self._hello())  # first of all: it may refuse, and nothing is open yet
         self._runner = load(order.runner)
         self._decoder = wire.Decoder()
         self._out: deque[memoryview] = deque()
@@ -88,7 +89,7 @@ class ProcessWorker(Worker):
             far.close()
             os.close(far_status)
             os.close(cells_fd)
-        self._send(wire.HELLO, wire.dumps(self._hello()))
+        self._send(wire.HELLO, hello)
 
     def _hello(self) -> dict[str, Any]:
         order = self._order
@@ -111,7 +112,7 @@ class ProcessWorker(Worker):
         )
 
     def running(self) -> list[tuple[int, int, float]]:
-        return self._cells.running() if self._view[0] == RUNNING else []
+        return self._cells.running()
 
     # ── near → far ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -141,10 +142,10 @@ class ProcessWorker(Worker):
     def abandon(self, slot: int, index: int) -> None:
         self._send(wire.ABANDON, wire.dumps((slot, index)))
 
-    def release(self) -> None:
+    def release(self, *, drop: bool = False) -> None:
         if not self._released:
             self._released = True
-            self._send(wire.RELEASE)
+            self._send(wire.RELEASE, b"drop" if drop else b"")
 
     def kill(self) -> None:
         self._killed = True
@@ -156,11 +157,11 @@ class ProcessWorker(Worker):
     def close(self, *, cancel: bool) -> None:
         if self._gone:
             return
-        if cancel or not self._booted:
+        if self._booted and not (cancel and self._order.job.setup is None):
+            self.release(drop=cancel)  # with a resource: it is to be exited, if the item that runs lets it
+        else:
             self._released = True
             self.kill()
-        else:
-            self.release()
 
     def gone(self) -> bool:
         return self._gone
@@ -210,7 +211,13 @@ class ProcessWorker(Worker):
     def _frame(self, kind: int, payload: bytes) -> None:
         post = self._hub.events.append  # this runs inside `wait`: nobody sleeps
         if kind == wire.REPORT:
-            post(Done(self.number, wire.load_report(payload)))
+            try:
+                report = wire.load_report(payload)
+            except (Exception, SystemExit) as raised:  # what unpickling a value raises is that value's affair
+                wrong = wire.not_carried("its result (on arrival)", raised)
+                post(Unreadable(self.number, wire.batch_indices(payload), wrong))
+            else:
+                post(Done(self.number, report))
         elif kind == wire.READY:
             self._booted = True
             post(Ready(self.number))
@@ -252,7 +259,8 @@ class ProcessWorker(Worker):
             while data := self._socket.recv(1 << 20):
                 for kind, payload in self._decoder.feed(data):
                     self._frame(kind, payload)
-        running = [index for _, index, _ in self.running()]
+        # while it carried items the cells may name a bystander: then nobody is named
+        running = [index for _, index, _ in self.running()] if self._view[0] == RUNNING else []
         if self._released:
             event: Any = Ended(self.number)
         else:

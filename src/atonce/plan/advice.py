@@ -33,10 +33,11 @@ WORTH_THREADS = 50e-6
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
-    """The first item, measured: `wall` and `cpu` seconds."""
+    """The first item, measured: `wall` and `cpu` seconds; `stuck` says why it cannot go to another process, if so."""
 
     wall: float
     cpu: float
+    stuck: str | None = None
 
 
 def first_plan(facts: Facts, options: Options, cpus: int) -> Plan:
@@ -77,6 +78,9 @@ def after_first_item(facts: Facts, options: Options, cpus: int, sample: Sample, 
         return plan_for("threads", facts, options, cpus, (measured, reason))
     if cpus == 1:
         reason = "it computes, and there is one core: nothing can run beside it"
+        return _alone(facts, options, cpus, (measured, reason))
+    if sample.stuck is not None:
+        reason = f"it computes, but {sample.stuck}, so it cannot run in another process"
         return _alone(facts, options, cpus, (measured, reason))
     if work is not None and work < WORTH_WORKERS:
         reason = f"{left} more make {_seconds(work)}: not worth starting processes (over {_seconds(WORTH_WORKERS)} would be)"

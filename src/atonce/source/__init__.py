@@ -171,5 +171,5 @@ def length_of(items: Any) -> int | None:
     """How many items there are, when it can be known without reading them."""
     try:
         return len(items)
-    except TypeError:
+    except Exception:  # no length, or one that cannot be told
         return None

@@ -14,11 +14,12 @@ from typing import Any
 
 from ..errors import SetupFailed
 
-__all__ = ["BOOTING", "IDLE", "LOADING", "RUNNING", "SENDING", "Cells", "Job", "calling", "is_async"]
+__all__ = ["BOOTING", "CARRYING", "IDLE", "LOADING", "RUNNING", "SENDING", "Cells", "Job", "calling", "is_async"]
 
 # what a worker is doing, in the first cell: read by the near side after a death, to know whom to suspect
 BOOTING, RUNNING, LOADING, SENDING = 0.0, 1.0, 2.0, 3.0
 IDLE = -1.0
+CARRYING = -1  # the slot under which a worker that unpickles or pickles is listed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,9 +39,9 @@ class Job:
 class Cells:
     """One cell a slot, in memory that both sides see: the number of the item that runs there, and since when.
 
-    Layout, in doubles: phase, then (index, since) for each slot; an index of -1 is an idle slot. The writer stores `since`
-    before `index`, so a reader that comes between the two sees the old item as younger, never a new item as old. Writing
-    is two stores, no system call. Doubles hold indices exactly up to 2**53.
+    Layout, in doubles: phase and since when, then (index, since) for each slot; an index of -1 is an idle slot. The writer
+    stores `since` before `index`, so a reader that comes between the two sees the old item as younger, never a new item as
+    old. Writing is two stores, no system call. Doubles hold indices exactly up to 2**53.
     """
 
     __slots__ = ("slots", "view")
@@ -54,19 +55,19 @@ class Cells:
     @staticmethod
     def size(slots: int) -> int:
         """Bytes needed."""
-        return 8 * (1 + 2 * slots)
+        return 8 * (2 + 2 * slots)
 
     def clear(self) -> None:
         self.view[0] = BOOTING
         for slot in range(self.slots):
-            self.view[1 + 2 * slot] = IDLE
+            self.view[2 + 2 * slot] = IDLE
 
     def enter(self, slot: int, index: int, now: float) -> None:
-        self.view[2 + 2 * slot] = now
-        self.view[1 + 2 * slot] = index
+        self.view[3 + 2 * slot] = now
+        self.view[2 + 2 * slot] = index
 
     def leave(self, slot: int) -> None:
-        self.view[1 + 2 * slot] = IDLE
+        self.view[2 + 2 * slot] = IDLE
 
     def running(self) -> list[tuple[int, int, float]]:
         """(slot, index, since) of every busy slot."""
@@ -97,7 +98,7 @@ def calling(job: Job) -> Any:
                     entered = stack.enter_context(resource)
                 else:
                     raise TypeError(_not_a_manager(resource, wants_async=False))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise setup_failed(error) from error
             fn = functools.partial(fn, entered)
         yield fn if loop is None else lambda item: loop.run(fn(item))

@@ -7,6 +7,7 @@ import mmap
 import os
 import socket
 import sys
+import time
 from typing import Any
 
 from . import wire
@@ -66,7 +67,7 @@ def main(connection: socket.socket, cells_fd: int) -> None:
             elif kind == wire.ABANDON:
                 runner.abandon(*wire.loads(payload))
             elif kind == wire.RELEASE:
-                released = True
+                released = not payload  # else: drop what is left
                 break
         runner.stop(cancel=not released)
         if attendant is not None:
@@ -82,6 +83,7 @@ class Phase:
 
     @contextlib.contextmanager
     def __call__(self, phase: float) -> Any:
+        self._view[1] = time.monotonic()
         self._view[0] = phase
         try:
             yield

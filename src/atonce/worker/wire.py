@@ -15,7 +15,7 @@ import pickle
 import struct
 import traceback
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import cloudpickle
@@ -52,8 +52,10 @@ class Decoder:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """The frames that are whole now. They are cut off before anybody looks into one, which may raise."""
         buffer = self._buffer
+        frames = []
         buffer += data
         at = 0
         while len(buffer) - at >= _HEADER.size:
@@ -61,17 +63,23 @@ class Decoder:
             end = at + _HEADER.size + length
             if len(buffer) < end:
                 break
-            yield kind, bytes(memoryview(buffer)[at + _HEADER.size : end])
+            frames.append((kind, bytes(memoryview(buffer)[at + _HEADER.size : end])))
             at = end
         del buffer[:at]
+        return frames
 
 
 def dump_batch(indices: Sequence[int], items: Sequence[Any]) -> bytes:
     """The indices are readable without unpickling an item: a worker that cannot unpickle can say what."""
-    return _COUNT.pack(len(indices)) + array("q", indices).tobytes() + dumps(items)
+    return _numbered(indices, dumps(items))
+
+
+def _numbered(indices: Sequence[int], pickled: bytes) -> bytes:
+    return _COUNT.pack(len(indices)) + array("q", indices).tobytes() + pickled
 
 
 def batch_indices(payload: bytes) -> list[int]:
+    """The numbers of the items in a batch or a report."""
     (count,) = _COUNT.unpack_from(payload)
     return array("q", payload[8 : 8 + 8 * count]).tolist()
 
@@ -85,21 +93,22 @@ def load_batch(payload: bytes) -> Iterable[tuple[int, Any]]:
 def dump_report(report: Report) -> bytes:
     """Columns of numbers as arrays; a value that cannot be pickled becomes a failure of its item."""
     failures = [(f._replace(error=None), *dump_error(f.error)) for f in report.failures]  # type: ignore[arg-type]
+    numbers = [failure.index for failure in report.failures]
     try:
-        return dumps((_columns(report), failures))
-    except Exception:
+        return _numbered([*report.indices, *numbers], dumps((_columns(report), failures)))
+    except BaseException:  # what pickling a value raises, SystemExit included, is that value's affair
         kept, bad = [], []
         for k, value in enumerate(report.values):
             try:
                 dumps(value)
-            except Exception as error:
+            except BaseException as error:
                 wrong = not_carried("its result", error)
                 row = [column[k] for column in report[:6]]
                 bad.append((Failure(row[0], None, row[2], row[3], row[4], row[5]), *dump_error(wrong)))  # type: ignore[arg-type]
             else:
                 kept.append(k)
         rest = Report._make([*([column[k] for k in kept] for column in report[:6]), (), 0])
-        return dumps((_columns(rest), failures + bad))
+        return _numbered([*report.indices, *numbers], dumps((_columns(rest), failures + bad)))
 
 
 def _columns(report: Report) -> tuple[Any, ...]:
@@ -111,7 +120,9 @@ def _columns(report: Report) -> tuple[Any, ...]:
 
 
 def load_report(payload: bytes) -> Report:
-    (indices, values, started, ended, cpu, workers), failed = loads(payload)
+    """Raises what unpickling a value raises."""
+    (count,) = _COUNT.unpack_from(payload)
+    (indices, values, started, ended, cpu, workers), failed = loads(memoryview(payload)[8 + 8 * count :])
     numbers = array("q", indices).tolist()
     if isinstance(workers, WorkerId):
         workers = [workers] * len(numbers)

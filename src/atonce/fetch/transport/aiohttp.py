@@ -115,11 +115,12 @@ class Aiohttp:
 
     def _error(self, attempt: Attempt, error: Exception) -> FetchError:
         now = clock()
-        phase = attempt.watch.late(now)
-        if isinstance(error, TimeoutError) and phase is not None:
-            return attempt.late(phase, now)
         if isinstance(error, TooBig):
             return attempt.too_big(now)
+        if type(error) is TimeoutError:  # the alarm's; a loop's clock may be some ms ahead
+            now = max(now, attempt.watch.due)
+        if (phase := attempt.watch.late(now)) is not None:
+            return attempt.late(phase, now)
         if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, _Forbidden):
             attempt.refused = str(error.os_error)
         elif isinstance(error, aiohttp.ClientConnectorError):

@@ -58,7 +58,6 @@ class Transfer:
         self.started = 0.0
         self.attempt: Attempt | None = None
         self._policy = policy
-        self._share = share
         self._watch = Watch(policy.timeouts)
         self._lines: list[bytes] = []
         self._chunks: list[bytes] = []
@@ -68,6 +67,7 @@ class Transfer:
         self._tries = 0
         self.easy = pycurl.Curl()
         self.easy.transfer = self
+        self.easy.setopt(pycurl.SHARE, share)  # for good: `reset` leaves it in place
         self._plain = False
 
     def begin(self, index: int, request: Request, now: float) -> None:
@@ -80,6 +80,8 @@ class Transfer:
         """The hop ended well as far as libcurl is concerned."""
         attempt, chunks = self._observed(), self._chunks
         attempt.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if not attempt.head.endswith((b"\r\n\r\n", b"\n\n")):
+            return attempt.failed("truncated", "the answer stops within its headers", now)  # libcurl takes it for whole
         try:
             if b"\ncontent-encoding:" in attempt.head.lower():
                 self._decode(attempt, now)
@@ -146,7 +148,6 @@ class Transfer:
         put(pycurl.HEADERFUNCTION, self._lines.append)
         put(pycurl.OPENSOCKETFUNCTION, self._open)
         put(pycurl.NOSIGNAL, 1)
-        put(pycurl.SHARE, self._share)
         put(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         put(pycurl.PROXY, "")  # not even one from the environment
         put(pycurl.PATH_AS_IS, 1)
@@ -257,6 +258,6 @@ def _last_head(lines: list[bytes]) -> bytes:
     first = 0
     for end in ends:
         if not lines[first][:13].partition(b" ")[2].startswith(b"1"):
-            return b"".join(lines[first:end])
+            return b"".join(lines[first : end + 1])
         first = end + 1
     return b"".join(lines[first:])

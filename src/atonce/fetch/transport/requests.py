@@ -28,6 +28,7 @@ from ..failure import FetchError
 from ..limits import Policy
 from ..page import Page
 from ..request import Request
+from ..url import origin
 from .trust import context
 
 __all__ = ["Requests"]
@@ -50,10 +51,8 @@ class Requests:
         session = requests.Session()
         session.trust_env = False  # no proxies, no .netrc, no certificates from the environment
         session.adapters.clear()
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, _Adapter())
-        for host in self.policy.insecure:
-            session.mount(f"https://{f'[{host}]' if ':' in host else host}", _Adapter(verified=False))
+        session.mount("", _Adapter())
+        session.mount("insecure", _Adapter(verified=False))
         return session
 
     def __call__(self, session: requests.Session, request: Request) -> Page:
@@ -80,7 +79,8 @@ class Requests:
 
     def _exchange(self, session: requests.Session, attempt: Attempt) -> Page | None:
         _here.opened = _here.wire = 0
-        adapter = session.get_adapter(attempt.hop.url)
+        insecure = origin(attempt.hop.url)[1] in self.policy.insecure
+        adapter = session.adapters["insecure" if insecure else ""]
         with adapter.send(_prepared(attempt.hop, self.policy), stream=True, timeout=None, proxies={}) as response:
             raw = response.raw
             _read_head(attempt, raw)
@@ -96,11 +96,10 @@ class Requests:
 
     def _error(self, attempt: Attempt, error: Exception) -> FetchError:
         now = clock()
-        phase = attempt.watch.late(now)
-        if phase is not None:
-            return attempt.late(phase, now)
         if isinstance(error, TooBig):
             return attempt.too_big(now)
+        if (phase := attempt.watch.late(now)) is not None:
+            return attempt.late(phase, now)
         cause = _root(error)
         return attempt.broken(_kind(cause), str(cause) or type(cause).__name__, now)
 
@@ -194,7 +193,17 @@ def _open(family: int, kind: int, protocol: int, address: Any) -> socket.socket:
 
 
 class _Response(http.client.HTTPResponse):
-    """Passes over every 1xx answer; http.client itself does so for 100 only."""
+    """Passes over every 1xx answer, where http.client does so for 100 only; and minds that the head has an end."""
+
+    def begin(self) -> None:
+        fp = self.fp
+        self.fp = lines = _Lines(fp)  # type: ignore[assignment]
+        try:
+            super().begin()
+        finally:
+            self.fp = fp if self.fp is not None else None
+        if lines.last not in (b"\r\n", b"\n"):
+            raise http.client.IncompleteRead(b"")
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
@@ -204,21 +213,44 @@ class _Response(http.client.HTTPResponse):
             http.client.parse_headers(self.fp)
 
 
-class _Plain(HTTPConnection):
+class _Lines:
+    """A response's stream while its head is read: remembers the last line."""
+
+    last = b""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def readline(self, limit: int = -1) -> bytes:
+        self.last = self._stream.readline(limit)
+        return self.last
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _Verbatim(HTTPConnection):
+    """Asks for the URL as it is, which urllib3 would spell anew."""
+
     response_class = _Response
 
+    def putrequest(self, method: str, url: str, *args: Any, **more: Any) -> None:
+        target = "/" + _here.attempt.hop.url.split("/", 3)[3]
+        super().putrequest(method, target, *args, **more)
+
+
+class _Plain(_Verbatim):
     def _new_conn(self) -> socket.socket:
         return _connected(self.host, self.port or 80)
 
 
-class _Secure(HTTPSConnection):
-    response_class = _Response
-
+class _Secure(_Verbatim, HTTPSConnection):
     def _new_conn(self) -> socket.socket:
         return _connected(self.host, self.port or 443)
 
     def connect(self) -> None:
         super().connect()
+        self.is_verified = True  # where it is not, the user said so: urllib3 would warn at each request
         attempt = _here.attempt
         spent = (attempt.dns_s or 0.0) + (attempt.connect_s or 0.0) + (attempt.tls_s or 0.0)
         attempt.spent("tls_s", clock() - attempt.started - spent)

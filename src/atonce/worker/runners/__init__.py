@@ -52,6 +52,9 @@ class Runner(abc.ABC):
     def stop(self, *, cancel: bool) -> None:
         """Finish what was fed, or with `cancel` drop it and cancel what runs; exit the resources; end the threads."""
 
+    def leave(self) -> None:  # noqa: B027 - only a runner with a loop can be blocked
+        """As `stop(cancel=True)`, without waiting: its thread is blocked. What it reports later is nobody's."""
+
     def resize(self, slots: int) -> None:
         """Keep this many slots busy from now on, at most as many as there are cells."""
         self.slots = min(slots, self.cells.slots)

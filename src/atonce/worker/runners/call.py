@@ -36,8 +36,10 @@ class CallRunner(Runner):
         self._who = WorkerId(os.getpid(), threading.get_ident(), 0)
 
     def feed(self, batch: Iterable[tuple[int, Any]]) -> None:
-        run_items(iter(batch), self._call, self.job, self.outbox, self.cells, self._who, self._measure, self.reraise)
-        self.outbox.flush()
+        try:
+            run_items(iter(batch), self._call, self.job, self.outbox, self.cells, self._who, self._measure, self.reraise)
+        finally:  # Ctrl-C keeps what was finished
+            self.outbox.flush()
 
     def stop(self, *, cancel: bool) -> None:
         self._stack.close()
@@ -71,7 +73,7 @@ def run_items(
     """
     clock, cpu_clock = time.monotonic, time.thread_time
     append, due, view = outbox.rows.append, outbox.due, cells.view
-    at, since = 1 + 2 * who.slot, 2 + 2 * who.slot
+    at, since = 2 + 2 * who.slot, 3 + 2 * who.slot
     copy = (job.context or contextvars.Context()).copy
     fine, share = measure.fine, measure.share
     done = 0

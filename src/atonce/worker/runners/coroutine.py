@@ -17,12 +17,13 @@ import os
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from ...errors import ItemTimeout
+from ...errors import ItemTimeout, shown
 from ...outcome import WorkerId
 from ..job import Cells, Job, _not_a_manager, setup_failed
 from ..outbox import FLUSH, Failure, Outbox
@@ -53,6 +54,7 @@ class CoroutineRunner(Runner):
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._current: dict[int, tuple[int, float]] = {}  # slot → (index, started): what the timeout sweeps over
         self._expired: set[tuple[int, int]] = set()  # (slot, index) that this runner cancelled
+        self._left: weakref.WeakSet[asyncio.Task[None]] = weakref.WeakSet()  # would not be cancelled
         self._sweeper: asyncio.TimerHandle | None = None
         self._flusher: asyncio.TimerHandle | None = None
         self._ready = False
@@ -85,6 +87,10 @@ class CoroutineRunner(Runner):
         self._soon(partial(self._stop, cancel))
         if self._thread is not None:
             self._thread.join(2 * GRACE if cancel else None)
+
+    def leave(self) -> None:
+        self._todo.clear()
+        self._soon(partial(self._stop, True))
 
     async def wait_closed(self) -> None:
         """In the caller's loop `stop` cannot block: await this after it."""
@@ -146,7 +152,7 @@ class CoroutineRunner(Runner):
             if not hasattr(resource, "__enter__"):
                 raise TypeError(_not_a_manager(resource, wants_async=True))
             entered = resource.__enter__()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise setup_failed(error) from error
 
         async def leave() -> None:
@@ -180,7 +186,7 @@ class CoroutineRunner(Runner):
         task = asyncio.current_task()
         try:
             clean = True
-            while clean:
+            while clean and task not in self._left:
                 if not self._todo and not await self._wait_for_items():
                     return
                 clean = await self._items(slot)
@@ -207,7 +213,7 @@ class CoroutineRunner(Runner):
         """The hot loop: returns True when there are no items, False when the context is no longer the one it began with."""
         clock, todo, fn, outbox = time.monotonic, self._todo, self._fn, self.outbox
         view, current, tick = self.cells.view, self._current, self.job.timeout is not None
-        at, since = 1 + 2 * slot, 2 + 2 * slot
+        at, since = 2 + 2 * slot, 3 + 2 * slot
         who = self._who[slot]
         append, snapshot, base = outbox.rows.append, contextvars.copy_context, self._base
         surely = self.job.is_async  # spares `isawaitable`, which is slow
@@ -229,6 +235,8 @@ class CoroutineRunner(Runner):
                     value = await value
             except BaseException as error:
                 ended = clock()
+                if self._left and asyncio.current_task() in self._left:
+                    raise  # reported when it was left behind; the slot has another owner
                 if (slot, index) in self._expired:
                     self._expired.discard((slot, index))
                     _uncancel()
@@ -242,6 +250,8 @@ class CoroutineRunner(Runner):
                 del error, failure
             else:
                 ended = clock()
+                if self._left and asyncio.current_task() in self._left:
+                    return False
                 append((index, value, started, ended, 0.0, who))
                 del value
                 if self._expired and (slot, index) in self._expired:
@@ -256,7 +266,10 @@ class CoroutineRunner(Runner):
             if ended >= turn_at:
                 await asyncio.sleep(0)
                 turn_at = clock() + TURN
-            clean = snapshot() == base
+            try:
+                clean = snapshot() == base
+            except Exception:  # a variable's value that cannot be compared, such as an array: it is a new one
+                clean = False
         view[at] = -1.0
         current.pop(slot, None)
         return clean
@@ -304,7 +317,8 @@ class CoroutineRunner(Runner):
 
     def _leave_behind(self, slot: int, index: int, started: float, now: float) -> None:
         self._expired.discard((slot, index))
-        del self._tasks[slot], self._current[slot]
+        self._left.add(self._tasks.pop(slot))
+        del self._current[slot]
         error = timed_out(index, None, self.job.timeout, swallowed=True)
         self.outbox.failures.append(Failure(index, error, started, now, 0.0, self._who[slot]))
         self.outbox.flush()
@@ -358,9 +372,7 @@ def timed_out(index: int, item: Any, limit: float | None, *, swallowed: bool = F
     if swallowed:
         causes.insert(0, "the function catches CancelledError and goes on")
     what = f"item {index} took longer than timeout={limit:g} s" if limit is not None else f"item {index} timed out"
-    return ItemTimeout(
-        what, item=None if item is None else repr(item)[:200], causes=causes, hint="a longer timeout=, or retry="
-    )
+    return ItemTimeout(what, item=None if item is None else shown(item), causes=causes, hint="a longer timeout=, or retry=")
 
 
 def _uncancel() -> None:

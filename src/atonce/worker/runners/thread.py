@@ -72,6 +72,7 @@ class ThreadRunner(Runner):
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()) if cancel else None)
         self._attendant.stop()
+        self.outbox.flush()
 
     def _wake(self) -> None:
         """Give one more thread something to do: an idle one, or a new one if there may be more."""
