@@ -57,22 +57,29 @@ class Cells:
         """Bytes needed."""
         return 8 * (2 + 2 * slots)
 
+    @staticmethod
+    def at(slot: int) -> int:
+        """Where in `view` a slot's index is; since when is right behind it. For loops that write it themselves."""
+        return 2 + 2 * slot
+
     def clear(self) -> None:
         self.view[0] = BOOTING
         for slot in range(self.slots):
             self.view[2 + 2 * slot] = IDLE
 
+    def leave(self, slot: int) -> None:
+        self.view[2 + 2 * slot] = IDLE
+
     def enter(self, slot: int, index: int, now: float) -> None:
         self.view[3 + 2 * slot] = now
         self.view[2 + 2 * slot] = index
 
-    def leave(self, slot: int) -> None:
-        self.view[2 + 2 * slot] = IDLE
-
     def running(self) -> list[tuple[int, int, float]]:
-        """(slot, index, since) of every busy slot."""
+        """(slot, index, since) of every busy slot; (CARRYING, -1, since) while it unpickles or pickles."""
         view = self.view
-        return [(slot, int(view[1 + 2 * slot]), view[2 + 2 * slot]) for slot in range(self.slots) if view[1 + 2 * slot] != IDLE]
+        carrying = [(CARRYING, -1, view[1])] if view[0] in (LOADING, SENDING) else []
+        busy = [(slot, view[2 + 2 * slot], view[3 + 2 * slot]) for slot in range(self.slots)]
+        return carrying + [(slot, int(index), since) for slot, index, since in busy if index != IDLE]
 
 
 def is_async(fn: Any) -> bool:

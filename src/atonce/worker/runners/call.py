@@ -73,7 +73,8 @@ def run_items(
     """
     clock, cpu_clock = time.monotonic, time.thread_time
     append, due, view = outbox.rows.append, outbox.due, cells.view
-    at, since = 2 + 2 * who.slot, 3 + 2 * who.slot
+    at = cells.at(who.slot)
+    since = at + 1
     copy = (job.context or contextvars.Context()).copy
     fine, share = measure.fine, measure.share
     done = 0

@@ -213,7 +213,8 @@ class CoroutineRunner(Runner):
         """The hot loop: returns True when there are no items, False when the context is no longer the one it began with."""
         clock, todo, fn, outbox = time.monotonic, self._todo, self._fn, self.outbox
         view, current, tick = self.cells.view, self._current, self.job.timeout is not None
-        at, since = 2 + 2 * slot, 3 + 2 * slot
+        at = self.cells.at(slot)
+        since = at + 1
         who = self._who[slot]
         append, snapshot, base = outbox.rows.append, contextvars.copy_context, self._base
         surely = self.job.is_async  # spares `isawaitable`, which is slow
