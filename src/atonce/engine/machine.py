@@ -339,10 +339,10 @@ class Machine:
         before = len(seat.assigned)
         items = list(map(seat.assigned.pop, report.indices, repeat(None)))
         if before - len(seat.assigned) < len(items):
-            # a row of an item that it no longer has: put the others back, and drop that row
-            known = set(seat.read_at)
-            seat.assigned.update((i, item) for i, item in zip(report.indices, items, strict=True) if i in known)
-            return self._done(worker, _keeping(report, [i in known for i in report.indices]), now)
+            # rows of items that it no longer has, or has told of twice: put the others back, and drop those rows
+            keep = _first_of_each(report.indices, set(seat.read_at))
+            seat.assigned.update(compress(zip(report.indices, items, strict=True), keep))
+            return self._done(worker, _keeping(report, keep), now)
         outcomes: list[Outcome[Any]] = []
         indices = report.indices
         if indices:
@@ -580,6 +580,15 @@ def _without(report: Any, ghosts: set[tuple[int, float]]) -> Any:
         return report
     ghosts -= stale
     return _keeping(report, [pair not in stale for pair in zip(report.indices, report.started, strict=True)])
+
+
+def _first_of_each(indices: Sequence[int], known: set[int]) -> list[bool]:
+    """True where an index is known and comes for the first time."""
+    keep = []
+    for index in indices:
+        keep.append(index in known)
+        known.discard(index)
+    return keep
 
 
 def _keeping(report: Any, keep: list[bool]) -> Any:

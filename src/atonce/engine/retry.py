@@ -34,9 +34,7 @@ class Backoff:
         if attempts >= policy.attempts or not policy.covers(error):
             return None
         pause = self._rng.uniform(0.0, min(policy.cap, policy.base * 2.0 ** (attempts - 1)))
-        asked = getattr(error, "retry_after", None)
-        if asked is not None:
-            pause = max(pause, min(float(asked), policy.max_wait) * (1.0 + 0.1 * self._rng.random()))
+        pause = max(pause, self._asked_for(error))
         if self._since is not None:
             self._tokens = min(self._tokens + (now - self._since) * FLOOR, 1000.0)
         self._since = now
@@ -44,3 +42,11 @@ class Backoff:
         if self._tokens < 0:
             pause = max(pause, -self._tokens / FLOOR)
         return now + pause
+
+    def _asked_for(self, error: BaseException) -> float:
+        """The pause that the error asks for, plus up to 10 %, so that those told the same do not come back together."""
+        asked = getattr(error, "retry_after", None)
+        # it is whatever somebody put there: only a number of seconds above 0 counts, which leaves out nan
+        if not isinstance(asked, int | float) or not asked > 0:
+            return 0.0
+        return min(float(asked), self._policy.max_wait) * (1.0 + 0.1 * self._rng.random())
