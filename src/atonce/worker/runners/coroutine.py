@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from ...errors import ItemTimeout, shown
+from ...errors import Bug, ItemTimeout, shown
 from ...outcome import WorkerId
 from ..job import Cells, Job, _not_a_manager, setup_failed
 from ..outbox import FLUSH, Failure, Outbox
@@ -190,6 +190,9 @@ class CoroutineRunner(Runner):
                 if not self._todo and not await self._wait_for_items():
                     return
                 clean = await self._items(slot)
+        except Exception as error:  # ours, since the function's are caught: a successor would only meet it again
+            self._todo.clear()
+            self.outbox.broken(Bug(f"a slot of the event loop ended: {type(error).__name__}: {error}"))
         finally:
             # not when this slot was left behind and has a successor
             if self._tasks.get(slot) is task:
