@@ -36,29 +36,28 @@ def computing(bench: Bench) -> Computing:
     python = [steps_for(0.02)] * (bench.amount(5, 3) * hands)
     native = [_digest_bytes(0.02)] * len(python)
 
-    def way(name: str, fn: Callable[..., Any], items: list[int], **options: Any) -> Callable[[], float]:
-        def measure() -> float:
-            bench.step(f"{name}, {options['model']}")
-            return wall(fn, items, **options)
-
-        return measure
+    def digesting(**options: Any) -> float:
+        bench.step(f"SHA-256, {options['model']}")
+        return wall(work.digest, native, **options)
 
     shares: list[float] = []
 
-    def alone() -> float:
-        bench.step("counting in Python, sync")
-        seconds, share = busy(work.count, python, model="sync")
-        shares.append(share)
+    cores: list[float] = []
+
+    def counting(into: list[float], **options: Any) -> float:
+        bench.step(f"counting in Python, {options['model']}")
+        seconds, kept = busy(work.count, python, **options)
+        into.append(kept)
         return seconds
 
     times = medians(
         bench.rounds(3),
-        alone,
-        way("counting in Python", work.count, python, model="threads", concurrency=hands),
-        way("SHA-256", work.digest, native, model="sync"),
-        way("SHA-256", work.digest, native, model="threads", concurrency=hands),
+        lambda: counting(shares, model="sync"),
+        lambda: counting(cores, model="threads", concurrency=hands),
+        lambda: digesting(model="sync"),
+        lambda: digesting(model="threads", concurrency=hands),
     )
-    return Computing(bench.machine, hands, median(shares), *times)
+    return Computing(bench.machine, hands, median(shares), median(cores), *times)
 
 
 def spread(bench: Bench) -> Spread:

@@ -137,12 +137,13 @@ class Holding:
 class Computing:
     """C8: pure Python and a function that releases the GIL, one after another and on `hands` threads.
 
-    `share` is what one thread alone got of a core: 1 on an idle machine.
+    `share`: what one thread alone got of a core, 1 on an idle machine. `cores`: what the threads of Python kept busy.
     """
 
     machine: Machine
     hands: int
     share: float
+    cores: float
     python_alone: float
     python_threads: float
     native_alone: float

@@ -20,7 +20,7 @@ from .verdict import UNKNOWN, Verdict
 __all__ = ["tour"]
 
 # Seconds after which the remaining claims get their quick form, so that a slow machine too is done within a minute.
-HURRY = 42.0
+HURRY = 38.0
 
 
 class Result(NamedTuple):

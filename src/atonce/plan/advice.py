@@ -23,8 +23,9 @@ __all__ = ["COROUTINES", "THREADS", "Sample", "after_first_item", "first_plan", 
 # most by default, 64 coroutines keep a server of a few ms busy from one core. Nothing adapts them yet.
 THREADS = 32
 COROUTINES = 64
-# An item that spends less of its time than this computing is waiting for something.
-WAITING = 0.5
+# An item that spends less of its time than this computing is waiting for something. Not a half: on a busy machine an item
+# that computes waits for a core as well.
+WAITING = 0.3
 # Seconds of work in all under which nothing but the plain loop pays (starting a worker costs 10 to 100 ms).
 WORTH_WORKERS = 0.2
 # Seconds an item, on average, under which another thread costs more than it saves.
@@ -58,7 +59,7 @@ def first_plan(facts: Facts, options: Options, cpus: int) -> Plan:
 def after_first_item(facts: Facts, options: Options, cpus: int, sample: Sample, left: int | None) -> Plan:
     """What the first item says. `left` is the number of items that remain, None when unknown.
 
-    Waiting (CPU under half of the wall time): threads. Computing: processes, when there is more than one core and enough
+    Waiting (CPU under 30 % of the wall time): threads. Computing: processes, when there is more than one core and enough
     work to pay for starting them. Too little of either: the plain loop.
     """
     wall, cpu = sample.wall, sample.cpu

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
 from typing import Any
 
+from ...errors import StartFailed
 from ...outcome import WorkerId
 from ..job import Cells, Job, calling
 from ..outbox import Attendant, Outbox
@@ -83,9 +84,21 @@ class ThreadRunner(Runner):
                 self._idle -= 1
                 self._tokens.put(True)
             elif len(self._threads) < self.slots:
-                slot = next(number for number in range(self.slots) if number not in self._threads)
-                self._threads[slot] = thread = _Slot(self, slot)
-                thread.start()
+                self._start_one()
+
+    def _start_one(self) -> None:
+        slot = next(number for number in range(self.slots) if number not in self._threads)
+        thread = _Slot(self, slot)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system gives no more threads: go on with those there are
+            if self._threads:
+                self.slots = len(self._threads)
+            else:
+                self._todo.clear()
+                self.outbox.broken(_no_thread(error))
+        else:
+            self._threads[slot] = thread
 
     def _items(self) -> Iterator[tuple[int, Any]]:
         """The queue as one thread sees it. Before an item starts, the next thread is woken, if items are worth it."""
@@ -101,6 +114,14 @@ class ThreadRunner(Runner):
             yield pair
             # a moving mean by eighths; a race between threads loses one sample, which is harmless
             self._mean += (time.monotonic() - before - self._mean) / 8
+
+
+def _no_thread(error: BaseException) -> StartFailed:
+    return StartFailed(
+        f"not one thread can be started: {error}",
+        causes=("a limit on memory or on the number of processes (ulimit -v, ulimit -u, a container's)",),
+        hint="a higher limit, or fewer threads elsewhere",
+    )
 
 
 class _Slot(threading.Thread):
