@@ -78,6 +78,8 @@ class Job:
                 if rereadable and sink.done:
                     remaining.count = remaining.check()
                     self.say(f"{grouped(total - remaining.count)} of {grouped(total)} already done")
+            if remaining.count == 0:
+                results = iter(())
             return _Run(self, sink, remaining, results).to_the_end()
 
     def say(self, text: str) -> None:

@@ -21,11 +21,14 @@ class Signalled(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """In the block, SIGINT and SIGTERM raise Signalled; after the first, both have their default effect: death."""
+    """In the block, SIGINT and SIGTERM raise Signalled; after the first, both have their default effect: death.
+
+    One that is ignored, as a shell has it for what it runs in the background, stays so.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
 
     def ask(number: int, frame: FrameType | None) -> None:
         for each in numbers:

@@ -47,6 +47,10 @@ class Backlog:
         pop = queue.popleft
         return [pop() for _ in range(count)]
 
+    def start(self, indices: Sequence[int]) -> bool:
+        """Count these, which are not in the queue, as in flight; False, and nothing counted, if their keys have no room."""
+        return True
+
     def done(self, indices: Iterable[int]) -> None:
         """These no longer count as in flight."""
 
@@ -125,6 +129,14 @@ class KeyedBacklog(Backlog):
                 del self._queues[key]
                 self._turn.pop()  # it was rotated to the end
         return taken
+
+    def start(self, indices: Sequence[int]) -> bool:
+        keys = Counter(self._keys[index] for index in indices)
+        if any(self._in_flight[key] + count > self._per_key for key, count in keys.items()):
+            return False
+        self._in_flight.update(keys)
+        self._started.update(indices)
+        return True
 
     def done(self, indices: Iterable[int]) -> None:
         for index in indices:

@@ -310,17 +310,27 @@ class Machine:
     def _dispatch_suspects(self, commands: list[Command], now: float) -> None:
         """One group to each worker that has nothing else: a worker that just started, or one that is drained for it."""
         for worker, seat in self.seats.items():
-            if not self._suspects:
-                return
-            if seat.ready and not seat.released and not seat.assigned:
+            if seat.ready and not (seat.released or seat.killed or seat.assigned):
+                group = self._next_suspects()
+                if group is None:
+                    return
                 seat.alone = True
-                commands.append(self._feed_queued(worker, self._suspects.popleft(), now))
+                commands.append(self._feed_queued(worker, group, now))
         if self._suspects and not any(seat.alone for seat in self.seats.values()):
             # nobody is free: the next worker that can is drained
             for seat in self.seats.values():
                 if seat.ready and not seat.released:
                     seat.alone = True
                     return
+
+    def _next_suspects(self) -> list[Queued] | None:
+        """The first group whose keys have room."""
+        for _ in range(len(self._suspects)):
+            group = self._suspects.popleft()
+            if self._queue.start([index for index, _, _ in group]):
+                return group
+            self._suspects.append(group)
+        return None
 
     def _allowed(self, now: float) -> int:
         assert self._bucket is not None
@@ -516,7 +526,7 @@ class Machine:
             if len(seat.assigned) == 1:
                 culprits = list(seat.assigned)
             elif not culprits:
-                self._suspects.extend(_halves(seat.take_all()))
+                self._suspects.extend(self._apart(seat.take_all()))
             for suspect in filter(None, map(seat.take_back, culprits)):
                 index, item, queued = suspect
                 self.attempts += 1
@@ -546,18 +556,20 @@ class Machine:
             commands = []
         return commands + self._after(worker, seat)
 
+    def _apart(self, group: list[Queued]) -> list[list[Queued]]:
+        """Nobody knows which item it was: halves, each alone, until one is left, which then gets its second try.
+
+        One by one where keys are counted: half a group may be more of one key than may run at once.
+        """
+        half = 1 if self.policy.key is not None else (len(group) + 1) // 2
+        return [group[at : at + half] for at in range(0, len(group), half)]
+
     def _died(self, index: int, item: Any, queued: float, status: int | None, now: float) -> Outcome[Any]:
         self._struck.discard(index)
         self.failed += 1
         attempts = self._tries.pop(index, 0) + 1
         error = WorkerDied.because(status, f"{index}: {shown(item)}")
         return Outcome(index, item, False, None, error, attempts, now, now, now - queued)
-
-
-def _halves(group: list[Queued]) -> list[list[Queued]]:
-    """Nobody knows which item it was: halves, each alone, until one is left, which then gets its second try."""
-    half = (len(group) + 1) // 2
-    return [part for part in (group[:half], group[half:]) if part]
 
 
 def _spread(count: int, rooms: list[int]) -> list[int]:
@@ -575,11 +587,14 @@ def _spread(count: int, rooms: list[int]) -> list[int]:
 
 def _without(report: Any, ghosts: set[tuple[int, float]]) -> Any:
     """The report less the attempts (index, start) that were given up before: their items may be running again."""
-    stale = ghosts.intersection(zip(report.indices, report.started, strict=True))
+    attempts = list(zip(report.indices, report.started, strict=True))
+    failed = [(failure.index, failure.started) for failure in report.failures]
+    stale = ghosts.intersection([*attempts, *failed])
     if not stale:
         return report
     ghosts -= stale
-    return _keeping(report, [pair not in stale for pair in zip(report.indices, report.started, strict=True)])
+    report = report._replace(failures=[f for f in report.failures if (f.index, f.started) not in stale])
+    return _keeping(report, [attempt not in stale for attempt in attempts])
 
 
 def _first_of_each(indices: Sequence[int], known: set[int]) -> list[bool]:

@@ -36,9 +36,7 @@ def kind_of(target: str) -> str:
     if target.endswith(("/", os.sep)) or os.path.isdir(target) or not os.path.splitext(target)[1]:
         return "/"
     what = "is for a later version" if target.endswith(LATER) else "is no kind of output"
-    raise UsageError(
-        f"-o {target}: {os.path.basename(target)!r} {what}", hint="NAME.jsonl, a folder (NAME/), or - for stdout"
-    )
+    raise UsageError(f"-o {target}: {os.path.basename(target)!r} {what}", hint="NAME.jsonl, a folder (NAME/), or - for stdout")
 
 
 def sink_for(target: str, *, bodies: bool = True, retry_failed: bool = False) -> Sink:

@@ -106,9 +106,7 @@ class Bar(Progress):
 
     every = 0.1
 
-    def __init__(
-        self, console: Console | None = None, *, clock: Clock = time.monotonic, auto_refresh: bool = True
-    ) -> None:
+    def __init__(self, console: Console | None = None, *, clock: Clock = time.monotonic, auto_refresh: bool = True) -> None:
         super().__init__(clock=clock)
         self._console = console
         self._auto_refresh = auto_refresh

@@ -11,13 +11,14 @@ import base64
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 __all__ = ["Body", "Head", "Row", "encoded", "inlined", "is_json", "read_head"]
 
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _to_ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+
+_PLAIN = (str, int, bool, type(None))
 
 _HEAD = re.compile(
     rb'\{"index":(\d{1,18}),"input":"([0-9a-f]{8})","ok":(true|false)[,}](?:"path":"([^"\\]*)","bytes":(\d{1,18})[,}])?'
@@ -37,22 +38,20 @@ class Body(NamedTuple):
     text: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """How one item ended, ready to be recorded. `fields` is everything else about it, as JSON; `body` is kept apart."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, as in Outcome
     input: int
     ok: bool
     fields: Mapping[str, Any]
     body: Body | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """What a resumed run reads of a row. `path` and `size` are those of the body's file, if it has one."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, as in Outcome
     input: int
     ok: bool
     path: str | None = None
@@ -61,6 +60,8 @@ class Head:
 
 def is_json(value: Any) -> bool:
     """Whether `json.dumps` can write the value, with no NaN and no infinity (which are not JSON) in it."""
+    if type(value) in _PLAIN:  # most are: it is written soon enough
+        return True
     try:
         _to_json(value)
     except (TypeError, ValueError, RecursionError):
@@ -104,7 +105,7 @@ def read_head(line: bytes) -> Head | None:
         return None
 
 
-def _head_of(*, index: int, input: str, ok: bool, path: str | None = None, bytes: int = 0, **rest: Any) -> Head:
+def _head_of(*, index: Any, input: Any, ok: Any, path: Any = None, bytes: Any = 0, **rest: Any) -> Head:
     """The head of a row that was parsed as a whole; ValueError or TypeError where it is none."""
     is_ours = type(index) is int and index >= 0 and type(ok) is bool and len(input) == 8
     if not is_ours or not isinstance(path, str | None):

@@ -23,8 +23,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from atonce.errors import InputError, UsageError
 
@@ -34,11 +33,10 @@ KINDS = ("text", "jsonl", "csv")
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One item: its `index` in the whole input, from 0, the `line` it began in, from 1, and the line's fingerprint."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, as in Outcome
     line: int
     fingerprint: int
     item: Any
@@ -120,7 +118,7 @@ class Input:
         if self._parse is None:
             return entry
         try:
-            return Entry(entry.index, entry.line, entry.fingerprint, self._parse(entry.item))
+            return entry._replace(item=self._parse(entry.item))
         except (ValueError, UsageError) as error:
             what = error.what if isinstance(error, UsageError) else str(error)
             hint = error.hint if isinstance(error, UsageError) else None

@@ -32,9 +32,7 @@ def load_target(target: str, *, what: Literal["function", "setup"] = "function")
     """
     module_name, colon, name = target.rpartition(":")
     if not colon or not module_name or not all(part.isidentifier() for part in name.split(".")):
-        raise TargetError(
-            f"{target!r} does not name a {what}", hint="package.module:function, or path/file.py:function"
-        )
+        raise TargetError(f"{target!r} does not name a {what}", hint="package.module:function, or path/file.py:function")
     is_file = module_name.endswith(".py")
     module = _from_file(module_name) if is_file else _from_path(module_name)
     return _checked(_attribute(module, name, target), target, what)

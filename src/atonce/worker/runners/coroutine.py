@@ -52,6 +52,7 @@ class CoroutineRunner(Runner):
         self._todo: deque[tuple[int, Any]] = deque()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._free = list(range(cells.slots - 1, -1, -1))
         self._current: dict[int, tuple[int, float]] = {}  # slot → (index, started): what the timeout sweeps over
         self._expired: set[tuple[int, int]] = set()  # (slot, index) that this runner cancelled
         self._left: weakref.WeakSet[asyncio.Task[None]] = weakref.WeakSet()  # would not be cancelled
@@ -178,7 +179,7 @@ class CoroutineRunner(Runner):
                 return
         if len(self._tasks) < self.slots:
             assert self._loop is not None
-            slot = next(number for number in range(self.slots) if number not in self._tasks)
+            slot = self._free.pop()
             self._tasks[slot] = self._loop.create_task(self._slot(slot), context=self._base.copy())
 
     async def _slot(self, slot: int) -> None:
@@ -196,9 +197,14 @@ class CoroutineRunner(Runner):
         finally:
             # not when this slot was left behind and has a successor
             if self._tasks.get(slot) is task:
-                del self._tasks[slot]
+                self._vacate(slot)
                 self._current.pop(slot, None)
                 self._wake()
+
+    def _vacate(self, slot: int) -> asyncio.Task[None]:
+        """The slot is free for a successor; returns the task that had it."""
+        self._free.append(slot)
+        return self._tasks.pop(slot)
 
     async def _wait_for_items(self) -> bool:
         if self.outbox.rows or self.outbox.failures:
@@ -321,7 +327,7 @@ class CoroutineRunner(Runner):
 
     def _leave_behind(self, slot: int, index: int, started: float, now: float) -> None:
         self._expired.discard((slot, index))
-        self._left.add(self._tasks.pop(slot))
+        self._left.add(self._vacate(slot))
         del self._current[slot]
         error = timed_out(index, None, self.job.timeout, swallowed=True)
         self.outbox.failures.append(Failure(index, error, started, now, 0.0, self._who[slot]))
@@ -351,7 +357,7 @@ class CoroutineRunner(Runner):
             for task in done:
                 # a task that was cancelled before its first step has not taken itself off the list
                 if self._tasks.get(tasks[task]) is task:
-                    del self._tasks[tasks[task]]
+                    self._vacate(tasks[task])
                 if not task.cancelled() and (error := task.exception()) is not None:
                     self.outbox.broken(error)
             if not done and all(task.cancelling() for task in pending):

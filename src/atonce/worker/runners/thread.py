@@ -44,7 +44,7 @@ class ThreadRunner(Runner):
         self._lock = threading.Lock()
         self._idle = 0
         self._threads: dict[int, _Slot] = {}
-        self._left: list[_Slot] = []
+        self._free = list(range(cells.slots - 1, -1, -1))
         self._mean = 1.0
 
     def start(self) -> None:
@@ -57,8 +57,8 @@ class ThreadRunner(Runner):
     def abandon(self, slot: int, index: int) -> None:
         with self._lock:
             stuck = self._threads.pop(slot)
+            self._free.append(slot)
             stuck.left.append(True)
-            self._left.append(stuck)
             self.cells.leave(slot)
         self._wake()
 
@@ -83,22 +83,22 @@ class ThreadRunner(Runner):
             if self._idle:
                 self._idle -= 1
                 self._tokens.put(True)
-            elif len(self._threads) < self.slots:
-                self._start_one()
-
-    def _start_one(self) -> None:
-        slot = next(number for number in range(self.slots) if number not in self._threads)
-        thread = _Slot(self, slot)
+                return
+            if len(self._threads) >= self.slots:
+                return
+            thread = _Slot(self, self._free.pop())
+            self._threads[thread.slot] = thread
+        # outside the lock: `start` waits for the new thread, which soon wants the lock itself
         try:
             thread.start()
         except RuntimeError as error:  # the system gives no more threads: go on with those there are
-            if self._threads:
+            with self._lock:
+                del self._threads[thread.slot]
+                self._free.append(thread.slot)
                 self.slots = len(self._threads)
-            else:
+            if not self.slots:
                 self._todo.clear()
                 self.outbox.broken(_no_thread(error))
-        else:
-            self._threads[slot] = thread
 
     def _items(self) -> Iterator[tuple[int, Any]]:
         """The queue as one thread sees it. Before an item starts, the next thread is woken, if items are worth it."""
@@ -128,12 +128,12 @@ class _Slot(threading.Thread):
     def __init__(self, runner: ThreadRunner, slot: int) -> None:
         super().__init__(name=f"atonce-{slot}", daemon=True)
         self._runner = runner
-        self._slot = slot
+        self.slot = slot
         self.left: list[bool] = []  # not empty: this thread was left behind, and stops after its item
 
     def run(self) -> None:
         runner, outbox = self._runner, self._runner.outbox
-        who = WorkerId(os.getpid(), threading.get_ident(), self._slot)
+        who = WorkerId(os.getpid(), threading.get_ident(), self.slot)
         measure = Measure()
         try:
             with calling(runner.job) as call:

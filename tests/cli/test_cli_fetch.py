@@ -1,0 +1,125 @@
+"""`atonce fetch` against the lab."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atonce.cli import main
+from atonce.lab import Lab
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab(hosts=2) as lab:
+        yield lab
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def rows(text: str | bytes) -> dict[int, dict[str, Any]]:
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert sorted(line["index"] for line in lines) == list(range(len(lines)))
+    return {line["index"]: line for line in lines}
+
+
+def write_urls(urls: list[str]) -> None:
+    Path("urls.txt").write_text("# some\n\n" + "".join(f"  {url}\n" for url in urls))
+
+
+def test_urls_as_arguments_give_rows_on_stdout(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    urls = list(lab.urls(3, path="/bytes/100"))
+    assert main(["fetch", *urls]) == 0
+    out, err = capsys.readouterr()
+    found = rows(out)
+    assert {row["url"] for row in found.values()} == set(urls)
+    for row in found.values():
+        assert (row["status"], row["bytes"], row["complete"]) == (200, 100, True)
+        assert ("body" in row) != ("body_base64" in row)
+    assert err.startswith("3 items: 3 ok; ")
+
+
+def test_a_folder_and_the_same_command_again(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    urls = list(lab.urls(20, path="/bytes/100"))
+    write_urls(urls[:15])
+    assert main(["fetch", "-i", "urls.txt", "-o", "pages/"]) == 0
+    write_urls(urls)
+    before = lab.stats()
+    assert main(["fetch", "-i", "urls.txt", "-o", "pages/"]) == 0
+    assert "15 of 20 already done\n5 items: 5 ok" in capsys.readouterr().err
+    assert lab.stats().requests - before.requests == 5
+    for index, row in rows(Path("pages/manifest.jsonl").read_bytes()).items():
+        assert row["url"] == urls[index]
+        assert (Path("pages") / row["path"]).stat().st_size == row["bytes"] == 100
+    assert sum(path.is_file() for path in Path("pages").rglob("*")) == 21
+
+
+def test_a_changed_url_is_refused(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    urls = list(lab.urls(3, path="/bytes/1"))
+    write_urls(urls)
+    assert main(["fetch", "-i", "urls.txt", "-o", "pages/", "--no-body"]) == 0
+    write_urls([urls[0], urls[2], urls[1]])
+    assert main(["fetch", "-i", "urls.txt", "-o", "pages/", "--no-body"]) == 2
+    assert "urls.txt, line 4 is not what item 1 in it was made from" in capsys.readouterr().err
+
+
+def test_failures_have_their_class_and_no_secrets_are_shown(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    url = next(iter(lab.urls(1, path="/status/404")))
+    secret = url.replace("://", "://user:hunter2@") + ("&" if "?" in url else "?") + "api_key=hunter2"
+    assert main(["fetch", secret, "-H", "X-Api-Key: hunter2", "-o", "out.jsonl"]) == 1
+    out, err = capsys.readouterr()
+    record = Path("out.jsonl").read_text()
+    row = rows(record)[0]
+    assert (row["ok"], row["status"], row["error_class"]) == (False, 404, "http-4xx")
+    assert "1 × http-4xx, such as argument 1: http://" in err
+    assert "hunter2" not in out + err + record
+
+
+def test_requests_from_jsonl_and_csv(lab: Lab) -> None:
+    url = next(iter(lab.urls(1, path="/bytes/5")))
+    Path("a.jsonl").write_text(json.dumps({"url": url, "method": "POST", "headers": {"X-A": "b"}, "body": "x"}) + "\n")
+    Path("a.csv").write_text(f'url,method,headers\n{url},,\n{url},post,"{{""X-A"": ""b""}}"\n')
+    for name, methods in (("a.jsonl", ["POST"]), ("a.csv", ["GET", "POST"])):
+        assert main(["fetch", "-i", name, "-o", f"{name}.jsonl", "-H", "X-B: c"]) == 0
+        found = rows(Path(f"{name}.jsonl").read_bytes())
+        assert [found[index]["method"] for index in sorted(found)] == methods
+
+
+def test_stdin(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_urls(list(lab.urls(5, path="/bytes/5")))
+    with open("urls.txt") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert main(["fetch", "-i", "-", "-o", "out.jsonl"]) == 0
+    assert len(rows(Path("out.jsonl").read_bytes())) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "there is nothing to get"),
+        (["example.org"], "argument 1: 'example.org' has no scheme\n  try: https://example.org"),
+        (["-i", "urls.txt"], "urls.txt, line 2: 'ftp://x/' is of the scheme 'ftp'"),
+        (["https://example.org", "-H", "oops"], "'oops' is not 'Name: value'"),
+        (["https://example.org", "--max-body", "5q"], "'5q' is not a size"),
+        (["https://example.org", "--transport", "telnet"], "telnet"),
+        (["https://example.org", "--connect-timeout", "-1"], "Timeouts.connect=-1.0 is not a number above 0"),
+        (["-i", "bad.csv"], "bad.csv, line 2"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("urls.txt").write_text("https://example.org/\nftp://x/\n")
+    Path("bad.csv").write_text("url,headers\nhttps://example.org/,{oops\n")
+    assert main(["fetch", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+    assert "Traceback" not in err

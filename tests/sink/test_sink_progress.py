@@ -1,0 +1,97 @@
+"""Progress by a clock that the test moves."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+from rich.console import Console
+
+from atonce.sink.progress import Bar, Lines, Progress, progress
+from atonce.sink.summary import Failures, Summary
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+SUMMARY = Summary(998, 2, 12.5, (Failures("ValueError", 2, "a.txt, line 3: bad"),), 0, 0, "out.jsonl")
+
+
+def test_lines_come_every_few_seconds() -> None:
+    stream, clock = io.StringIO(), Clock()
+    shown = Lines(stream, clock=clock)
+    shown.begin(20_000, "map")
+    for ok in (100, 900):
+        shown.advance(ok)
+        clock.now += 2.5
+    assert stream.getvalue() == ""
+    shown.advance(199, 1)
+    assert stream.getvalue() == "map: 1 200 of 20 000 (6 %), 240/s, 1 failed, 1:18 min left\n"
+    clock.now += 4.9
+    shown.advance(100)
+    assert stream.getvalue().count("\n") == 1
+    clock.now += 0.1
+    shown.advance()
+    assert stream.getvalue().splitlines()[1] == "map: 1 300 of 20 000 (6 %), 20/s, 1 failed, 2:24 min left"
+    shown.end()
+    clock.now += 100
+    shown.advance(1)
+    assert stream.getvalue().count("\n") == 2
+
+
+def test_lines_without_a_total() -> None:
+    stream, clock = io.StringIO(), Clock()
+    shown = Lines(stream, clock=clock)
+    shown.begin(None, "fetch")
+    clock.now += 5
+    shown.advance(7)
+    assert stream.getvalue() == "fetch: 7, 1.4/s\n"
+
+
+@pytest.mark.parametrize("total", [None, 20])
+def test_a_bar(total: int | None) -> None:
+    stream, clock = io.StringIO(), Clock()
+    console = Console(file=stream, force_terminal=True, width=100, color_system=None)
+    shown = Bar(console, clock=clock, auto_refresh=False)
+    shown.begin(total, "map [x]")
+    clock.now += 2
+    shown.advance(9, 1)
+    shown.end(SUMMARY)
+    text = stream.getvalue()
+    assert "map [x]" in text
+    assert "10/20" in text or total is None
+    assert "5/s" in text
+    assert "1 failed" in text
+    assert text.splitlines()[-1] == "in out.jsonl"
+
+
+def test_summary_lines_follow() -> None:
+    stream = io.StringIO()
+    shown = Lines(stream, clock=Clock())
+    shown.begin(10, "map")
+    shown.end(SUMMARY)
+    assert stream.getvalue().splitlines() == SUMMARY.lines()
+
+
+def test_the_kind_for_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert type(progress(False)) is Progress
+    assert type(progress(True)) is Lines
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert type(progress(True)) is Bar
+    monkeypatch.setenv("TERM", "dumb")
+    assert type(progress(True)) is Lines
+
+
+def test_one_that_shows_nothing_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = progress(False)
+    shown.begin(3, "x")
+    shown.advance(2, 1)
+    shown.end(SUMMARY)
+    assert (shown.ok, shown.failed) == (2, 1)
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,51 @@
+"""The last words of a run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from atonce.sink.summary import Summary, Tally, grouped, in_words
+
+
+def test_failures_are_counted_by_kind_with_the_first_as_example() -> None:
+    tally = Tally()
+    tally.succeed()
+    for number in range(3):
+        tally.fail("ValueError", f"line {number}:\n  bad")
+    tally.fail("OSError", "x" * 500)
+    summary = Summary(tally.ok, tally.failed, 0.5, tally.failures, before=7, failed_before=1, output="out.jsonl")
+    assert summary.lines() == [
+        "5 items: 1 ok, 4 failed; 0.50 s, 10/s",
+        "7 were already done, 1 of them failed",
+        "  3 × ValueError, such as line 0: bad",
+        f"  1 × OSError, such as {'x' * 199}…",
+        "in out.jsonl",
+    ]
+    assert json.loads(json.dumps(summary.as_json()))["failures"][0] == {
+        "kind": "ValueError",
+        "count": 3,
+        "example": "line 0: bad",
+    }
+
+
+def test_a_tally_stays_small() -> None:
+    tally = Tally()
+    for number in range(1000):
+        tally.fail(f"Error{number}", "x")
+    assert len(tally.failures) == 21
+    assert (tally.failures[0].kind, tally.failures[0].count) == ("other", 980)
+    assert tally.count == 1000
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0"), (1.25, "1.2"), (9, "9"), (12.7, "13"), (1234567, "1 234 567")])
+def test_grouped(number: float, text: str) -> None:
+    assert grouped(number) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.254, "0.25 s"), (12.4, "12 s"), (185, "3:05 min"), (7385, "2:03:05 h"), (59.7, "1:00 min")]
+)
+def test_in_words(seconds: float, text: str) -> None:
+    assert in_words(seconds) == text
