@@ -58,8 +58,9 @@ def run(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Run[Any
     conductor = _Call(fn, items, options).begin()
     outcomes: list[Outcome[Any]] = []
     try:
-        for batch in drive(conductor):
-            outcomes += batch
+        with contextlib.closing(drive(conductor)) as batches:
+            for batch in batches:
+                outcomes += batch
     except KeyboardInterrupt:
         raise Interrupted(_run_of(conductor, outcomes)) from None
     except Exception as error:
@@ -83,8 +84,9 @@ async def arun(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> 
     conductor = _Call(fn, items, options).begin(asyncio.get_running_loop())
     outcomes: list[Outcome[Any]] = []
     try:
-        async for batch in drive_async(conductor):
-            outcomes += batch
+        async with contextlib.aclosing(drive_async(conductor)) as batches:
+            async for batch in batches:
+                outcomes += batch
     except Exception as error:
         error.run = _run_of(conductor, outcomes)  # type: ignore[attr-defined]
         raise

@@ -24,7 +24,7 @@ class Fed:
     """
 
     def __init__(self, items: Iterable[Any]) -> None:
-        self.plain = items  # for who cannot take an async one
+        self._items = items
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         loop = asyncio.get_running_loop()
@@ -40,7 +40,7 @@ class Fed:
 
         def feed() -> None:
             try:
-                for item in self.plain:
+                for item in self._items:
                     put(item)
                     if ended.is_set():
                         return

@@ -97,7 +97,6 @@ def command(
     from atonce.fetch import Timeouts
     from atonce.source.inputs import Input
 
-    from .feed import Fed
     from .job import Job
 
     if not urls and path is None:
@@ -112,7 +111,7 @@ def command(
         name="fetch",
         items=Input(path, first=urls, kind=input_format, comments=True, parse=_parser(headers)),
         output=output,
-        start=lambda items: fetch(items.plain if isinstance(items, Fed) else items, **options),
+        start=lambda items: fetch(items, **options),
         record=_recorder(),
         arguments=ctx.obj,
         bodies=not no_body,

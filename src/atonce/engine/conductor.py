@@ -263,7 +263,8 @@ class Conductor:
             items = source.read(count)
             if items:
                 self._carry_out(machine.read(items, now))
-            self._again = not source.ended and not source.pending and len(items) < count
+            # slow, or still not enough: keys that are full let others go first
+            self._again = not source.ended and not source.pending and (len(items) < count or machine.want(now) > 0)
         if source.ended:
             machine.end_of_items()
 

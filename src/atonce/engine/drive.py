@@ -14,9 +14,14 @@ __all__ = ["drive", "drive_async"]
 
 
 def drive(conductor: Conductor) -> Generator[list[Outcome[Any]], None, None]:
-    """Batches of outcomes as they become final. Closing the generator ends the run."""
+    """Batches of outcomes as they become final. Closing the generator ends the run.
+
+    When the run is cut short, by Ctrl-C or by an error, what was finished all the same comes as a last batch before that is
+    raised.
+    """
     hub = conductor.hub
     cancel = True
+    error: BaseException | None = None
     try:
         while True:
             if outcomes := conductor.pump():
@@ -25,10 +30,15 @@ def drive(conductor: Conductor) -> Generator[list[Outcome[Any]], None, None]:
                 break
             hub.wait(conductor.timeout())
         cancel = conductor.error is not None
+    except KeyboardInterrupt as interrupt:
+        error = interrupt
     finally:
         conductor.close(cancel=cancel)
-    if conductor.error is not None:
-        raise conductor.error
+    error = error or conductor.error
+    if error is not None:
+        if salvaged := conductor.take_salvaged():
+            yield salvaged
+        raise error
 
 
 async def drive_async(conductor: Conductor) -> AsyncGenerator[list[Outcome[Any]], None]:
@@ -64,6 +74,8 @@ async def drive_async(conductor: Conductor) -> AsyncGenerator[list[Outcome[Any]]
             loop.remove_reader(fileno)
         await conductor.close_async(cancel=cancel)
     if conductor.error is not None:
+        if salvaged := conductor.take_salvaged():
+            yield salvaged
         raise conductor.error
 
 

@@ -291,9 +291,12 @@ class Machine:
     def _target(self, seat: Seat) -> int:
         if self.limited:
             return seat.target(0.0)  # an item given is an item started: nothing may wait at the worker
-        if self.policy.total is None:
-            return seat.target(math.inf)
-        return seat.target((self.policy.total - self.read_count) / (4 * len(self.seats) * seat.slots))
+        share = math.inf
+        if self.policy.total is not None:
+            share = (self.policy.total - self.read_count) / (4 * len(self.seats) * seat.slots)
+        if self._value_bytes > 0:  # what it has before it comes back as values, and may have to wait for the reader
+            share = min(share, MOST_BYTES / (self._value_bytes * len(self.seats) * seat.slots))
+        return seat.target(share)
 
     def _feed(self, worker: int, indices: Sequence[int], items: Sequence[Any], read_at: Any, now: float) -> Feed:
         seat = self.seats[worker]
@@ -561,7 +564,7 @@ class Machine:
 
         One by one where keys are counted: half a group may be more of one key than may run at once.
         """
-        half = 1 if self.policy.key is not None else (len(group) + 1) // 2
+        half = 1 if self.policy.key is not None else max(1, (len(group) + 1) // 2)
         return [group[at : at + half] for at in range(0, len(group), half)]
 
     def _died(self, index: int, item: Any, queued: float, status: int | None, now: float) -> Outcome[Any]:

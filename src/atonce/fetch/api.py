@@ -23,7 +23,7 @@ __all__ = ["afetch", "fetch"]
 PER_HOST = 8
 
 
-def fetch(urls: Iterable[Any], /, *, transport: str = "auto", **options: Any) -> Iterator[Page]:
+def fetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto", **options: Any) -> Iterator[Page]:
     """A `Page` for each of the URLs, as they finish: `(get(url) for url in urls)`, many at once; a failure is a Page too.
 
     `urls` are URLs, `Request`s, or mappings with `url` and perhaps `method`, `headers`, `body`; read as far as there is
@@ -45,15 +45,14 @@ def fetch(urls: Iterable[Any], /, *, transport: str = "auto", **options: Any) ->
     proxies nor `.netrc`. `Retry-After` holds for the whole host.
     """
     job = _Job(transport, options)
-    outcomes = api.stream(job.transport, job.requests(urls), **job.options)
+    outcomes = api.stream(job.transport, job.items(urls), **job.options)
     return _pages(cast("Generator[Outcome[Page]]", outcomes))
 
 
 def afetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto", **options: Any) -> AsyncIterator[Page]:
     """`fetch` for async callers."""
     job = _Job(transport, options)
-    items = job.arequests(urls) if isinstance(urls, AsyncIterable) else job.requests(urls)
-    outcomes = api.astream(job.transport, items, **job.options)
+    outcomes = api.astream(job.transport, job.items(urls), **job.options)
     return _apages(cast("AsyncGenerator[Outcome[Page], None]", outcomes))
 
 
@@ -76,6 +75,9 @@ class _Job:
             retry=_retry(options.retry),
         )
         self.options = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+
+    def items(self, urls: Iterable[Any] | AsyncIterable[Any]) -> Iterable[Request] | AsyncIterable[Request]:
+        return self.arequests(urls) if isinstance(urls, AsyncIterable) else self.requests(urls)
 
     def requests(self, urls: Iterable[Any]) -> Iterable[Request]:
         if isinstance(urls, str | Mapping) or not isinstance(urls, Iterable):

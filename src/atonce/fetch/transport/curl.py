@@ -24,7 +24,7 @@ import pycurl
 
 from ...errors import ItemError
 from ...outcome import WorkerId
-from ...worker.job import IDLE, Cells, Job
+from ...worker.job import Cells, Job
 from ...worker.outbox import FLUSH, Failure, Outbox
 from ...worker.runners import Runner
 from ..limits import Policy
@@ -36,6 +36,10 @@ from .interest import interest
 __all__ = ["Curl", "MultiRunner"]
 
 _TIMEOUT = pycurl.SOCKET_TIMEOUT
+
+# Seconds between reports while slots are empty: a host's limit lets the near side feed only as much as it hears has ended.
+# A tenth of the usual: 64 slots of a server that answers within a millisecond then lose little.
+STARVED = FLUSH / 10
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class MultiRunner(Runner):
         super().__init__(job, slots, outbox, cells)
         self._policy: Policy = cast(Curl, job.fn).policy
         self._todo: deque[tuple[int, Request]] = deque()
-        self._stopping = False
+        self._stopping = self._cancelled = False
         self._awake = False  # a wake-up is on its way
         self._flush_at: float | None = None
 
@@ -87,14 +91,17 @@ class MultiRunner(Runner):
         self._stopping = True
         self._wake()
         self._thread.join()
-        self._mouth.close()
-        self._ears.close()
+
+    def leave(self) -> None:
+        self._cancelled = self._stopping = True
+        self._wake()
 
     def _wake(self) -> None:
         # the flag goes down before the loop looks at what there is: what is set before a wake-up is seen after it
         if not self._awake:
             self._awake = True
-            self._mouth.send(b"!")
+            with contextlib.suppress(OSError):  # the thread has ended and closed it
+                self._mouth.send(b"!")
 
     # ── in the thread ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -123,12 +130,13 @@ class MultiRunner(Runner):
         finest = min(self._policy.timeouts.finest, 0.1 * (self.job.timeout or 10.0))
         now = clock()
         sweep_at = now + finest
+        started = False
         while True:
             wanted = self._multi.timeout()
             until = sweep_at if self._flush_at is None else min(sweep_at, self._flush_at)
             if not self._in_flight:
                 until = now + 60.0 if self._flush_at is None else self._flush_at
-            seconds = max(0.0, until - now)
+            seconds = 0.0 if started else max(0.0, until - now)  # what was just started may have ended already
             for fd, bits in self._sockets.wait(seconds if wanted < 0 else min(seconds, wanted / 1000)):
                 if fd == ears:
                     self._hear()
@@ -138,11 +146,14 @@ class MultiRunner(Runner):
                 act(_TIMEOUT, 0)
             now = clock()
             self._collect(now)
-            if self._fill(now):
+            started = self._fill(now)
+            if started:
                 act(_TIMEOUT, 0)
             if now >= sweep_at:
                 self._sweep(now)
                 sweep_at = now + finest
+            if self._flush_at is not None and not self._todo:
+                self._flush_at = min(self._flush_at, self.outbox.flushed + STARVED)
             if (self._flush_at is not None and now >= self._flush_at) or not self._in_flight:
                 self._flush(now)
             if self._stopping and (self._cancelled or not (self._in_flight or self._todo)):
@@ -159,7 +170,7 @@ class MultiRunner(Runner):
         while todo and self._in_flight < self.slots:
             transfer = self._idle.pop() if self._idle else self._new_transfer()
             index, request = todo.popleft()
-            at = 1 + 2 * transfer.number
+            at = self.cells.at(transfer.number)
             view[at + 1] = now
             view[at] = index
             transfer.begin(index, request, now)
@@ -197,7 +208,7 @@ class MultiRunner(Runner):
         else:
             self.outbox.failures.append(Failure(transfer.index, result, started, now, cpu, self._who[number]))
         transfer.attempt = None
-        self.cells.view[1 + 2 * number] = IDLE
+        self.cells.leave(number)
         self._idle.append(transfer)
         self._in_flight -= 1
 
@@ -236,6 +247,8 @@ class MultiRunner(Runner):
         self._multi.close()
         self._share.close()
         self._sockets.close()
+        self._mouth.close()
+        self._ears.close()
 
 
 class _CpuShare:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pycurl
 
-from ..attempt import Attempt, headers_to_send
+from ..attempt import Attempt
 from ..decode import ENCODINGS, BadEncoding, Body, TooBig
 from ..failure import FetchError
 from ..limits import Policy, Watch
@@ -17,6 +17,9 @@ from ..url import origin
 from .trust import ca_file
 
 __all__ = ["Transfer"]
+
+if pycurl.version_info()[2] < 0x080400:
+    raise ImportError("libcurl 8.4 or newer is needed, which caps bodies while they come; pycurl's own wheels have it")
 
 # A 16 KB answer with its headers then comes in one read; larger did not measure better.
 BUFFER = 65536
@@ -61,7 +64,6 @@ class Transfer:
         self._watch = Watch(policy.timeouts)
         self._lines: list[bytes] = []
         self._chunks: list[bytes] = []
-        self._size = 0
         self._hop_at = 0.0
         self._moved = 0
         self._tries = 0
@@ -106,7 +108,7 @@ class Transfer:
     def broken(self, code: int, message: str, now: float) -> FetchError:
         """The hop failed, with one of libcurl's codes."""
         attempt = self._ended()
-        if self._size > self._policy.max_body or code == pycurl.E_FILESIZE_EXCEEDED:
+        if code == pycurl.E_FILESIZE_EXCEEDED:
             return attempt.too_big(now)
         kind = "lost" if code in _LOST else _KINDS.get(code, "protocol")
         return attempt.broken(kind, message or pycurl.easy_strerror(code), now)
@@ -131,7 +133,7 @@ class Transfer:
     def _send(self, hop: Request, now: float) -> None:
         self._lines.clear()
         self._chunks.clear()
-        self._size = self._moved = self._tries = 0
+        self._moved = self._tries = 0
         self._hop_at = now
         plain = hop.method == "GET" and not hop.headers and hop.body is None and not self._policy.insecure
         if not (plain and self._plain):
@@ -144,7 +146,7 @@ class Transfer:
         policy, easy = self._policy, self.easy
         easy.reset()
         put = easy.setopt
-        put(pycurl.WRITEFUNCTION, self._write)
+        put(pycurl.WRITEFUNCTION, self._chunks.append)
         put(pycurl.HEADERFUNCTION, self._lines.append)
         put(pycurl.OPENSOCKETFUNCTION, self._open)
         put(pycurl.NOSIGNAL, 1)
@@ -152,7 +154,7 @@ class Transfer:
         put(pycurl.PROXY, "")  # not even one from the environment
         put(pycurl.PATH_AS_IS, 1)
         put(pycurl.BUFFERSIZE, BUFFER)
-        put(pycurl.PIPEWAIT, 1)  # rather multiplex over one HTTP/2 connection than open many
+        # no PIPEWAIT: it lets requests to a host wait for the one connection whose HTTP version is not known yet (#15838)
         put(pycurl.CONNECTTIMEOUT, int(policy.timeouts.connect) + 2)  # ours comes first; its default might not
         put(pycurl.MAXFILESIZE_LARGE, policy.max_body)
         if (bundle := ca_file()) is not None:
@@ -170,16 +172,13 @@ class Transfer:
             put(pycurl.CUSTOMREQUEST, hop.method)
         if not hop.is_idempotent:
             put(pycurl.PREREQFUNCTION, self._once)
-        put(pycurl.HTTPHEADER, _header_lines(hop, policy))
+        put(pycurl.USERAGENT, policy.user_agent)
+        put(pycurl.ACCEPT_ENCODING, ENCODINGS)  # for the header only: libcurl takes half a gzip body for a whole one
+        put(pycurl.HTTP_CONTENT_DECODING, 0)
+        if hop.headers or hop.body is not None or hop.method not in ("GET", "HEAD"):
+            put(pycurl.HTTPHEADER, _header_lines(hop))
 
     # ── libcurl's callbacks ──────────────────────────────────────────────────────────────────────────────────────────
-
-    def _write(self, data: bytes) -> int | None:
-        self._size += len(data)
-        if self._size > self._policy.max_body:
-            return 0
-        self._chunks.append(data)
-        return None
 
     def _open(self, purpose: int, address: Any) -> Any:
         """Gives the socket to connect with, unless the address is not one to connect to."""
@@ -204,7 +203,7 @@ class Transfer:
         """The attempt, which brought no whole answer."""
         attempt = self._observed()
         attempt.sent = self.easy.getinfo(pycurl.REQUEST_SIZE) > 0
-        attempt.received = self._size
+        attempt.received = sum(map(len, self._chunks))
         return attempt
 
     def _observed(self) -> Attempt:
@@ -240,13 +239,15 @@ class _Descriptor:
         socket.close(self._fd)
 
 
-def _header_lines(hop: Request, policy: Policy) -> list[bytes]:
-    """As HTTPHEADER wants them: a header without a value is spelt with a semicolon, one that is not sent with a colon."""
-    headers = headers_to_send(hop, policy, ENCODINGS)
-    lines = [f"{name}: {value}" if value else f"{name};" for name, value in headers]
-    lines.append("Expect:")
-    if not any(name.lower() == "content-type" for name, _ in headers):
-        lines.append("Content-Type:")  # libcurl's own would say that a body is a form
+def _header_lines(hop: Request) -> list[bytes]:
+    """As HTTPHEADER wants them: a header without a value is spelt with a semicolon, one that is not sent with a colon.
+
+    They take the place of libcurl's own: no `Expect`, and no `Content-Type` that calls a body a form.
+    """
+    lines = ["Expect:"]
+    if not any(name.lower() == "content-type" for name, _ in hop.headers):
+        lines.append("Content-Type:")
+    lines += [f"{name}: {value}" if value else f"{name};" for name, value in hop.headers]
     return [line.encode("ascii") for line in lines]
 
 

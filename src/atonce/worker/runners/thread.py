@@ -9,6 +9,7 @@ queue of tiny items is drained by the thread that is awake, without a hand-over 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -71,7 +72,9 @@ class ThreadRunner(Runner):
             self._tokens.put(False)
         until = time.monotonic() + PATIENCE
         for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()) if cancel else None)
+            # one that is just being started ends by its token
+            with contextlib.suppress(RuntimeError):
+                thread.join(max(0.0, until - time.monotonic()) if cancel else None)
         self._attendant.stop()
         self.outbox.flush()
 

@@ -1,0 +1,1 @@
+"""Side by side with peers: `python -m bench` measures, README.md says how to read it."""

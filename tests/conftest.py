@@ -1,0 +1,118 @@
+"""What every test is held to: after it there is no thread, child process, descriptor or memory segment that it has made.
+
+A test that must leave something says so: `@pytest.mark.leaves("thread", …)` (of "thread", "process", "descriptor", "memory").
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+from hypothesis import Phase, settings
+
+# the contract's checks are plain asserts in the package: without this a failing one would not say why
+pytest.register_assert_rewrite("atonce.testing.contract")
+
+# The same examples in each run, so that red means that something has changed; `--hypothesis-profile=search` looks for more.
+settings.register_profile(
+    "steady", derandomize=True, deadline=None, database=None, phases=[Phase.explicit, Phase.generate, Phase.shrink]
+)
+settings.register_profile("search", max_examples=2000, deadline=None, print_blob=True)
+settings.load_profile("steady")
+
+# Seconds that what is ending may take to be gone, on a machine that is busy with other things.
+PATIENCE = 10.0
+FDS = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else None
+ME = psutil.Process()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "leaves(*kinds): this test may leave a thread, process, descriptor or memory")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Look before and after; what is still going is given time to go."""
+    marker = request.node.get_closest_marker("leaves")
+    kinds = [kind for kind in LOOK if marker is None or kind not in marker.args]
+    before = {kind: set(LOOK[kind]()) for kind in kinds}
+    yield
+    left = {kind: _still_there(LOOK[kind], before[kind]) for kind in kinds}
+    assert not any(left.values()), "left behind: " + "; ".join(f"{kind} {what}" for kind, what in left.items() if what)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def the_template_ends_with_the_session() -> Iterator[None]:
+    yield
+    if process := sys.modules.get("atonce.placement.process"):
+        process.shut_down()
+        assert not [child for child in ME.children() if _is_template(child)]
+
+
+def _still_there(look: Callable[[], dict[object, str]], before: set[object]) -> list[str]:
+    until = time.monotonic() + PATIENCE
+    collected = False
+    while True:
+        new = [said for key, said in look().items() if key not in before]
+        if not new or time.monotonic() > until:
+            return new
+        if not collected:
+            gc.collect()  # a cycle may hold what has no owner any more; that is not a leak
+            collected = True
+        time.sleep(0.01)
+
+
+def _threads() -> dict[object, str]:
+    return {thread: thread.name for thread in threading.enumerate() if not thread.name.startswith("pytest_timeout")}
+
+
+def _processes() -> dict[object, str]:
+    """Children and theirs, but for the template, which stays for the next run: its children, the workers, must not."""
+    found: dict[object, str] = {}
+    for child in ME.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if not _is_template(child):
+                found[child] = f"{child.pid} {child.name()} ({child.status()})"
+    return found
+
+
+def _is_template(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+        # a worker has the same command line, since it was forked from it: only the template is ours
+        return process.ppid() == ME.pid and any("atonce.worker.template" in word for word in process.cmdline())
+    return False
+
+
+def _descriptors() -> dict[object, str]:
+    found: dict[object, str] = {}
+    process = sys.modules.get("atonce.placement.process")
+    template = process.Template._current if process else None
+    kept = template._control.fileno() if template else -1
+    for name in os.listdir(FDS) if FDS else ():
+        with contextlib.suppress(OSError):  # the one that `listdir` had open
+            if int(name) != kept:
+                target = os.readlink(f"{FDS}/{name}")
+                found[name, target] = f"{name} → {target}"
+    return found
+
+
+def _memory() -> dict[object, str]:
+    """Shared memory that is mapped."""
+    with contextlib.suppress(OSError), open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+        return {line.split()[0]: line.strip() for line in maps if "atonce-" in line}
+    return {}
+
+
+LOOK: dict[str, Callable[[], dict[object, str]]] = {
+    "thread": _threads,
+    "process": _processes,
+    "descriptor": _descriptors,
+    "memory": _memory,
+}

@@ -1,0 +1,243 @@
+"""`atonce.fetch` and `atonce.afetch` as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any, ClassVar
+
+import pytest
+
+import atonce
+from atonce.errors import InputError, ItemTimeout, PlanError, TargetError, UsageError, WorkerDied
+from atonce.fetch import Page, Request, Timeouts
+from atonce.fetch.api import _failed, afetch, fetch
+from atonce.fetch.limits import Policy
+from atonce.lab import Lab
+
+SOON = Timeouts(5, 5, 5, 10)
+
+PAIRS = [
+    ("curl", "coroutines"),
+    ("curl", "hybrid"),
+    ("aiohttp", "coroutines"),
+    ("aiohttp", "hybrid"),
+    ("requests", "sync"),
+    ("requests", "threads"),
+    ("requests", "processes"),
+    ("requests", "hybrid"),
+]
+
+
+@pytest.mark.parametrize(("transport", "model"), PAIRS)
+def test_every_pair_that_can_be(lab: Lab, transport: str, model: str) -> None:
+    urls = [*lab.urls(20, "/bytes/100"), f"{lab.base}/status/404", f"{lab.base}/flaky/1/x", f"{lab.base}/truncated/9"]
+    pages = list(fetch(urls, transport=transport, model=model, ordered=True, timeouts=SOON))
+    assert [page.index for page in pages] == list(range(23))
+    assert [page.url for page in pages] == urls
+    assert [page.error_class for page in pages] == [None] * 20 + ["http-4xx", None, "truncated"]
+    assert [page.attempts for page in pages] == [1] * 21 + [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("transport", "model"),
+    [
+        ("curl", "sync"),
+        ("curl", "threads"),
+        ("curl", "processes"),
+        ("aiohttp", "threads"),
+        ("aiohttp", "sync"),
+        ("requests", "coroutines"),
+    ],
+)
+def test_a_pair_that_cannot_be_names_those_that_can(transport: str, model: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        fetch([], transport=transport, model=model)
+    assert "aiohttp with coroutines or hybrid" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("model", "agent"),
+    [("auto", "curl"), ("coroutines", "curl"), ("threads", "requests"), ("sync", "requests"), ("processes", "requests")],
+)
+def test_auto_picks_the_transport_that_fits(model: str, agent: str, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    from atonce.fetch import api
+
+    chosen = []
+    choose = api.choose
+    monkeypatch.setattr(api, "choose", lambda *args: chosen.append(choose(*args)) or chosen[-1])
+    fetch([f"{lab.base}/"], model=model)
+    monkeypatch.setenv("ATONCE_MODEL", model)
+    fetch([f"{lab.base}/"])
+    assert [one.__name__.lower() for one in chosen] == [agent] * 2
+
+
+class Told:
+    """A transport of somebody's own."""
+
+    runners: ClassVar[tuple[str, ...]] = ("call", "thread")
+    setup: ClassVar[None] = None
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def __call__(self, request: Request) -> Page:
+        return Page(request.url, request.method, request.url, 200, body=self.policy.user_agent.encode(), complete=True)
+
+
+def test_a_transport_of_ones_own() -> None:
+    [page] = fetch(["http://h/"], transport=f"{__name__}:Told", model="threads", user_agent="me")
+    assert page.text == "me"
+    with pytest.raises(TargetError):
+        fetch([], transport=f"{__name__}:Untold")
+    with pytest.raises(TargetError):
+        fetch([], transport="no.such.module:Told")
+
+
+@pytest.mark.parametrize(
+    ("urls", "options"),
+    [
+        ("http://h/", {}),
+        ({"url": "http://h/"}, {}),
+        (7, {}),
+        ([], {"transport": "made-up"}),
+        ([], {"setup": print}),
+        ([], {"concurency": 3}),
+        ([], {"timeouts": 5}),
+        ([], {"timeout": -1}),
+        ([], {"max_body": "5M"}),
+        ([], {"max_redirects": -1}),
+        ([], {"per_key": 0}),
+    ],
+)
+def test_wrong_usage_is_said_at_once(urls: Any, options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        fetch(urls, **options)
+
+
+def test_a_bad_url_in_a_list_is_said_at_once(lab: Lab) -> None:
+    with pytest.raises(InputError, match="number 1 of the URLs"):
+        fetch([f"{lab.base}/", "nonsense"])
+    with pytest.raises(InputError):
+        afetch((f"{lab.base}/", "nonsense"))
+    assert lab.stats().requests == 0
+
+
+def test_a_bad_url_in_a_stream_is_said_when_it_is_read(lab: Lab) -> None:
+    pages = fetch(iter([f"{lab.base}/", "nonsense"]), timeouts=SOON)
+    with pytest.raises(InputError, match="number 1 of the URLs"):
+        list(pages)
+
+
+def test_urls_are_read_as_far_as_there_is_room(lab: Lab) -> None:
+    read = itertools.count()
+    urls = (f"{lab.base}/bytes/10?n={next(read)}" for _ in itertools.count())
+    pages = list(itertools.islice(fetch(urls, concurrency=4, timeouts=SOON), 20))
+    assert len({page.index for page in pages}) == 20
+    assert next(read) < 5000
+
+
+def test_one_host_is_not_stormed(lab: Lab) -> None:
+    list(fetch(lab.urls(90, "/bytes/10"), concurrency=64, timeouts=SOON))
+    assert max(host.busy_peak for host in lab.stats().hosts.values()) <= 8
+    lab.reset()
+    list(fetch(lab.urls(90, "/bytes/10"), concurrency=64, per_key=2, timeouts=SOON))
+    assert max(host.busy_peak for host in lab.stats().hosts.values()) <= 2
+    assert lab.stats().repeated() == {}
+
+
+def test_a_timeout_is_the_total(lab: Lab) -> None:
+    [page] = fetch([f"{lab.base}/silent"], timeout=0.2)
+    assert page.error_class == "timeout-total"
+    [page] = fetch([f"{lab.base}/silent"], timeouts=Timeouts(first_byte=0.2))
+    assert page.error_class == "timeout-first-byte"
+
+
+def test_no_queueing_counts_as_waiting(lab: Lab) -> None:
+    pages = list(fetch([f"{lab.base}/delay/0.2?n={n}" for n in range(4)], per_key=1, timeouts=Timeouts(first_byte=0.5)))
+    assert [page.ok for page in pages] == [True] * 4
+
+
+def test_requests_and_mappings_are_urls_too(lab: Lab) -> None:
+    given = [Request(f"{lab.base}/echo", "POST", body="a"), {"url": f"{lab.base}/echo", "method": "PUT", "body": "b"}]
+    pages = list(fetch(given, ordered=True, timeouts=SOON))
+    assert [(page.method, '"body": "a"' in page.text) for page in pages] == [("POST", True), ("PUT", False)]
+
+
+def test_what_ends_outside_of_the_transport_is_a_page_too() -> None:
+    request = Request("http://h/?token=abc")
+    for error, kind in (
+        (WorkerDied.because(-9, repr(request)), "local-io"),
+        (ItemTimeout("late"), "timeout-total"),
+        (ValueError("oops"), "local-io"),
+        (None, "local-io"),
+    ):
+        page = _failed(request, error)
+        assert (page.ok, page.error_class, page.url, page.complete) == (False, kind, request.url, False)
+        assert page.error
+        assert "abc" not in repr(page)
+
+
+def test_leaving_early_ends_the_run(lab: Lab) -> None:
+    for page in fetch(lab.urls(1000, "/bytes/10"), concurrency=4, timeouts=SOON):
+        assert page.ok
+        break
+    assert lab.stats().requests < 1000
+    lab.wait_until(lambda stats: stats.open == 0)
+
+
+@pytest.mark.parametrize("transport", ["curl", "aiohttp"])
+def test_async_callers_have_the_same(lab: Lab, transport: str) -> None:
+    async def urls() -> AsyncIterator[str]:
+        for url in lab.urls(30, "/bytes/10"):
+            yield url
+
+    async def main() -> None:
+        for given in (urls(), lab.urls(30, "/bytes/10")):
+            pages = [page async for page in afetch(given, transport=transport, ordered=True, timeouts=SOON)]
+            assert [page.index for page in pages if page.ok] == list(range(30))
+        async with aclosing(afetch(lab.urls(1000, "/bytes/10"), transport=transport, concurrency=4)) as some:
+            async for page in some:
+                assert page.ok
+                break
+
+    asyncio.run(main())
+
+
+def test_the_callers_loop_goes_on_meanwhile(lab: Lab) -> None:
+    async def main() -> int:
+        turns = 0
+
+        async def turn() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0.01)
+
+        task = asyncio.create_task(turn())
+        async for _ in afetch([f"{lab.base}/delay/0.3"]):
+            task.cancel()
+        return turns
+
+    assert asyncio.run(main()) > 5
+
+
+def test_the_package_is_the_function(lab: Lab) -> None:
+    import atonce.fetch as package
+
+    assert [page.ok for page in package([f"{lab.base}/"])] == [True]  # type: ignore[operator]
+    assert [page.ok for page in atonce.fetch([f"{lab.base}/"])] == [True]
+    assert set(package.__all__) <= set(dir(package))
+    with pytest.raises(AttributeError):
+        package.nonsense  # noqa: B018
+
+
+def test_when_it_started_is_told_by_the_wall_clock(lab: Lab) -> None:
+    before = time.time()
+    pages = list(fetch(lab.urls(10, "/bytes/1"), timeouts=SOON))
+    assert all(before - 1 < page.started_at < time.time() + 1 for page in pages)
+    assert Counter(page.attempts for page in pages) == {1: 10}

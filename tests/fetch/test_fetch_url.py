@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atonce.errors import InputError
+from atonce.fetch.url import canonical, host_of, join, origin, shown
+
+CANONICAL = {
+    "http://example.org": "http://example.org/",
+    "HTTPS://Example.ORG:443/A?b#c": "https://example.org/A?b",
+    "http://example.org:80": "http://example.org/",
+    "http://example.org:8080?q": "http://example.org:8080/?q",
+    "http://example.org:": "http://example.org/",
+    " http://example.org/ ": "http://example.org/",
+    "http://example.org/a/./b/../c": "http://example.org/a/c",
+    "http://example.org/..": "http://example.org/",
+    "http://example.org/a/.": "http://example.org/a/",
+    "http://example.org/a b?c d": "http://example.org/a%20b?c%20d",
+    "http://example.org/ü?ß=%C3": "http://example.org/%C3%BC?%C3%9F=%C3",
+    "http://example.org/%zz|[]^": "http://example.org/%zz|[]%5E",
+    "http://example.org/a\\b": "http://example.org/a%5Cb",
+    "http://straße.de/": "http://xn--strae-oqa.de/",
+    "http://a_b.example.org/": "http://a_b.example.org/",
+    "http://127.1/": "http://127.0.0.1/",
+    "http://2130706433/": "http://127.0.0.1/",
+    "http://0x7f.0.0.1/": "http://127.0.0.1/",
+    "http://017700000001/": "http://127.0.0.1/",
+    "http://[::0:1]:8080/": "http://[::1]:8080/",
+}
+
+REFUSED = [
+    "",
+    "example.org",
+    "/path",
+    "http:/example.org",
+    "http://",
+    "http:///path",
+    "ftp://example.org/",
+    "file:///etc/passwd",
+    "javascript:alert(1)",
+    "http://exa mple.org/",
+    "http://exa%6dple.org/",
+    "http://a\\@b/",
+    "http://[fe80::1%25eth0]/",
+    "http://[::1",
+    "http://::1/",
+    "http://1.2.3.4.5/",
+    "http://1.2.3.256/",
+    "http://example.org:0/",
+    "http://example.org:65536/",
+    "http://example.org:8x/",
+    "http://example..org/",
+    f"http://{'a' * 64}.org/",
+    "http://example.org/\r\nX: y",
+    "http://example.org/\0",
+    "http://example.org/\x85",
+    "http://\u2100.org/",
+    "http://-a.org\n/",
+]
+
+
+@pytest.mark.parametrize(("text", "url"), CANONICAL.items())
+def test_each_url_has_one_spelling(text: str, url: str) -> None:
+    assert canonical(text) == (url, None)
+    assert canonical(url) == (url, None)
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_is_no_http_url_is_refused(text: str) -> None:
+    with pytest.raises(InputError):
+        canonical(text)
+
+
+def test_userinfo_is_split_off() -> None:
+    assert canonical("https://me:p%40ss@example.org/a") == ("https://example.org/a", "me:p%40ss")
+    assert canonical("https://@example.org/a") == ("https://example.org/a", "")
+    assert canonical("https://good.org@evil.org/") == ("https://evil.org/", "good.org")
+
+
+def test_a_refusal_says_what_to_write_and_no_secret() -> None:
+    with pytest.raises(InputError) as caught:
+        canonical("example.org/?token=abc")
+    assert caught.value.hint == "https://example.org/?token=***"
+    with pytest.raises(InputError) as caught:
+        canonical("ftp://me:secret@example.org/")
+    assert "secret" not in str(caught.value)
+
+
+@given(st.text())
+def test_no_text_is_more_than_refused(text: str) -> None:
+    for start in ("", "http://", "http://h/", "http://h/?"):
+        try:
+            url, _ = canonical(start + text)
+        except InputError:
+            continue
+        assert url.isascii()
+        assert url.isprintable()
+        assert " " not in url
+        assert canonical(url) == (url, None)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_an_address_is_seen_through_its_spellings(number: int) -> None:
+    a, b, c, d = number.to_bytes(4, "big")
+    plain = f"http://{a}.{b}.{c}.{d}/"
+    for spelling in (f"{number}", f"{number:#x}", f"0{number:o}", f"{a}.{number & 0xFFFFFF}", f"{a:#x}.{b}.{c}.{d}"):
+        assert canonical(f"http://{spelling}/")[0] == plain
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("http://a/", ("http", "a", 80)),
+        ("https://a/x:9", ("https", "a", 443)),
+        ("https://a:8443/?:1", ("https", "a", 8443)),
+        ("http://[::1]/", ("http", "::1", 80)),
+        ("http://[::1]:8080/]:9", ("http", "::1", 8080)),
+    ],
+)
+def test_origin(url: str, found: tuple[str, str, int]) -> None:
+    assert origin(url) == found
+
+
+def test_host_of() -> None:
+    assert host_of("http://a:8080/x/y") == "a:8080"
+    assert host_of("http://[::1]/") == "[::1]"
+
+
+@pytest.mark.parametrize(
+    ("reference", "url"),
+    [
+        ("c", "http://h/a/c"),
+        ("/c", "http://h/c"),
+        ("../../c", "http://h/c"),
+        ("?c", "http://h/a/b?c"),
+        ("//other/c", "http://other/c"),
+        ("https://other/c#d", "https://other/c"),
+        ("c\udce4", "http://h/a/c%E4"),
+    ],
+)
+def test_join(reference: str, url: str) -> None:
+    assert join("http://h/a/b", reference) == (url, None)
+
+
+@pytest.mark.parametrize("reference", ["file:///etc/passwd", "http://h\r\nX: y", "/\tx", "http://[::1"])
+def test_join_refuses(reference: str) -> None:
+    with pytest.raises((InputError, ValueError)):
+        join("http://h/a", reference)
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("http://h/a?b=c", "http://h/a?b=c"),
+        ("http://me:pw@h/", "http://***@h/"),
+        ("http://h/?token=a&x=b&api_key=c", "http://h/?token=***&x=b&api_key=***"),
+        ("http://h/?X-Amz-Signature=a&Client.Secret=b", "http://h/?X-Amz-Signature=***&Client.Secret=***"),
+        ("http://h/?%74oken=a", "http://h/?%74oken=***"),
+        ("http://h/?keyword=a&monkey=b&tokens=c", "http://h/?keyword=a&monkey=b&tokens=c"),
+        ("http://h/?key", "http://h/?key"),
+        ("http://h/\x1b[2J", "http://h/?[2J"),
+    ],
+)
+def test_shown(url: str, text: str) -> None:
+    assert shown(url) == text
