@@ -10,6 +10,8 @@ __all__ = ["Backoff"]
 
 # Retries a second that the budget always allows, so that a short run may retry at all.
 FLOOR = 3.0
+# Retries that a run may begin with, and those it may save up.
+RESERVE, MOST = 10.0, 1000.0
 
 
 class Backoff:
@@ -18,12 +20,12 @@ class Backoff:
     def __init__(self, policy: Retry, rng: random.Random) -> None:
         self._policy = policy
         self._rng = rng
-        self._tokens = FLOOR
+        self._tokens = RESERVE
         self._since: float | None = None
 
     def started(self, count: int) -> None:
         """`count` attempts ended: each earns its share of a retry."""
-        self._tokens = min(self._tokens + count * self._policy.budget, max(FLOOR, 1000.0))
+        self._tokens = min(self._tokens + count * self._policy.budget, MOST)
 
     def again_at(self, error: BaseException, attempts: int, now: float) -> float | None:
         """The time of the next attempt, or None when there is none: attempts used up, or an error not worth it.
@@ -36,7 +38,7 @@ class Backoff:
         pause = self._rng.uniform(0.0, min(policy.cap, policy.base * 2.0 ** (attempts - 1)))
         pause = max(pause, self._asked_for(error))
         if self._since is not None:
-            self._tokens = min(self._tokens + (now - self._since) * FLOOR, 1000.0)
+            self._tokens = min(self._tokens + (now - self._since) * FLOOR, MOST)
         self._since = now
         self._tokens -= 1.0
         if self._tokens < 0:

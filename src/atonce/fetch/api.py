@@ -16,6 +16,7 @@ from .limits import Policy, Timeouts
 from .page import Page
 from .request import Request
 from .transport import Transport, choose
+from .url import host_of
 
 __all__ = ["afetch", "fetch"]
 
@@ -113,22 +114,21 @@ def _retry(given: Retry | None) -> Retry:
 
 
 def _host(request: Request) -> str:
-    return request.host
+    return host_of(request.url)
 
 
 def _request(number: int, given: Any) -> Request:
     try:
-        return Request.of(given)
+        return Request(given) if isinstance(given, str) else Request.of(given)
     except InputError as error:
         error.item = f"number {number} of the URLs (from 0)"
         raise
 
 
 def _page(outcome: Outcome[Page]) -> Page:
-    """The outcome's page, with its number and the count of its attempts, which only this side knows."""
     page = outcome.value if outcome.ok else _failed(outcome.item, outcome.error)
     assert page is not None
-    return Page._make((*page[:-2], outcome.index, outcome.attempts))
+    return page.numbered(outcome.index, outcome.attempts)
 
 
 def _failed(request: Request, error: BaseException | None) -> Page:

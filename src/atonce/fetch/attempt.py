@@ -37,15 +37,15 @@ class Attempt:
     sent = False  # the request may have reached the server
     first_byte_at: float | None = None
     status: int | None = None
-    http_version: str | None = None
     head = b""
     body = b""
     received = 0  # bytes of the body, when it is not whole
     refused: str | None = None  # why an address was not connected to
     local: str | None = None  # why this machine has no socket to give
 
-    def __init__(self, request: Request, policy: Policy, now: float, watch: Watch | None = None) -> None:
+    def __init__(self, request: Request, policy: Policy, now: float, watch: Watch | None = None, index: int = -1) -> None:
         self.request = self.hop = request
+        self.index = index
         self.policy = policy
         self.started_at = time.time()
         self.started = now
@@ -133,7 +133,7 @@ class Attempt:
         self.hop = hop
         self.redirects += 1
         self.sent = False
-        self.first_byte_at = self.status = self.http_version = self.refused = self.local = None
+        self.first_byte_at = self.status = self.refused = self.local = None
         self.head = self.body = b""
         self.received = 0
         self.watch.connecting(now)
@@ -155,12 +155,12 @@ class Attempt:
             self.tls_s,
             None if self.first_byte_at is None else self.first_byte_at - self.started,
             now - self.started,
-            self.http_version,
             self.peer_ip,
             self.head,
             self.body if complete else b"",
             len(self.body) if complete else self.received,
             complete,
+            self.index,
         )
 
 

@@ -25,8 +25,8 @@ class Page(NamedTuple):
     - `attempts`: starts in all. What follows is of the last one: `started_at` (seconds since 1970), and in seconds
       `dns_s`, `connect_s`, `tls_s` (None where there was no such step, as on a connection that was open already),
       `first_byte_s` and `total_s`, both from its start.
-    - `http_version` ("1.1", "2", …), `peer_ip`: the address it was connected to.
-    - `head`: the status line and headers of the last answer as they arrived; `headers`: the same as pairs.
+    - `peer_ip`: the address it was connected to. `head`: the status line and headers of the last answer as they arrived;
+      `http_version` ("1.1", "2", …), `content_type` and `headers` (pairs) are read from it.
     - `body`: decompressed; empty when not `complete`. `bytes`: how many of it arrived. `sha256`: of the body.
 
     URLs are kept as they are; `row()` and `repr` show them without secrets.
@@ -44,19 +44,21 @@ class Page(NamedTuple):
     tls_s: float | None = None
     first_byte_s: float | None = None
     total_s: float = 0.0
-    http_version: str | None = None
     peer_ip: str | None = None
     head: Bytes = b""
     body: Bytes = b""
     bytes: int = 0
     complete: bool = False
-    # these two stay the last: they are put in at the end, by those who know them
     index: int = -1  # type: ignore[assignment]  # not tuple's method of that name
-    attempts: int = 1
+    attempts: int = 1  # this and the index stay the last: see `numbered`
 
     @property
     def ok(self) -> bool:
         return self.error_class is None
+
+    @property
+    def http_version(self) -> str | None:
+        return self.head[5 : self.head.find(b" ")].decode("latin-1") or None
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -81,6 +83,12 @@ class Page(NamedTuple):
             return self.body.decode(charset.name, "replace")
         except LookupError:  # no such charset, or a codec that is none of text
             return self.body.decode("utf-8", "replace")
+
+    def numbered(self, index: int, attempts: int) -> Page:
+        """The page with these two, which the near side knows for certain, and not every transport."""
+        if self.index == index and self.attempts == attempts:
+            return self
+        return Page._make((*self[:-2], index, attempts))
 
     def row(self) -> dict[str, Any]:
         """The row that every output has of a page, without `path`, `body` and `headers`. No secrets are in it."""

@@ -199,7 +199,6 @@ def _read_head(attempt: Attempt, response: aiohttp.ClientResponse) -> None:
     lines = [f"HTTP/{version} {response.status} {response.reason or ''}".encode("latin-1", "replace")]
     lines += [name + b": " + value for name, value in response.raw_headers]
     attempt.status = response.status
-    attempt.http_version = version
     attempt.head = b"\r\n".join((*lines, b"", b""))
     attempt.peer_ip = getattr(response, "peer_ip", None)
 

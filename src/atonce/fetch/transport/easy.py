@@ -18,8 +18,9 @@ from .trust import ca_file
 
 __all__ = ["Transfer"]
 
-if pycurl.version_info()[2] < 0x080400:
-    raise ImportError("libcurl 8.4 or newer is needed, which caps bodies while they come; pycurl's own wheels have it")
+if pycurl.version_info()[2] < 0x080400 or not hasattr(pycurl, "PREREQFUNCTION"):
+    # what caps bodies while they come, and what keeps a POST from being sent twice
+    raise ImportError("libcurl 8.4 and pycurl 7.45.7 or newer are needed; pycurl's own wheels have both")
 
 # A 16 KB answer with its headers then comes in one read; larger did not measure better.
 BUFFER = 65536
@@ -75,13 +76,14 @@ class Transfer:
     def begin(self, index: int, request: Request, now: float) -> None:
         self.index = index
         self.started = now
-        self.attempt = Attempt(request, self._policy, now, self._watch)
+        self.attempt = Attempt(request, self._policy, now, self._watch, index)
         self._send(request, now)
 
     def done(self, now: float) -> Page | FetchError | None:
         """The hop ended well as far as libcurl is concerned."""
         attempt, chunks = self._observed(), self._chunks
         attempt.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
         if not attempt.head.endswith((b"\r\n\r\n", b"\n\n")):
             return attempt.failed("truncated", "the answer stops within its headers", now)  # libcurl takes it for whole
         try:
@@ -126,6 +128,7 @@ class Transfer:
         return None if phase is None else self._ended().late(phase, now)
 
     def close(self) -> None:
+        self.easy.transfer = None  # no cycle
         self.easy.close()
 
     # ── before ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -221,8 +224,7 @@ class Transfer:
         if self._lines:
             attempt.first_byte_at = self._hop_at + info(pycurl.STARTTRANSFER_TIME)
             attempt.status = info(pycurl.RESPONSE_CODE) or None
-            attempt.head = head = _last_head(self._lines)
-            attempt.http_version = head[5 : head.find(b" ")].decode("latin-1")
+            attempt.head = _last_head(self._lines)
         return attempt
 
 

@@ -1,8 +1,4 @@
-"""The `requests` transport: plain calls, a session a thread.
-
-Beneath requests and urllib3 lie sockets of ours, which ask the attempt's watch how long they may wait, each time they
-would wait: so every timeout holds, also against a server that sends a byte now and then, and no other thread is needed.
-"""
+"""The `requests` transport: plain calls, a session a thread."""
 
 from __future__ import annotations
 
@@ -11,16 +7,14 @@ import functools
 import http.client
 import socket
 import ssl
-import threading
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from ..attempt import Attempt, headers_to_send
 from ..decode import ENCODINGS, BadEncoding, Body, TooBig
@@ -29,6 +23,7 @@ from ..limits import Policy
 from ..page import Page
 from ..request import Request
 from ..url import origin
+from .sockets import PlainPool, SecurePool, TlsSocket, here
 from .trust import context
 
 __all__ = ["Requests"]
@@ -56,7 +51,7 @@ class Requests:
         return session
 
     def __call__(self, session: requests.Session, request: Request) -> Page:
-        _here.attempt = attempt = Attempt(request, self.policy, clock())
+        here.attempt = attempt = Attempt(request, self.policy, clock())
         while True:
             page = self._hop(session, attempt)
             if page is not None:
@@ -68,7 +63,7 @@ class Requests:
                 return self._exchange(session, attempt)
             except requests.ConnectionError as error:
                 lost = _kind(_root(error)) == "lost"
-                if not (lost and attempt.is_free_to_repeat(reused=attempt.sent and not _here.opened)):
+                if not (lost and attempt.is_free_to_repeat(reused=attempt.sent and not here.opened)):
                     raise
             attempt.repeat(clock())
             return self._exchange(session, attempt)
@@ -78,7 +73,7 @@ class Requests:
             raise self._error(attempt, error) from error
 
     def _exchange(self, session: requests.Session, attempt: Attempt) -> Page | None:
-        _here.opened = _here.wire = 0
+        here.opened = here.wire = 0
         insecure = origin(attempt.hop.url)[1] in self.policy.insecure
         adapter = session.adapters["insecure" if insecure else ""]
         with adapter.send(_prepared(attempt.hop, self.policy), stream=True, timeout=None, proxies={}) as response:
@@ -104,166 +99,6 @@ class Requests:
         return attempt.broken(_kind(cause), str(cause) or type(cause).__name__, now)
 
 
-class _Here(threading.local):
-    """What the sockets of this thread work for: a session runs one attempt at a time."""
-
-    attempt: Attempt
-    opened = 0  # connections, in this hop
-    wire = 0  # bytes received, in this hop
-
-
-_here = _Here()
-
-
-def _left() -> float:
-    """Seconds that the attempt may still wait for what it waits for now."""
-    left = _here.attempt.watch.due - clock()
-    if left <= 0:
-        raise TimeoutError("timed out")
-    return left
-
-
-if TYPE_CHECKING:
-    _Base = socket.socket
-else:
-    _Base = object
-
-
-class _Timed(_Base):
-    """A socket whose every wait ends when the attempt's patience does."""
-
-    def sendall(self, data: Any, flags: int = 0) -> None:
-        _here.attempt.sent = True
-        self.settimeout(_left())
-        super().sendall(data, flags)
-        _here.attempt.watch.sent(clock())
-
-    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
-        self.settimeout(_left())
-        count = super().recv_into(buffer, nbytes or 0, flags)
-        if count:
-            attempt, now = _here.attempt, clock()
-            if attempt.first_byte_at is None:
-                attempt.first_byte_at = now
-            _here.wire += count
-            attempt.watch.received(_here.wire, now)
-        return count
-
-
-class _Socket(_Timed, socket.socket):
-    pass
-
-
-class _TlsSocket(_Timed, ssl.SSLSocket):
-    pass
-
-
-def _connected(host: str, port: int) -> socket.socket:
-    """A connection to the first address of the host that takes one and may have one."""
-    attempt, began = _here.attempt, clock()
-    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-    looked_up = clock()
-    attempt.spent("dns_s", looked_up - began)
-    _here.opened += 1
-    trouble: OSError | None = None
-    for family, kind, protocol, _, address in found:
-        if not attempt.allows(str(address[0])):
-            continue
-        try:
-            made = _open(family, kind, protocol, address)
-        except OSError as error:
-            trouble = error
-            attempt.no_socket(error)
-            continue
-        attempt.spent("connect_s", clock() - looked_up)
-        return made
-    raise trouble or ConnectionRefusedError(attempt.refused or "no address")
-
-
-def _open(family: int, kind: int, protocol: int, address: Any) -> socket.socket:
-    made = _Socket(family, kind, protocol)
-    try:
-        made.settimeout(_left())
-        made.connect(address)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except BaseException:
-        made.close()
-        raise
-    return made
-
-
-class _Response(http.client.HTTPResponse):
-    """Passes over every 1xx answer, where http.client does so for 100 only; and minds that the head has an end."""
-
-    def begin(self) -> None:
-        fp = self.fp
-        self.fp = lines = _Lines(fp)  # type: ignore[assignment]
-        try:
-            super().begin()
-        finally:
-            self.fp = fp if self.fp is not None else None
-        if lines.last not in (b"\r\n", b"\n"):
-            raise http.client.IncompleteRead(b"")
-
-    def _read_status(self) -> tuple[str, int, str]:
-        while True:
-            version, status, reason = super()._read_status()  # type: ignore[misc]
-            if status == 101 or not 100 <= status < 200:
-                return version, status, reason
-            http.client.parse_headers(self.fp)
-
-
-class _Lines:
-    """A response's stream while its head is read: remembers the last line."""
-
-    last = b""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def readline(self, limit: int = -1) -> bytes:
-        self.last = self._stream.readline(limit)
-        return self.last
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-class _Verbatim(HTTPConnection):
-    """Asks for the URL as it is, which urllib3 would spell anew."""
-
-    response_class = _Response
-
-    def putrequest(self, method: str, url: str, *args: Any, **more: Any) -> None:
-        target = "/" + _here.attempt.hop.url.split("/", 3)[3]
-        super().putrequest(method, target, *args, **more)
-
-
-class _Plain(_Verbatim):
-    def _new_conn(self) -> socket.socket:
-        return _connected(self.host, self.port or 80)
-
-
-class _Secure(_Verbatim, HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return _connected(self.host, self.port or 443)
-
-    def connect(self) -> None:
-        super().connect()
-        self.is_verified = True  # where it is not, the user said so: urllib3 would warn at each request
-        attempt = _here.attempt
-        spent = (attempt.dns_s or 0.0) + (attempt.connect_s or 0.0) + (attempt.tls_s or 0.0)
-        attempt.spent("tls_s", clock() - attempt.started - spent)
-
-
-class _PlainPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Plain
-
-
-class _SecurePool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _Secure
-
-
 class _Adapter(HTTPAdapter):
     """requests' own, with the process's one TLS context and with our connections."""
 
@@ -273,7 +108,7 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:
         super().init_poolmanager(connections, maxsize, block, ssl_context=self._context, **more)
-        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
+        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Nothing: the context verifies. requests would load a file of certificates for each connection."""
@@ -286,7 +121,7 @@ class _Adapter(HTTPAdapter):
 @functools.cache
 def _tls(verified: bool) -> ssl.SSLContext:
     made = context(verified)
-    made.sslsocket_class = _TlsSocket
+    made.sslsocket_class = TlsSocket
     return made
 
 
@@ -313,7 +148,6 @@ def _read_head(attempt: Attempt, raw: Any) -> None:
     if not all(length.strip().isdecimal() for length in lengths):
         raise http.client.HTTPException(f"Content-Length: {lengths[0][:30]}")  # one that http.client passes over
     attempt.status = raw.status
-    attempt.http_version = version
     attempt.head = "\r\n".join((*lines, "", "")).encode("latin-1", "replace")
     connection = raw.connection or raw._connection
     if connection is not None and connection.sock is not None:

@@ -1,0 +1,184 @@
+"""What lies beneath requests and urllib3: sockets of ours, and connections that make them.
+
+The sockets ask the attempt's watch how long they may wait, each time they would wait: so every timeout holds, also
+against a server that sends a byte now and then, and no other thread is needed. They are told nothing; a session runs one
+attempt at a time in one thread, and the thread knows which.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from ..attempt import Attempt
+
+__all__ = ["PlainPool", "SecurePool", "TlsSocket", "here"]
+
+clock = time.monotonic
+
+
+class Here(threading.local):
+    """What the sockets of this thread work for: a session runs one attempt at a time."""
+
+    attempt: Attempt
+    opened = 0  # connections, in this hop
+    connected_at = 0.0  # the last of them
+    wire = 0  # bytes received, in this hop
+
+
+here = Here()
+
+
+def left() -> float:
+    """Seconds that the attempt may still wait for what it waits for now."""
+    left = here.attempt.watch.due - clock()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    return left
+
+
+if TYPE_CHECKING:
+    _Base = socket.socket
+else:
+    _Base = object
+
+
+class _Timed(_Base):
+    """A socket whose every wait ends when the attempt's patience does."""
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        here.attempt.sent = True
+        self.settimeout(left())
+        super().sendall(data, flags)
+        here.attempt.watch.sent(clock())
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        self.settimeout(left())
+        count = super().recv_into(buffer, nbytes or 0, flags)
+        if count:
+            attempt, now = here.attempt, clock()
+            if attempt.first_byte_at is None:
+                attempt.first_byte_at = now
+            here.wire += count
+            attempt.watch.received(here.wire, now)
+        return count
+
+
+class _Socket(_Timed, socket.socket):
+    pass
+
+
+class TlsSocket(_Timed, ssl.SSLSocket):
+    pass
+
+
+def _connected(host: str, port: int) -> socket.socket:
+    """A connection to the first address of the host that takes one and may have one."""
+    attempt, began = here.attempt, clock()
+    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    looked_up = clock()
+    attempt.spent("dns_s", looked_up - began)
+    here.opened += 1
+    trouble: OSError | None = None
+    for family, kind, protocol, _, address in found:
+        if not attempt.allows(str(address[0])):
+            continue
+        try:
+            made = _open(family, kind, protocol, address)
+        except OSError as error:
+            trouble = error
+            attempt.no_socket(error)
+            continue
+        here.connected_at = clock()
+        attempt.spent("connect_s", here.connected_at - looked_up)
+        return made
+    raise trouble or ConnectionRefusedError(attempt.refused or "no address")
+
+
+def _open(family: int, kind: int, protocol: int, address: Any) -> socket.socket:
+    made = _Socket(family, kind, protocol)
+    try:
+        made.settimeout(left())
+        made.connect(address)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+class _Response(http.client.HTTPResponse):
+    """Passes over every 1xx answer, where http.client does so for 100 only; and minds that the head has an end."""
+
+    def begin(self) -> None:
+        fp = self.fp
+        self.fp = lines = _Lines(fp)  # type: ignore[assignment]
+        try:
+            super().begin()
+        finally:
+            self.fp = fp if self.fp is not None else None
+        if lines.last not in (b"\r\n", b"\n"):
+            raise http.client.IncompleteRead(b"")
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if status == 101 or not 100 <= status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
+
+class _Lines:
+    """A response's stream while its head is read: remembers the last line."""
+
+    last = b""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def readline(self, limit: int = -1) -> bytes:
+        self.last = self._stream.readline(limit)
+        return self.last
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _Verbatim(HTTPConnection):
+    """Asks for the URL as it is, which urllib3 would spell anew."""
+
+    response_class = _Response
+
+    def putrequest(self, method: str, url: str, *args: Any, **more: Any) -> None:
+        target = "/" + here.attempt.hop.url.split("/", 3)[3]
+        super().putrequest(method, target, *args, **more)
+
+
+class _Plain(_Verbatim):
+    def _new_conn(self) -> socket.socket:
+        return _connected(self.host, self.port or 80)
+
+
+class _Secure(_Verbatim, HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return _connected(self.host, self.port or 443)
+
+    def connect(self) -> None:
+        super().connect()
+        self.is_verified = True  # where it is not, the user said so: urllib3 would warn at each request
+        here.attempt.spent("tls_s", clock() - here.connected_at)
+
+
+class PlainPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Secure
