@@ -49,7 +49,11 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def the_template_ends_with_the_session() -> Iterator[None]:
+def what_stays_for_good_is_there_before_and_the_template_ends() -> Iterator[None]:
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        uvloop.new_event_loop().close()  # its first loop opens a pipe that lives as long as the process
     yield
     if process := sys.modules.get("atonce.placement.process"):
         process.shut_down()

@@ -116,10 +116,10 @@ class Promises(RuleBasedStateMachine):
     def come_back_late(self, data: st.DataObject, error: BaseException | None) -> None:
         self.world.haunt(self.pick(data, ghosts=True), error)
 
-    @precondition(lambda self: self.some())
     @rule(seconds=st.sampled_from([0.01, 1.0, 30.0]))
     def wait(self, seconds: float) -> None:
-        self.world.wait(seconds)
+        if self.world.stopped is None:
+            self.world.wait(seconds)
 
     def teardown(self) -> None:
         if hasattr(self, "world"):

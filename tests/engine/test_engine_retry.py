@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atonce import Retry
-from atonce.engine.retry import FLOOR, Backoff
+from atonce.engine.retry import FLOOR, RESERVE, Backoff
 
 
 class RetryAfter(Exception):
@@ -106,9 +106,9 @@ def test_over_budget_a_retry_waits_for_the_floor_and_is_never_dropped() -> None:
     assert None not in times
     for sooner, later in zip(times, times[1:], strict=False):
         assert sooner <= later  # type: ignore[operator]
-    # 3 at once, then 3 a second
-    assert sum(at == 0.0 for at in times) == FLOOR
-    assert times[-1] == pytest.approx((33 - FLOOR) / FLOOR)
+    # the reserve at once, then 3 a second
+    assert sum(at == 0.0 for at in times) == RESERVE
+    assert times[-1] == pytest.approx((33 - RESERVE) / FLOOR)
 
 
 def test_attempts_earn_retries() -> None:

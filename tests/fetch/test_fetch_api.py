@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -234,6 +236,14 @@ def test_the_package_is_the_function(lab: Lab) -> None:
     assert set(package.__all__) <= set(dir(package))
     with pytest.raises(AttributeError):
         package.nonsense  # noqa: B018
+
+
+def test_a_request_loads_little() -> None:
+    """A worker that is sent a request needs the transport it was also sent, and nothing else."""
+    heavy = {"pycurl", "aiohttp", "requests", "asyncio", "atonce.engine", "atonce.api", "atonce.fetch.transport"}
+    code = f"import sys; from atonce.fetch import Page, Request, Timeouts; print({heavy} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert said.stdout == "set()\n"
 
 
 def test_when_it_started_is_told_by_the_wall_clock(lab: Lab) -> None:

@@ -212,13 +212,14 @@ class Conductor:
                 self._facts, self._options, self._cpus, dataclasses.replace(sample, stuck=stuck), left
             )
         self.plan = plan
-        if left == 0:
+        assert self._probe is not None
+        if left == 0:  # it goes on, and finds the end of the items
+            self.machine.seats[self._probe].only = None
             return
         self._hire(self.plan)
         if load_placement(self.plan.placement).needs_pickling:
             # processes take a moment to start: the one who ran the first item goes on meanwhile
             self._warming = True
-            assert self._probe is not None
             self.machine.seats[self._probe].only = None
         else:
             self._let_probe_go()
