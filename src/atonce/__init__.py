@@ -25,6 +25,7 @@ __all__ = [
     "map",
     "run",
     "stream",
+    "testing",
 ]
 
 # name → where it lives; loaded when first used, so that `import atonce` costs a few milliseconds
@@ -42,14 +43,13 @@ _HOMES = {
     "amap": "api",
     "arun": "api",
     "astream": "api",
-    "fetch": "fetch",
     "map": "api",
     "run": "api",
     "stream": "api",
 }
 
 if TYPE_CHECKING:
-    from . import errors
+    from . import errors, testing
     from .api import amap, arun, astream, map, run, stream
     from .executor import Executor
     from .fetch import Page, Request, afetch, fetch
@@ -61,8 +61,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> object:
     import importlib
 
-    if name == "errors":
-        return importlib.import_module(".errors", __name__)
+    if name in ("errors", "fetch", "testing"):  # modules; `fetch` is one that can be called
+        return importlib.import_module(f".{name}", __name__)
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

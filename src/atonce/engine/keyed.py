@@ -47,6 +47,10 @@ class Backlog:
         pop = queue.popleft
         return [pop() for _ in range(count)]
 
+    def slots(self, total: int) -> bool:
+        """There are this many slots in all. Whether that leaves something for a limit per key to do."""
+        return False
+
     def start(self, indices: Sequence[int]) -> bool:
         """Count these, which are not in the queue, as in flight; False, and nothing counted, if their keys have no room."""
         return True
@@ -72,7 +76,8 @@ class KeyedBacklog(Backlog):
     def __init__(self, key: Callable[[Any], Any], per_key: int | None) -> None:
         super().__init__()
         self._key = key
-        self._per_key = per_key if per_key is not None else math.inf
+        self._asked = per_key if per_key is not None else math.inf
+        self._per_key: float = self._asked
         self._queues: dict[Any, deque[Queued]] = {}
         self._turn: deque[Any] = deque()  # keys that have items, in turn
         self._in_flight: Counter[Any] = Counter()
@@ -86,27 +91,29 @@ class KeyedBacklog(Backlog):
 
     def extend(self, first: int, items: Sequence[Any], now: float) -> list[tuple[int, Any, BaseException]]:
         failed: list[tuple[int, Any, BaseException]] = []
+        queues, keys = self._queues, self._keys
         for index, item in enumerate(items, first):
             try:
-                self._keys[index] = key = self._key(item)
-                hash(key)
+                key = self._key(item)
+                queue = queues.get(key)  # hashes it
             except Exception as error:  # the user's key function: this item's fault
-                self._keys.pop(index, None)
                 failed.append((index, item, error))
-            else:
-                self._add((index, item, now), front=False)
+                continue
+            keys[index] = key
+            if queue is None:
+                queue = queues[key] = deque()
+                self._turn.append(key)
+            queue.append((index, item, now))
+        self._size += len(items) - len(failed)
         return failed
 
     def first(self, queued: Queued) -> None:
-        self._add(queued, front=True)
-
-    def _add(self, queued: Queued, *, front: bool) -> None:
         key = self._keys[queued[0]]
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = deque()
             self._turn.append(key)
-        (queue.appendleft if front else queue.append)(queued)
+        queue.appendleft(queued)
         self._size += 1
 
     def take(self, count: int, now: float) -> list[Queued]:
@@ -129,6 +136,11 @@ class KeyedBacklog(Backlog):
                 del self._queues[key]
                 self._turn.pop()  # it was rotated to the end
         return taken
+
+    def slots(self, total: int) -> bool:
+        # a key cannot have more in flight than there are slots: then nothing is counted, and items may wait at the worker
+        self._per_key = self._asked if self._asked < total else math.inf
+        return self._per_key != math.inf
 
     def start(self, indices: Sequence[int]) -> bool:
         keys = Counter(self._keys[index] for index in indices)

@@ -99,8 +99,8 @@ class Machine:
         self.cpu = 0.0
         self.workers_lost = 0
         self.threads_left = 0
-        self.limited = policy.per_key is not None or policy.rate is not None
-        self._straight = not self.limited and policy.key is None
+        self.limited = policy.rate is not None  # an item given is an item started: nothing may wait at a worker
+        self._straight = policy.rate is None and policy.key is None
         self._queue: Backlog = KeyedBacklog(policy.key, policy.per_key) if policy.key is not None else Backlog()
         self._suspects: deque[list[Queued]] = deque()
         self._retries: list[tuple[float, int, Queued]] = []
@@ -126,6 +126,8 @@ class Machine:
 
     def add(self, worker: int, seat: Seat) -> None:
         self.seats[worker] = seat
+        slots = sum(seat.slots for seat in self.seats.values() if not seat.released)
+        self.limited = self._queue.slots(slots) or self.policy.rate is not None
 
     def release(self, worker: int) -> list[Command]:
         """Give this worker nothing more."""

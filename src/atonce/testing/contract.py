@@ -1206,7 +1206,10 @@ def a_finished_run_keeps_no_item_alive(shape: Shape, folder: Path) -> None:
     try:
         items = [_Weighty() for _ in range(20)]
         assert len(list(atonce.map(shape.of(_same), items, **shape.options))) == 20
-        if shape.options["model"] not in ("sync", "auto"):  # there a traceback holds the caller's own frames, as in a plain loop
+        if shape.options["model"] not in (
+            "sync",
+            "auto",
+        ):  # there a traceback holds the caller's own frames, as in a plain loop
             for outcome in atonce.stream(shape.of(_fail), items, **shape.options):
                 assert not outcome.ok
             del outcome

@@ -8,6 +8,7 @@ import contextvars
 import dataclasses
 import functools
 import inspect
+import types
 from array import array
 from collections.abc import Callable
 from typing import Any
@@ -108,7 +109,23 @@ def calling(job: Job) -> Any:
             except (Exception, SystemExit) as error:
                 raise setup_failed(error) from error
             fn = functools.partial(fn, entered)
-        yield fn if loop is None else lambda item: loop.run(fn(item))
+        if loop is not None:
+            yield lambda item: loop.run(fn(item))
+        else:
+            yield fn if isinstance(job.fn, types.FunctionType) and job.fn.__name__ != "<lambda>" else _no_coroutines(fn)
+
+
+def _no_coroutines(fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """For what cannot be looked at beforehand, such as a lambda: a coroutine that nobody awaits is not a value."""
+
+    def call(item: Any) -> Any:
+        value = fn(item)
+        if type(value) is types.CoroutineType:
+            value.close()
+            raise TypeError("the function returned a coroutine: make it an async def, or use model='coroutines'")
+        return value
+
+    return call
 
 
 async def _called(setup: Callable[[], Any]) -> Any:
