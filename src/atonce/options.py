@@ -26,7 +26,8 @@ class Retry:
     AWS Architecture Blog, 2015). An exception with a `retry_after` attribute (seconds) sets a lower bound and parks the
     item's key until then; `max_wait` caps it. `on` is the exception types worth another try, or a predicate. `budget` bounds
     retries in all to that share of the attempts, plus 10 at the start and 3 a second, so that a failing server is not
-    hammered; a retry over budget waits, it is not dropped. A worker's death is not the function's failure and has its own rule: one more try, alone.
+    hammered; a retry over budget waits, it is not dropped. A worker's death is not the function's failure and has its own
+    rule: one more try, alone.
     """
 
     attempts: int = 3

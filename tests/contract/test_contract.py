@@ -8,6 +8,9 @@ import pytest
 
 from atonce.testing import contract
 
+# what hangs fails alone, by a signal, instead of ending the session with a stack of every thread
+pytestmark = pytest.mark.timeout(40, method="signal")
+
 
 @pytest.mark.parametrize("check", contract.CHECKS, ids=contract.name_of)
 @pytest.mark.parametrize("shape", contract.SHAPES, ids=str)

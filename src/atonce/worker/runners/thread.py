@@ -46,7 +46,7 @@ class ThreadRunner(Runner):
         self._idle = 0
         self._threads: dict[int, _Slot] = {}
         self._free = list(range(cells.slots - 1, -1, -1))
-        self._mean = 1.0
+        self._mean: float | None = None  # seconds an item
 
     def start(self) -> None:
         self._attendant = Attendant(self.outbox, also=self._wake)
@@ -111,12 +111,15 @@ class ThreadRunner(Runner):
                 pair = todo.popleft()
             except IndexError:
                 return
-            if todo and self._mean >= TINY and (self._idle or len(self._threads) < self.slots):
+            if todo and (self._mean is None or self._mean >= TINY) and (self._idle or len(self._threads) < self.slots):
                 self._wake()
             before = time.monotonic()
             yield pair
-            # a moving mean by eighths; a race between threads loses one sample, which is harmless
-            self._mean += (time.monotonic() - before - self._mean) / 8
+            # A moving mean by eighths. A sample counts at most double, since a switch of threads in the middle of a tiny
+            # item makes it look 1 000 times as long. A race between threads loses one sample, which is harmless.
+            took = time.monotonic() - before
+            mean = self._mean
+            self._mean = took if mean is None else mean + (min(took, 2 * mean) - mean) / 8
 
 
 def _no_thread(error: BaseException) -> StartFailed:
