@@ -29,7 +29,7 @@ from ..engine.hub import Hub
 from ..engine.seat import Seat
 from ..errors import PlanError, StartFailed
 from ..worker import wire
-from ..worker.job import RUNNING, Cells, Job
+from ..worker.job import Cells, Job
 from ..worker.runners import load
 from ..worker.template import SPAWN, STATUS
 from . import Order, Placement, Worker
@@ -157,11 +157,11 @@ class ProcessWorker(Worker):
     def close(self, *, cancel: bool) -> None:
         if self._gone:
             return
-        if self._booted and not (cancel and self._order.job.setup is None):
-            self.release(drop=cancel)  # with a resource: it is to be exited, if the item that runs lets it
-        else:
+        if self._order.job.setup is None and (cancel or not self._booted):
             self._released = True
             self.kill()
+        else:
+            self.release(drop=cancel)  # with a resource: it is to be exited, if the item that runs lets it
 
     def gone(self) -> bool:
         return self._gone
@@ -260,7 +260,7 @@ class ProcessWorker(Worker):
                 for kind, payload in self._decoder.feed(data):
                     self._frame(kind, payload)
         # while it carried items the cells may name a bystander: then nobody is named
-        running = [index for _, index, _ in self.running()] if self._view[0] == RUNNING else []
+        running = [] if self._cells.carrying else [index for _, index, _ in self.running()]
         if self._released:
             event: Any = Ended(self.number)
         else:

@@ -8,17 +8,20 @@ import contextvars
 import dataclasses
 import functools
 import inspect
+import time
 import types
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import SetupFailed
 
-__all__ = ["BOOTING", "CARRYING", "IDLE", "LOADING", "RUNNING", "SENDING", "Cells", "Job", "calling", "is_async"]
+__all__ = ["BOOTING", "CARRYING", "IDLE", "LOADING", "RECEIVING", "RUNNING", "SENDING", "Cells", "Job", "calling", "is_async"]
 
-# what a worker is doing, in the first cell: read by the near side after a death, to know whom to suspect
-BOOTING, RUNNING, LOADING, SENDING = 0.0, 1.0, 2.0, 3.0
+# What a worker is doing, read by the near side after a death, to know whom to suspect. Two cells, each with its time: one
+# that the thread which reads batches writes, one that whoever sends a report writes (one at a time).
+RECEIVING, SENDING = 0, 2
+BOOTING, RUNNING, LOADING = 0.0, 1.0, 2.0
 IDLE = -1.0
 CARRYING = -1  # the slot under which a worker that unpickles or pickles is listed
 
@@ -40,9 +43,9 @@ class Job:
 class Cells:
     """One cell a slot, in memory that both sides see: the number of the item that runs there, and since when.
 
-    Layout, in doubles: phase and since when, then (index, since) for each slot; an index of -1 is an idle slot. The writer
-    stores `since` before `index`, so a reader that comes between the two sees the old item as younger, never a new item as
-    old. Writing is two stores, no system call. Doubles hold indices exactly up to 2**53.
+    Layout, in doubles: two phases with since when, then (index, since) for each slot; an index of -1 is an idle slot. The
+    writer stores `since` before `index`, so a reader that comes between the two sees the old item as younger, never a new
+    item as old. Writing is two stores, no system call. Doubles hold indices exactly up to 2**53.
     """
 
     __slots__ = ("slots", "view")
@@ -56,30 +59,47 @@ class Cells:
     @staticmethod
     def size(slots: int) -> int:
         """Bytes needed."""
-        return 8 * (2 + 2 * slots)
+        return 8 * (4 + 2 * slots)
 
     @staticmethod
     def at(slot: int) -> int:
         """Where in `view` a slot's index is; since when is right behind it. For loops that write it themselves."""
-        return 2 + 2 * slot
+        return 4 + 2 * slot
 
     def clear(self) -> None:
-        self.view[0] = BOOTING
+        self.view[RECEIVING] = BOOTING
         for slot in range(self.slots):
-            self.view[2 + 2 * slot] = IDLE
+            self.leave(slot)
 
     def leave(self, slot: int) -> None:
-        self.view[2 + 2 * slot] = IDLE
+        self.view[self.at(slot)] = IDLE
 
     def enter(self, slot: int, index: int, now: float) -> None:
-        self.view[3 + 2 * slot] = now
-        self.view[2 + 2 * slot] = index
+        self.view[self.at(slot) + 1] = now
+        self.view[self.at(slot)] = index
+
+    @contextlib.contextmanager
+    def phase(self, which: int, phase: float) -> Iterator[None]:
+        """`with cells.phase(RECEIVING, LOADING):` says what it does, should this process end here."""
+        before = self.view[which]
+        self.view[which + 1] = time.monotonic()
+        self.view[which] = phase
+        try:
+            yield
+        finally:
+            self.view[which] = before
+
+    @property
+    def carrying(self) -> bool:
+        """Whether it unpickles or pickles: what then happens may be any item's doing."""
+        return bool(self.view[RECEIVING] == LOADING or self.view[SENDING])
 
     def running(self) -> list[tuple[int, int, float]]:
         """(slot, index, since) of every busy slot; (CARRYING, -1, since) while it unpickles or pickles."""
         view = self.view
-        carrying = [(CARRYING, -1, view[1])] if view[0] in (LOADING, SENDING) else []
-        busy = [(slot, view[2 + 2 * slot], view[3 + 2 * slot]) for slot in range(self.slots)]
+        carrying = [(CARRYING, -1, view[1])] if view[RECEIVING] == LOADING else []
+        carrying += [(CARRYING, -1, view[SENDING + 1])] if view[SENDING] else []
+        busy = [(slot, view[self.at(slot)], view[self.at(slot) + 1]) for slot in range(self.slots)]
         return carrying + [(slot, int(index), since) for slot, index, since in busy if index != IDLE]
 
 

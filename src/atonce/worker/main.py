@@ -7,11 +7,11 @@ import mmap
 import os
 import socket
 import sys
-import time
 from typing import Any
 
+from ..errors import AtonceError, SetupFailed
 from . import wire
-from .job import LOADING, RUNNING, SENDING, Cells, Job
+from .job import LOADING, RECEIVING, RUNNING, SENDING, Cells, Job, setup_failed
 from .outbox import Attendant, Outbox, Report
 from .runners import Runner, load
 
@@ -29,14 +29,16 @@ def main(connection: socket.socket, cells_fd: int) -> None:
     _be_like(hello)
     memory = mmap.mmap(cells_fd, Cells.size(hello["slots"]))
     view = memoryview(memory).cast("d")
-    phase = Phase(view)
+    cells = Cells(hello["slots"], view)
 
     def send(report: Report) -> None:
-        with phase(SENDING):
+        with cells.phase(SENDING, RUNNING):
             data = wire.frame(wire.REPORT, wire.dump_report(report))
         connection.sendall(data)
 
     def broken(error: BaseException) -> None:
+        if not isinstance(error, AtonceError):  # such as a KeyboardInterrupt that is not the caller's
+            error = setup_failed(error)
         connection.sendall(wire.frame(wire.BROKEN, wire.dumps(wire.dump_error(error))))
 
     def unreadable(indices: list[int], error: BaseException) -> None:
@@ -49,21 +51,21 @@ def main(connection: socket.socket, cells_fd: int) -> None:
         broken(_cannot_load(error))
         return
     job = Job(fn, setup, hello["timeout"])
-    runner = load(hello["runner"])(job, hello["slots"], outbox, Cells(hello["slots"], view))
+    runner = load(hello["runner"])(job, hello["slots"], outbox, cells)
     attendant = Attendant(outbox) if hello["runner"] == "call" else None
     try:
         runner.start()
-    except Exception as error:
+    except BaseException as error:
         broken(error)
         return
-    view[0] = RUNNING
+    view[RECEIVING] = RUNNING
     connection.sendall(wire.frame(wire.READY))
     released = False
     # a near side that hung up needs nothing any more: OSError on the way out is no news
     with contextlib.suppress(ConnectionError, BrokenPipeError):
         for kind, payload in frames:
             if kind == wire.BATCH:
-                _batch(payload, runner, phase)
+                _batch(payload, runner)
             elif kind == wire.ABANDON:
                 runner.abandon(*wire.loads(payload))
             elif kind == wire.RELEASE:
@@ -75,25 +77,9 @@ def main(connection: socket.socket, cells_fd: int) -> None:
         outbox.flush()
 
 
-class Phase:
-    """`with phase(LOADING):` tells the near side, should this process end here, that it was not running an item."""
-
-    def __init__(self, view: Any) -> None:
-        self._view = view
-
-    @contextlib.contextmanager
-    def __call__(self, phase: float) -> Any:
-        self._view[1] = time.monotonic()
-        self._view[0] = phase
-        try:
-            yield
-        finally:
-            self._view[0] = RUNNING
-
-
-def _batch(payload: bytes, runner: Runner, phase: Phase) -> None:
+def _batch(payload: bytes, runner: Runner) -> None:
     try:
-        with phase(LOADING):
+        with runner.cells.phase(RECEIVING, LOADING):
             batch = wire.load_batch(payload)
     except Exception as error:
         wrong = wire.not_carried("the item (on arrival)", error)
@@ -120,8 +106,6 @@ def _be_like(hello: dict[str, Any]) -> None:
 
 
 def _cannot_load(error: BaseException) -> BaseException:
-    from ..errors import SetupFailed
-
     wrong = SetupFailed(
         f"the function cannot be loaded in a worker process: {type(error).__name__}: {error}",
         causes=("its module is not importable there", "it was defined in a module that has changed since"),

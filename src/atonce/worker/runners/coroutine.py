@@ -59,6 +59,8 @@ class CoroutineRunner(Runner):
         self._sweeper: asyncio.TimerHandle | None = None
         self._flusher: asyncio.TimerHandle | None = None
         self._ready = False
+        self._entered = threading.Event()
+        self._start_error: BaseException | None = None
         self._stopping: asyncio.Future[None] | None = None
         self._closed: concurrent.futures.Future[None] = concurrent.futures.Future()
 
@@ -70,6 +72,9 @@ class CoroutineRunner(Runner):
             self._loop = new_loop()
             self._thread = threading.Thread(target=self._own_thread, args=(self._loop,), name="atonce-loop", daemon=True)
             self._thread.start()
+            self._entered.wait()
+            if self._start_error is not None:
+                raise self._start_error
         else:
             assert self._loop is not None
             self._main_task = self._loop.create_task(self._main())
@@ -120,12 +125,16 @@ class CoroutineRunner(Runner):
         try:
             fn, leave = await self._enter()
         except BaseException as error:
-            self.outbox.broken(error)
+            self._start_error = error
+            self._entered.set()
             self._closed.set_result(None)
-            if not isinstance(error, Exception):
-                raise
+            if not self._own_loop:  # nobody waits in `start` for it
+                self.outbox.broken(error)
+                if not isinstance(error, Exception):
+                    raise
             return
         self._fn = fn
+        self._entered.set()
         try:
             self._ready = True
             self._wake()

@@ -44,12 +44,16 @@ class ThreadRunner(Runner):
         self._tokens: SimpleQueue[bool] = SimpleQueue()
         self._lock = threading.Lock()
         self._idle = 0
+        self._entered = threading.Event()
         self._threads: dict[int, _Slot] = {}
         self._free = list(range(cells.slots - 1, -1, -1))
         self._mean: float | None = None  # seconds an item
 
     def start(self) -> None:
         self._attendant = Attendant(self.outbox, also=self._wake)
+        if self.job.setup is not None:  # before it calls itself ready, it has entered one resource
+            self._start_thread()
+            self._entered.wait()
 
     def feed(self, batch: Iterable[tuple[int, Any]]) -> None:
         self._todo.extend(batch)
@@ -87,6 +91,11 @@ class ThreadRunner(Runner):
                 self._idle -= 1
                 self._tokens.put(True)
                 return
+        if len(self._threads) < self.slots:
+            self._start_thread()
+
+    def _start_thread(self) -> None:
+        with self._lock:
             if len(self._threads) >= self.slots:
                 return
             thread = _Slot(self, self._free.pop())
@@ -102,6 +111,7 @@ class ThreadRunner(Runner):
             if not self.slots:
                 self._todo.clear()
                 self.outbox.broken(_no_thread(error))
+                self._entered.set()
 
     def _items(self) -> Iterator[tuple[int, Any]]:
         """The queue as one thread sees it. Before an item starts, the next thread is woken, if items are worth it."""
@@ -143,6 +153,7 @@ class _Slot(threading.Thread):
         measure = Measure()
         try:
             with calling(runner.job) as call:
+                runner._entered.set()
                 while not self.left:
                     run_items(runner._items(), call, runner.job, outbox, runner.cells, who, measure, left=self.left)
                     if self.left:
@@ -157,3 +168,4 @@ class _Slot(threading.Thread):
                         break
         except BaseException as error:  # setup, or the exit of the resource: the run must hear of it
             outbox.broken(error)
+            runner._entered.set()
