@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import selectors
+import signal
 import socket
+import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from .events import Event
 
@@ -72,10 +74,28 @@ class Hub:
             # woken between the caller's last look and here, by somebody who saw nobody asleep
             if self._news or self.events:
                 timeout = 0
-        for key, mask in self._selector.select(timeout):
+        with self._woken_by_signals() if timeout != 0 else contextlib.nullcontext():
+            ready = self._selector.select(timeout)
+        for key, mask in ready:
             key.data(mask)
         self._asleep = False
         self._news = False  # whoever set it had something to be seen, and the caller looks next
+
+    @contextlib.contextmanager
+    def _woken_by_signals(self) -> Iterator[None]:
+        """A signal that comes after Python's last look for one and before the system call must end the wait as well.
+
+        Python can be told to write a byte somewhere for each signal (in the main thread only, where they are handled).
+        Somebody else's descriptor, an event loop's that runs outside, gets its bytes again afterwards.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before, warn_on_full_buffer=before == -1)
 
     def close(self) -> None:
         self.closed = True
