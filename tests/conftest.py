@@ -27,6 +27,10 @@ settings.register_profile(
 settings.register_profile("search", max_examples=2000, deadline=None, print_blob=True)
 settings.load_profile("steady")
 
+# Tests start programs elsewhere: a relative path to what is tested must hold there, too.
+if "PYTHONPATH" in os.environ:
+    os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, os.environ["PYTHONPATH"].split(os.pathsep)))
+
 # Seconds that what is ending may take to be gone, on a machine that is busy with other things.
 PATIENCE = 10.0
 FDS = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else None

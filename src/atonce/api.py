@@ -37,7 +37,7 @@ def map(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Iterato
     value's place, `errors="skip"` leaves it out); UsageError at once, before anything runs, when the call cannot be.
 
     Laziness: items are read as far as workers have room, so memory is bounded by what is in flight, never by the number of
-    items. Outcomes are made in batches of at most some 30 ms of work. Leaving the loop early ends the run.
+    items. Outcomes are made in batches of some 20 to 60 ms of work. Leaving the loop early ends the run.
 
     Not for: work that needs the outcome of a failed item, how long it took or where it ran: that is `stream`.
     """

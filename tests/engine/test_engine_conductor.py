@@ -123,7 +123,9 @@ def test_retry_after_parks_the_key_while_others_go_on() -> None:
 
     begin = clock()
     items = [f"{host}{n}" for n in range(5) for host in "abc"]
-    run = simulate(fetch, items, seconds=1.0, concurrency=1, clock=clock, key=lambda item: item[0], retry=Retry(), ordered=False)
+    run = simulate(
+        fetch, items, seconds=1.0, concurrency=1, clock=clock, key=lambda item: item[0], retry=Retry(), ordered=False
+    )
     assert len(run.values) == 15
     parked = [item for item, at in starts if item.startswith("a") and begin + 1.0 <= at < begin + 31.0]
     assert parked == []
@@ -183,7 +185,7 @@ def test_order_bounds_what_is_held_behind_a_slow_first_item() -> None:
 
     def source() -> Iterator[int]:
         nonlocal reached
-        for reached in range(5000):
+        for reached in range(5000):  # noqa: UP028 - `reached` is what the test looks at
             yield reached
 
     first: list[int] = []

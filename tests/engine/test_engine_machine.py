@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -53,7 +54,7 @@ def test_short_items_are_given_many_at_a_time_but_not_at_once() -> None:
         seat.learn(1e-6)
         aheads.append(seat.target(math.inf))
     assert aheads[0] <= 6
-    assert all(later <= 5 * sooner + 5 for sooner, later in zip(aheads, aheads[1:], strict=False))
+    assert all(later <= 5 * sooner + 5 for sooner, later in itertools.pairwise(aheads))
     assert aheads[-1] == MOST_AHEAD
 
 
@@ -368,7 +369,7 @@ def test_a_death_that_names_nobody_is_searched_in_halves(count: int) -> None:
 
 def test_suspects_run_alone_even_where_all_workers_are_busy() -> None:
     world = started(workers=2, slots=2)
-    first, second = workers_of(world)
+    first, _second = workers_of(world)
     world.die(first)
     while not all(index in world.outcomes for index in (0, 1)):
         for worker in workers_of(world):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -44,9 +45,7 @@ def test_the_pause_is_between_nothing_and_the_doubled_base(attempt: int, base: f
     assert 0 <= at - 1000.0 <= min(cap, base * 2 ** (attempt - 1)) + 1e-9
 
 
-@pytest.mark.parametrize(
-    ("attempt", "highest"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 3.0), (9, 3.0)]
-)
+@pytest.mark.parametrize(("attempt", "highest"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 3.0), (9, 3.0)])
 def test_the_whole_range_is_used(attempt: int, highest: float) -> None:
     policy = Retry(attempts=10, base=0.5, cap=3.0)
     assert Backoff(policy, Highest()).again_at(ValueError(), attempt, 0.0) == pytest.approx(highest)
@@ -104,7 +103,7 @@ def test_over_budget_a_retry_waits_for_the_floor_and_is_never_dropped() -> None:
     backoff = Backoff(Retry(attempts=1000, base=0.001, budget=0.2), Lowest())
     times = [backoff.again_at(ValueError(), 1, 0.0) for _ in range(33)]
     assert None not in times
-    for sooner, later in zip(times, times[1:], strict=False):
+    for sooner, later in itertools.pairwise(times):
         assert sooner <= later  # type: ignore[operator]
     # the reserve at once, then 3 a second
     assert sum(at == 0.0 for at in times) == RESERVE

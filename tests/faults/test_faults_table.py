@@ -1,7 +1,7 @@
 """Every fault at every stage in every model that lives in processes, with what must come of it beside it.
 
-Of twenty items nineteen always arrive, and the twentieth is named; where nothing can run at all the run ends and says why. That no
-process, thread, descriptor or memory is left is seen to after each test by `conftest.py`.
+Of twenty items nineteen always arrive, and the twentieth is named; where nothing can run at all the run ends and says why.
+That no process, thread, descriptor or memory is left is seen to after each test by `conftest.py`.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from .keyed import Queued
 
 __all__ = ["Seat"]
 
-# Seconds of work a slot has before it besides the item it runs, so that it need not wait for the near side. 20 to 50 ms
-# is where hand-over is under 1 % of the work and the end of the input is still spread evenly.
-AHEAD = 0.03
+# Seconds of work a slot has before it besides the item it runs, so that it need not wait for the near side: three times
+# the pace of reports, so that one may come late.
+AHEAD = 0.06
 # Items at a worker at most, however short: beyond this the hand-over is amortised and only memory grows.
 MOST_AHEAD = 8192
 

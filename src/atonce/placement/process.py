@@ -160,8 +160,11 @@ class ProcessWorker(Worker):
         if self._order.job.setup is None and (cancel or not self._booted):
             self._released = True
             self.kill()
-        else:
-            self.release(drop=cancel)  # with a resource: it is to be exited, if the item that runs lets it
+            return
+        self.release(drop=cancel)
+        if self._order.job.setup is None and not self._out:
+            # told to end, idle, and with no resource to exit: nobody needs to wait for that. The template reaps it.
+            self._let_go()
 
     def gone(self) -> bool:
         return self._gone
@@ -265,6 +268,10 @@ class ProcessWorker(Worker):
             event: Any = Ended(self.number)
         else:
             event = Lost(self.number, status, running, self._booted)
+        self._let_go()
+        self._hub.events.append(event)
+
+    def _let_go(self) -> None:
         self._hub.unregister(self._socket.fileno())
         self._hub.unregister(self._status)
         self._socket.close()
@@ -272,7 +279,6 @@ class ProcessWorker(Worker):
         self._view.release()
         self._memory.close()
         self._gone = True
-        self._hub.events.append(event)
 
 
 class Template:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from ..engine.events import Done, Ended, Lost, Ready
@@ -145,17 +146,15 @@ class FakeWorker(Worker):
             index, item = self._todo.popleft()
             self._slots[slot] = running = (index, clock())
             self.high_water = max(self.high_water, len(self._slots))
-            value = error = None
+            value: Any = None
+            error: BaseException | None = None
             try:
                 value = self._order.job.fn(item)
             except Hangs:
                 continue
             except BaseException as raised:
                 error = raised
-            clock.call_at(
-                clock() + self._placement.seconds(item),
-                lambda slot=slot, running=running, value=value, error=error: self._finish(slot, running, value, error),
-            )
+            clock.call_at(clock() + self._placement.seconds(item), partial(self._finish, slot, running, value, error))
 
     def _finish(self, slot: int, running: tuple[int, float], value: Any, error: BaseException | None) -> None:
         if self.dead or self._slots.get(slot) != running:

@@ -32,6 +32,9 @@ def main(connection: socket.socket, cells_fd: int) -> None:
     cells = Cells(hello["slots"], view)
 
     def send(report: Report) -> None:
+        for stream in (sys.stdout, sys.stderr):  # what the items printed comes with their results
+            with contextlib.suppress(Exception):
+                stream.flush()
         with cells.phase(SENDING, RUNNING):
             data = wire.frame(wire.REPORT, wire.dump_report(report))
         connection.sendall(data)

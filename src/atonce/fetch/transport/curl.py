@@ -25,7 +25,7 @@ import pycurl
 from ...errors import ItemError
 from ...outcome import WorkerId
 from ...worker.job import Cells, Job
-from ...worker.outbox import FLUSH, Failure, Outbox
+from ...worker.outbox import DRY, FLUSH, Failure, Outbox
 from ...worker.runners import Runner
 from ..limits import Policy
 from ..page import Page
@@ -39,7 +39,7 @@ _TIMEOUT = pycurl.SOCKET_TIMEOUT
 
 # Seconds between reports while slots are empty: a host's limit lets the near side feed only as much as it hears has ended.
 # A tenth of the usual: 64 slots of a server that answers within a millisecond then lose little.
-STARVED = FLUSH / 10
+STARVED = DRY
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

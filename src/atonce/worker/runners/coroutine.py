@@ -26,7 +26,7 @@ from typing import Any
 from ...errors import Bug, ItemTimeout, shown
 from ...outcome import WorkerId
 from ..job import Cells, Job, _not_a_manager, setup_failed
-from ..outbox import FLUSH, Failure, Outbox
+from ..outbox import DRY, FLUSH, Failure, Outbox
 from . import Runner
 
 __all__ = ["CoroutineRunner", "new_loop"]
@@ -217,11 +217,10 @@ class CoroutineRunner(Runner):
 
     async def _wait_for_items(self) -> bool:
         if self.outbox.rows or self.outbox.failures:
-            # it runs dry: whoever feeds it waits for news, so they leave ten times as often as when it is busy
-            if not self._current or time.monotonic() - self.outbox.flushed >= FLUSH / 10:
+            if not self._current or time.monotonic() - self.outbox.flushed >= DRY:
                 self._flush()
             else:
-                self._arm()
+                self._arm(DRY)
         assert self._stopping is not None
         assert self._loop is not None
         if self._stopping.done() or len(self._tasks) > self.slots:
@@ -304,9 +303,14 @@ class CoroutineRunner(Runner):
 
     # ── timers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _arm(self) -> None:
-        if self._flusher is None and self._loop is not None:
-            self._flusher = self._loop.call_later(FLUSH, self._flush)
+    def _arm(self, delay: float = FLUSH) -> None:
+        if self._loop is None:
+            return
+        if self._flusher is not None:
+            if delay == FLUSH:
+                return
+            self._flusher.cancel()
+        self._flusher = self._loop.call_later(delay, self._flush)
 
     def _flush(self) -> None:
         self._flusher = None
