@@ -84,10 +84,27 @@ def _threads() -> dict[object, str]:
 def _processes() -> dict[object, str]:
     """Children and theirs, but for the template, which stays for the next run: its children, the workers, must not."""
     found: dict[object, str] = {}
-    for child in ME.children(recursive=True):
+    for child in _family():
         with contextlib.suppress(psutil.NoSuchProcess):
             if not _is_template(child):
                 found[child] = f"{child.pid} {child.name()} ({child.status()})"
+    return found
+
+
+def _family() -> list[psutil.Process]:
+    """Children and theirs. Where the kernel lists them they need not be looked for among all processes of the machine."""
+    if not os.path.exists(f"/proc/self/task/{ME.pid}/children"):
+        return ME.children(recursive=True)
+    found: list[psutil.Process] = []
+    pids = [ME.pid]
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as children:
+                    pids += map(int, children.read().split())
+    for pid in pids[1:]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(pid))
     return found
 
 

@@ -168,6 +168,8 @@ class Executor(concurrent.futures.Executor):
                 ordered=False,
                 total=None,
                 cpus=self._cpus,
+                # a call that is given to a worker can no longer be cancelled: one ahead hides a process's round trip
+                most_ahead=1.0 if self._plan.placement == "process" else 0.0,
             )
             self._thread = threading.Thread(
                 target=_drive, args=(conductor, self._futures, self._source), name="atonce-executor", daemon=True

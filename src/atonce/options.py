@@ -39,6 +39,11 @@ class Retry:
 
     def __post_init__(self) -> None:
         _whole("Retry.attempts", self.attempts)
+        kinds = self.on if isinstance(self.on, tuple) else (self.on,)
+        for kind in kinds:
+            a_type = isinstance(kind, type) and issubclass(kind, BaseException)
+            if not a_type and (isinstance(self.on, tuple) or isinstance(kind, type) or not callable(kind)):
+                raise UsageError(f"Retry.on={self.on!r} is not an exception type, a tuple of them, or a predicate")
         for name in ("base", "cap", "max_wait", "budget"):
             _positive(f"Retry.{name}", getattr(self, name))
 
@@ -145,6 +150,10 @@ class Options:
                 raise UsageError("per_key= needs key=: the function that says which key an item has")
         if self.timeout is not None:
             _positive("timeout", self.timeout)
+        if self.ordered not in (None, True, False) or self.progress not in (True, False):
+            raise UsageError(f"ordered={self.ordered!r}, progress={self.progress!r}: both are True or False")
+        if not isinstance(self.name, str):
+            raise UsageError(f"name={self.name!r} is not a text")
         if self.errors not in ("raise", "return", "skip"):
             raise UsageError(f'errors={self.errors!r} is not one of "raise", "return", "skip"')
         for name, kind in (("retry", Retry), ("rate", Rate)):

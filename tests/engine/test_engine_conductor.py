@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from atonce import Outcome, Rate, Retry
+from atonce.engine.seat import AHEAD
 from atonce.errors import ItemTimeout, TooManyStuck, WorkerDied
 from atonce.testing import Dies, FakeClock, FakePlacement, Hangs, Stuck, simulate
 
@@ -177,7 +178,8 @@ def test_an_endless_source_is_read_only_as_far_as_workers_have_room() -> None:
 
     simulate(same, source(), seconds=0.01, parallelism=2, concurrency=4, seen=count)
     assert out == 50_001
-    assert ahead <= 2 * 4 * (1 + 3 + 1)  # eight slots, each with 30 ms of items of 10 ms before it, and the next
+    # eight slots, each with an item and what it has before it, and as much again of what has ended and is on its way out
+    assert ahead <= 2 * 8 * (1 + AHEAD / 0.01)
 
 
 def test_order_bounds_what_is_held_behind_a_slow_first_item() -> None:

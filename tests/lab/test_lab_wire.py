@@ -23,9 +23,7 @@ def test_a_request_is_taken_apart() -> None:
         request.part(2)
 
 
-@pytest.mark.parametrize(
-    ("data", "body"), [(SIMPLE, b""), (WITH_BODY, b"hello"), (CHUNKED, b"abcde"), (TRAILERS, b"abcde")]
-)
+@pytest.mark.parametrize(("data", "body"), [(SIMPLE, b""), (WITH_BODY, b"hello"), (CHUNKED, b"abcde"), (TRAILERS, b"abcde")])
 def test_a_request_is_taken_when_its_last_byte_is_there_and_not_before(data: bytes, body: bytes) -> None:
     buffer = bytearray()
     for byte in data[:-1]:

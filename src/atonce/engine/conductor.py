@@ -47,6 +47,7 @@ class Conductor:
         total: int | None,
         cpus: int,
         loop: asyncio.AbstractEventLoop | None = None,
+        most_ahead: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.plan = plan
@@ -60,6 +61,7 @@ class Conductor:
                 key=options.key,
                 per_key=options.per_key,
                 total=total,
+                most_ahead=most_ahead,
             )
         )
         self._job, self._facts, self._options, self._source = job, facts, options, source
@@ -98,11 +100,18 @@ class Conductor:
             self._carry_out(machine.handle(event, now))
         if now >= machine.next_at():
             self._carry_out(machine.tick(now, {number: worker.running() for number, worker in self._workers.items()}))
-        self._read(now)
+        if self._emitted and self._inline:
+            self._again = True  # what the caller's own thread runs next must not hold back what is finished
+        else:
+            self._read(now)
         if self.machine.finished and self.error is None:
             self.error = self._source.error
         emitted, self._emitted = self._emitted, []
         return emitted
+
+    @property
+    def _inline(self) -> bool:
+        return self.plan.runner == "call" and self.plan.placement == "here" and self._loop is None
 
     def timeout(self) -> float | None:
         """How long nothing can happen but by an event; None: for ever."""

@@ -73,7 +73,8 @@ _outcome = partial(tuple.__new__, Outcome)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Policy:
-    """What the machine is to hold, out of the options. `total` is the number of items when it is known."""
+    """What the machine is to hold, out of the options. `total` is the number of items when it is known, `most_ahead`
+    how many a slot may have before it at most."""
 
     ordered: bool = False
     retry: Retry | None = None
@@ -82,6 +83,7 @@ class Policy:
     key: Any = None
     per_key: int | None = None
     total: int | None = None
+    most_ahead: float = math.inf
 
 
 class Machine:
@@ -293,9 +295,9 @@ class Machine:
     def _target(self, seat: Seat) -> int:
         if self.limited:
             return seat.target(0.0)  # an item given is an item started: nothing may wait at the worker
-        share = math.inf
+        share = self.policy.most_ahead
         if self.policy.total is not None:
-            share = (self.policy.total - self.read_count) / (4 * len(self.seats) * seat.slots)
+            share = min(share, (self.policy.total - self.read_count) / (4 * len(self.seats) * seat.slots))
         if self._value_bytes > 0:  # what it has before it comes back as values, and may have to wait for the reader
             share = min(share, MOST_BYTES / (self._value_bytes * len(self.seats) * seat.slots))
         return seat.target(share)

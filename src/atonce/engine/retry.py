@@ -33,7 +33,7 @@ class Backoff:
         Over budget the retry is put off by as much as the floor of 3 a second needs to pay for it; it is never dropped.
         """
         policy = self._policy
-        if attempts >= policy.attempts or not policy.covers(error):
+        if attempts >= policy.attempts or not self._covered(error):
             return None
         pause = self._rng.uniform(0.0, min(policy.cap, policy.base * 2.0 ** (attempts - 1)))
         pause = max(pause, self._asked_for(error))
@@ -44,6 +44,12 @@ class Backoff:
         if self._tokens < 0:
             pause = max(pause, -self._tokens / FLOOR)
         return now + pause
+
+    def _covered(self, error: BaseException) -> bool:
+        try:
+            return self._policy.covers(error)
+        except Exception:  # the user's own predicate fails: then the item has failed with what it failed with
+            return False
 
     def _asked_for(self, error: BaseException) -> float:
         """The pause that the error asks for, plus up to 10 %, so that those told the same do not come back together."""

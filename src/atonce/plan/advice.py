@@ -67,7 +67,7 @@ def after_first_item(facts: Facts, options: Options, cpus: int, sample: Sample, 
     measured = f"the first item took {_seconds(wall)}, {100 * min(1.0, share):.0f} % of it computing"
     work = None if left is None else wall * left
     if left == 0:
-        return plan_for("sync", facts, options, cpus, (measured, "it was the only one"))
+        return _alone(facts, options, cpus, (measured, "it was the only one"))
     if options.concurrency != "auto":
         reason = f"concurrency={options.concurrency} asks for several in flight"
         return plan_for("threads", facts, options, cpus, (measured, reason))

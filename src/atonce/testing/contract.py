@@ -506,9 +506,14 @@ def functions(shape: Shape) -> dict[str, Callable[[int], Any]]:
     }
 
 
-class _OneMore(int):
-    def __new__(cls, item: int) -> _OneMore:
-        return super().__new__(cls, item + 1)
+class _OneMore:
+    def __init__(self, item: int) -> None:
+        self.number = item + 1
+
+    def __eq__(self, other: object) -> bool:
+        return self.number == other
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 @check

@@ -107,6 +107,8 @@ def is_async(fn: Any) -> bool:
     """Whether calling `fn` gives a coroutine: `async def`, a partial of one, or an object whose `__call__` is one."""
     while isinstance(fn, functools.partial):
         fn = fn.func
+    if isinstance(fn, type):  # calling it makes an object, whatever that object's `__call__` is
+        return False
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
 
 
