@@ -100,9 +100,10 @@ class FakeWorker(Worker):
         return Seat(self._order.slots, can_kill=self._placement.kills, can_abandon=self._placement.abandons)
 
     def feed(self, indices: Sequence[int], items: Sequence[Any]) -> None:
-        assert not self.dead
         assert not self.released
         self.fed += indices
+        if self.dead:  # nobody knows it yet: its death is posted, and says whose fault it was
+            return
         self._todo.extend(zip(indices, items, strict=True))
         self._start()
 
