@@ -130,12 +130,16 @@ class Conductor:
             busy = bool(seat.assigned) if (seat := self.machine.seats.get(worker.number)) else False
             worker.close(cancel=cancel and busy)
         until = time.monotonic() + PATIENCE if cancel else math.inf
+        pending: list[Any] = []  # set aside, since the hub does not wait while there are events
         while not all(worker.gone() for worker in workers):
             if time.monotonic() >= until:
                 until = math.inf
                 for worker in workers:
                     worker.kill()
-            self.hub.wait(None if until == math.inf else until - time.monotonic())
+            pending += self.hub.events
+            self.hub.events.clear()
+            self.hub.wait(None if until == math.inf else max(0.0, until - time.monotonic()))
+        self.hub.events.extendleft(reversed(pending))
         self._ended = self._clock()
         self._salvage()
         self.hub.close()

@@ -157,14 +157,15 @@ class ProcessWorker(Worker):
     def close(self, *, cancel: bool) -> None:
         if self._gone:
             return
-        if self._order.job.setup is None and (cancel or not self._booted):
+        if self._order.job.setup is None:
+            # Idle, or not wanted any more, and with no resource to exit: it is ended, and the template reaps it. Nobody waits
+            # for it, and a thread in it that hangs cannot hold anything up.
             self._released = True
             self.kill()
-            return
-        self.release(drop=cancel)
-        if self._order.job.setup is None and not self._out:
-            # told to end, idle, and with no resource to exit: nobody needs to wait for that. The template reaps it.
+            self._read_rest()
             self._let_go()
+        else:
+            self.release(drop=cancel)
 
     def gone(self) -> bool:
         return self._gone
@@ -198,9 +199,9 @@ class ProcessWorker(Worker):
         self._receive()
 
     def _receive(self) -> None:
-        """All that is there, up to a megabyte at a time so that one worker cannot starve the others."""
+        """What is there, 64 KiB at a time: a larger buffer is made anew for each call, which costs more than the calls."""
         try:
-            data = self._socket.recv(1 << 20)
+            data = self._socket.recv(1 << 16)
         except BlockingIOError:
             return
         except OSError:
@@ -257,11 +258,7 @@ class ProcessWorker(Worker):
                 (self._pid,) = STATUS.unpack(data)
 
     def _end(self, status: int | None) -> None:
-        # the process is gone, so all it ever sent is in the socket: read that before anybody is blamed
-        with contextlib.suppress(OSError):
-            while data := self._socket.recv(1 << 20):
-                for kind, payload in self._decoder.feed(data):
-                    self._frame(kind, payload)
+        self._read_rest()  # before anybody is blamed
         # while it carried items the cells may name a bystander: then nobody is named
         running = [] if self._cells.carrying else [index for _, index, _ in self.running()]
         if self._released:
@@ -270,6 +267,13 @@ class ProcessWorker(Worker):
             event = Lost(self.number, status, running, self._booted)
         self._let_go()
         self._hub.events.append(event)
+
+    def _read_rest(self) -> None:
+        """All that a process which is gone ever sent is in the socket."""
+        with contextlib.suppress(OSError):
+            while data := self._socket.recv(1 << 16):
+                for kind, payload in self._decoder.feed(data):
+                    self._frame(kind, payload)
 
     def _let_go(self) -> None:
         self._hub.unregister(self._socket.fileno())

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import AtonceError, SetupFailed
 from . import wire
 from .job import LOADING, RECEIVING, RUNNING, SENDING, Cells, Job, setup_failed
-from .outbox import Attendant, Outbox, Report
+from .outbox import FLUSH_COMPUTING, Attendant, Outbox, Report
 from .runners import Runner, load
 
 __all__ = ["main"]
@@ -55,7 +55,10 @@ def main(connection: socket.socket, cells_fd: int) -> None:
         return
     job = Job(fn, setup, hello["timeout"])
     runner = load(hello["runner"])(job, hello["slots"], outbox, cells)
-    attendant = Attendant(outbox) if hello["runner"] == "call" else None
+    attendant = None
+    if hello["runner"] == "call":
+        outbox.pace = FLUSH_COMPUTING
+        attendant = Attendant(outbox)
     try:
         runner.start()
     except BaseException as error:
@@ -93,7 +96,7 @@ def _batch(payload: bytes, runner: Runner) -> None:
 
 def _frames(connection: socket.socket) -> Any:
     decoder = wire.Decoder()
-    while data := connection.recv(1 << 18):
+    while data := connection.recv(1 << 16):
         yield from decoder.feed(data)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...outcome import WorkerId
 from ..job import IDLE, Cells, Job, calling
-from ..outbox import FLUSH, Failure, Outbox
+from ..outbox import Failure, Outbox
 from . import Runner
 
 __all__ = ["FINE", "CallRunner", "run_items"]
@@ -80,7 +80,7 @@ def run_items(
     done = 0
     first = started = clock()
     cpu_first = cpu_before = cpu_clock()
-    flush_at = outbox.flushed + FLUSH
+    flush_at = outbox.flushed + outbox.pace
     for index, item in items:
         view[since] = started
         view[at] = index
@@ -110,7 +110,7 @@ def run_items(
             if ended >= flush_at or not done:
                 due(ended)
                 outbox.arm()  # for the rows that follow: the next item may be a long one
-                flush_at = ended + FLUSH
+                flush_at = ended + outbox.pace
             started = ended
         done += 1
         if left:
