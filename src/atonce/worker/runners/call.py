@@ -104,10 +104,14 @@ def run_items(
             del value
         if fine:
             cpu_before = cpu_clock()
+            if not left:  # a report may have to wait for another thread's: that is not this item's time
+                view[at] = IDLE
             due(ended)
             started = clock()
         else:
             if ended >= flush_at or not done:
+                if not left:
+                    view[at] = IDLE
                 due(ended)
                 outbox.arm()  # for the rows that follow: the next item may be a long one
                 flush_at = ended + outbox.pace
