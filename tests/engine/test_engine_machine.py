@@ -85,6 +85,14 @@ def test_the_end_of_the_input_is_shared_evenly() -> None:
     assert most <= 20
 
 
+@pytest.mark.parametrize("said", [0, 5, 49, 51, 1000])
+def test_a_length_that_lies_holds_nothing_up(said: int) -> None:
+    """A list may grow or shrink while it is read."""
+    world = started(Policy(total=said), items=50, slots=3)
+    world.bring_home()
+    assert len(world.outcomes) == 50
+
+
 def test_items_that_trickle_in_go_to_who_is_idle() -> None:
     """Quick items have been seen, so a worker may have thousands before it: still an idle one comes first."""
     world = started(workers=2, slots=1)

@@ -297,7 +297,8 @@ class Machine:
             return seat.target(0.0)  # an item given is an item started: nothing may wait at the worker
         share = self.policy.most_ahead
         if self.policy.total is not None:
-            share = min(share, (self.policy.total - self.read_count) / (4 * len(self.seats) * seat.slots))
+            left = max(0, self.policy.total - self.read_count)  # a length can lie: a list may grow while it is read
+            share = min(share, left / (4 * len(self.seats) * seat.slots))
         if self._value_bytes > 0:  # what it has before it comes back as values, and may have to wait for the reader
             share = min(share, MOST_BYTES / (self._value_bytes * len(self.seats) * seat.slots))
         return seat.target(share)
