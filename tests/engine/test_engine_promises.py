@@ -127,7 +127,7 @@ class Promises(RuleBasedStateMachine):
 
 
 TestPromises = Promises.TestCase
-TestPromises.settings = settings(max_examples=150, stateful_step_count=40)
+TestPromises.settings = settings(stateful_step_count=40)
 
 
 def wander(seed: int, steps: int = 300) -> World:
