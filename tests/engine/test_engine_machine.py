@@ -51,7 +51,7 @@ def test_short_items_are_given_many_at_a_time_but_not_at_once() -> None:
     seat = Seat(1)
     aheads = []
     for _ in range(12):
-        seat.learn(1e-6)
+        seat.learn(1e-6, 1)
         aheads.append(seat.target(math.inf))
     assert aheads[0] <= 6
     assert all(later <= 5 * sooner + 5 for sooner, later in itertools.pairwise(aheads))
@@ -61,7 +61,7 @@ def test_short_items_are_given_many_at_a_time_but_not_at_once() -> None:
 def test_long_items_are_given_one_at_a_time() -> None:
     seat = Seat(4)
     for _ in range(9):
-        seat.learn(10.0)
+        seat.learn(10.0, 1)
     assert seat.target(math.inf) == 4
 
 
@@ -69,7 +69,7 @@ def test_the_end_of_the_input_is_shared_evenly() -> None:
     """With a known total no worker hoards what is left."""
     world = World(Policy(total=40), workers=2, slots=1, items=40)
     for worker in workers_of(world):
-        world.machine.seats[worker.number].learn(1e-6)
+        world.machine.seats[worker.number].learn(1e-6, 1)
         world.machine.seats[worker.number].ahead = 1000.0
         world.boot(worker)
     most = 0
@@ -259,7 +259,7 @@ def test_retry_after_parks_the_key_and_no_other(per_key: int | None) -> None:
 def test_what_cannot_be_carried_is_not_tried_again() -> None:
     world = started(Policy(retry=Retry(attempts=5)), items=6, workers=1, slots=1)
     (worker,) = workers_of(world)
-    world.machine.seats[0].learn(1e-6)
+    world.machine.seats[0].learn(1e-6, 1)
     while not worker.todo:
         world.finish(worker, [0])
         world.read()

@@ -23,7 +23,6 @@ import random
 import sys
 from collections import deque
 from collections.abc import Iterable, Sequence
-from functools import partial
 from itertools import compress, repeat
 from typing import Any
 
@@ -67,9 +66,6 @@ MOST_LEFT = 32
 MOST_FALSE_STARTS = 3
 # Seconds after which the near side acts where the runner should have ended a late item and did not (a blocked loop).
 BACKSTOP = 2.5
-
-_outcome = partial(tuple.__new__, Outcome)
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Policy:
@@ -294,10 +290,11 @@ class Machine:
 
     def _target(self, seat: Seat) -> int:
         if self.limited:
-            return seat.target(0.0)  # an item given is an item started: nothing may wait at the worker
+            return min(seat.slots, seat.target(math.inf))  # given is started: nothing may wait at the worker
         share = self.policy.most_ahead
-        if self.policy.total is not None:
-            left = max(0, self.policy.total - self.read_count)  # a length can lie: a list may grow while it is read
+        if self.policy.total is not None and len(self.seats) > 1:
+            # a length can lie: a list may grow while it is read
+            left = max(0, self.policy.total - self.read_count) + len(self._queue)
             share = min(share, left / (4 * len(self.seats) * seat.slots))
         if self._value_bytes > 0:  # what it has before it comes back as values, and may have to wait for the reader
             share = min(share, MOST_BYTES / (self._value_bytes * len(self.seats) * seat.slots))
@@ -364,8 +361,10 @@ class Machine:
         outcomes: list[Outcome[Any]] = []
         indices = report.indices
         if indices:
-            read_at = map(seat.read_at.pop, indices)
-            seat.learn((sum(report.ended) - sum(report.started)) / len(indices))
+            waited = list(map(operator.sub, report.started, map(seat.read_at.pop, indices)))
+            if min(waited) < 0:  # the end of an item counts as the start of the next, which may have come a moment later
+                waited = [max(0.0, seconds) for seconds in waited]
+            seat.learn(sum(report.ended) - sum(report.started), len(indices))
             attempts: Iterable[int] = repeat(1)
             if self._tries:
                 attempts = [self._tries.pop(index, 0) + 1 for index in indices]
@@ -373,7 +372,8 @@ class Machine:
                 self._struck.difference_update(indices)
             outcomes = list(
                 map(
-                    _outcome,
+                    tuple.__new__,
+                    repeat(Outcome),
                     zip(
                         indices,
                         items,
@@ -383,7 +383,7 @@ class Machine:
                         attempts,
                         report.started,
                         report.ended,
-                        map(operator.sub, report.started, read_at),
+                        waited,
                         report.cpu,
                         report.workers,
                         strict=False,

@@ -25,7 +25,7 @@ from typing import Any
 
 from ...errors import Bug, ItemTimeout, shown
 from ...outcome import WorkerId
-from ..job import Cells, Job, _not_a_manager, setup_failed
+from ..job import IDLE, Cells, Job, _not_a_manager, setup_failed
 from ..outbox import DRY, FLUSH, Failure, Outbox
 from . import Runner
 
@@ -59,6 +59,8 @@ class CoroutineRunner(Runner):
         self._sweeper: asyncio.TimerHandle | None = None
         self._flusher: asyncio.TimerHandle | None = None
         self._ready = False
+        self._waking = False  # a slot was told to go on and has not had its turn yet
+        self._busy = 0  # slots that are inside `_items`
         self._entered = threading.Event()
         self._start_error: BaseException | None = None
         self._stopping: asyncio.Future[None] | None = None
@@ -179,27 +181,35 @@ class CoroutineRunner(Runner):
 
     def _wake(self) -> None:
         """Give one more slot something to do: an idle one, or a new one if there may be more."""
-        if not self._todo or not self._ready:
+        if self._waking or not self._todo or not self._ready:
             return
         while self._idle:
             future = self._idle.popleft()
             if not future.done():
+                self._waking = True
                 future.set_result(None)
                 return
         if len(self._tasks) < self.slots:
             assert self._loop is not None
             slot = self._free.pop()
-            self._tasks[slot] = self._loop.create_task(self._slot(slot), context=self._base.copy())
+            context = self._base.copy()
+            self._waking = True
+            self._tasks[slot] = self._loop.create_task(self._slot(slot, context), context=context)
 
-    async def _slot(self, slot: int) -> None:
-        """Run items until the runner stops, or until an item has changed this task's context."""
+    async def _slot(self, slot: int, context: contextvars.Context) -> None:
+        """Run items until the runner stops, or until an item has changed `context`, this task's own."""
         task = asyncio.current_task()
+        self._waking = False
         try:
             clean = True
             while clean and task not in self._left:
                 if not self._todo and not await self._wait_for_items():
                     return
-                clean = await self._items(slot)
+                self._busy += 1
+                try:
+                    clean = await self._items(slot, context)
+                finally:
+                    self._busy -= 1
         except Exception as error:  # ours, since the function's are caught: a successor would only meet it again
             self._todo.clear()
             self.outbox.broken(Bug(f"a slot of the event loop ended: {type(error).__name__}: {error}"))
@@ -217,8 +227,8 @@ class CoroutineRunner(Runner):
 
     async def _wait_for_items(self) -> bool:
         if self.outbox.rows or self.outbox.failures:
-            if not self._current or time.monotonic() - self.outbox.flushed >= DRY:
-                self._flush()
+            if not self._busy or time.monotonic() - self.outbox.flushed >= DRY:
+                self.outbox.flush()
             else:
                 self._arm(DRY)
         assert self._stopping is not None
@@ -227,30 +237,39 @@ class CoroutineRunner(Runner):
             return False
         future = self._loop.create_future()
         self._idle.append(future)
-        await future
+        try:
+            await future
+        finally:
+            if future.done() and not future.cancelled():
+                self._waking = False
         return not self._stopping.done() or bool(self._todo)
 
-    async def _items(self, slot: int) -> bool:
-        """The hot loop: returns True when there are no items, False when the context is no longer the one it began with."""
+    async def _items(self, slot: int, context: contextvars.Context) -> bool:
+        """The hot loop: returns True when there are no items, False when the context is no longer the one it began with.
+
+        The end of an item is the start of the next, so a clock is read once an item; reports leave by a timer, which has its
+        turn at least each `TURN` seconds.
+        """
         clock, todo, fn, outbox = time.monotonic, self._todo, self._fn, self.outbox
         view, current, tick = self.cells.view, self._current, self.job.timeout is not None
         at = self.cells.at(slot)
         since = at + 1
         who = self._who[slot]
-        append, snapshot, base = outbox.rows.append, contextvars.copy_context, self._base
+        append, take, base = outbox.rows.append, todo.popleft, self._base
         surely = self.job.is_async  # spares `isawaitable`, which is slow
-        turn_at = clock() + TURN
+        started = clock()
+        turn_at = started + TURN
         clean = True
         while todo and clean:
-            index, item = todo.popleft()
-            if todo and (self._idle or len(self._tasks) < self.slots):
+            index, item = take()
+            if not self._waking and todo and (self._idle or len(self._tasks) < self.slots):
                 self._wake()
-            started = clock()
             view[since] = started
             view[at] = index
-            current[slot] = (index, started)
-            if tick and self._sweeper is None:
-                self._sweep_at(started + self.job.timeout)  # type: ignore[operator]
+            if tick:
+                current[slot] = (index, started)
+                if self._sweeper is None:
+                    self._sweep_at(started + self.job.timeout)  # type: ignore[operator]
             try:
                 value = fn(item)
                 if surely or inspect.isawaitable(value):
@@ -280,19 +299,21 @@ class CoroutineRunner(Runner):
                     # it finished in the very turn in which it was cancelled: the value counts, the cancellation does not
                     self._expired.discard((slot, index))
                     await _swallow_cancellation()
-            if ended - outbox.flushed >= FLUSH:
-                outbox.flush()
-            elif self._flusher is None:
+            if self._flusher is None:
                 self._arm()
             del item
             if ended >= turn_at:
+                view[at] = IDLE  # what ended in time must not be swept up in this turn
+                current.pop(slot, None)
                 await asyncio.sleep(0)
-                turn_at = clock() + TURN
+                ended = clock()
+                turn_at = ended + TURN
+            started = ended
             try:
-                clean = snapshot() == base
+                clean = context == base
             except Exception:  # a variable's value that cannot be compared, such as an array: it is a new one
                 clean = False
-        view[at] = -1.0
+        view[at] = IDLE
         current.pop(slot, None)
         return clean
 
