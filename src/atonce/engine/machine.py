@@ -67,6 +67,7 @@ MOST_FALSE_STARTS = 3
 # Seconds after which the near side acts where the runner should have ended a late item and did not (a blocked loop).
 BACKSTOP = 2.5
 
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Policy:
     """What the machine is to hold, out of the options. `total` is the number of items when it is known, `most_ahead`
