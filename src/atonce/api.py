@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
 from .engine.conductor import Conductor
@@ -55,10 +55,11 @@ def run(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Run[Any
     Ctrl-C raises `Interrupted`, a KeyboardInterrupt whose `.run` holds what was finished. An exception that ends the run
     (RunError, or what the iterable raised) has the same in its `.run`.
     """
-    conductor = _Call(fn, items, options).begin()
+    call = _Call(fn, items, options)
+    conductor = call.begin()
     outcomes: list[Outcome[Any]] = []
     try:
-        with contextlib.closing(drive(conductor)) as batches:
+        with contextlib.closing(call.drive(conductor)) as batches:
             for batch in batches:
                 outcomes += batch
     except KeyboardInterrupt:
@@ -81,10 +82,11 @@ def astream(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Asy
 
 async def arun(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Run[Any]:
     """`run` for async callers. Cancelling it ends the run."""
-    conductor = _Call(fn, items, options).begin(asyncio.get_running_loop())
+    call = _Call(fn, items, options)
+    conductor = call.begin(asyncio.get_running_loop())
     outcomes: list[Outcome[Any]] = []
     try:
-        async with contextlib.aclosing(drive_async(conductor)) as batches:
+        async with contextlib.aclosing(call.drive_async(conductor)) as batches:
             async for batch in batches:
                 outcomes += batch
     except Exception as error:
@@ -128,17 +130,33 @@ class _Call:
             loop=loop,
         )
 
+    def drive(self, conductor: Conductor) -> Generator[list[Outcome[Any]], None, None]:
+        batches = drive(conductor)
+        if not self.options.progress:
+            return batches
+        from .sink.progress import watched
+
+        return watched(batches, length_of(self._items), self.options.name)
+
+    def drive_async(self, conductor: Conductor) -> AsyncGenerator[list[Outcome[Any]], None]:
+        batches = drive_async(conductor)
+        if not self.options.progress:
+            return batches
+        from .sink.progress import watched_async
+
+        return watched_async(batches, length_of(self._items), self.options.name)
+
 
 def _outcomes(call: _Call) -> Iterator[Outcome[Any]]:
     # closed explicitly, here and below: a traceback that is kept would keep the generator, and with it the workers
-    with contextlib.closing(drive(call.begin())) as batches:
+    with contextlib.closing(call.drive(call.begin())) as batches:
         for batch in batches:
             yield from batch
 
 
 def _values(call: _Call) -> Iterator[Any]:
     errors = call.options.errors
-    with contextlib.closing(drive(call.begin())) as batches:
+    with contextlib.closing(call.drive(call.begin())) as batches:
         for batch in batches:
             for outcome in batch:
                 if outcome[2]:
@@ -148,7 +166,7 @@ def _values(call: _Call) -> Iterator[Any]:
 
 
 async def _aoutcomes(call: _Call) -> AsyncIterator[Outcome[Any]]:
-    async with contextlib.aclosing(drive_async(call.begin(asyncio.get_running_loop()))) as batches:
+    async with contextlib.aclosing(call.drive_async(call.begin(asyncio.get_running_loop()))) as batches:
         async for batch in batches:
             for outcome in batch:
                 yield outcome
@@ -156,7 +174,7 @@ async def _aoutcomes(call: _Call) -> AsyncIterator[Outcome[Any]]:
 
 async def _avalues(call: _Call) -> AsyncIterator[Any]:
     errors = call.options.errors
-    async with contextlib.aclosing(drive_async(call.begin(asyncio.get_running_loop()))) as batches:
+    async with contextlib.aclosing(call.drive_async(call.begin(asyncio.get_running_loop()))) as batches:
         async for batch in batches:
             for outcome in batch:
                 if outcome[2]:

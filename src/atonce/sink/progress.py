@@ -6,19 +6,21 @@ An observer is told `begin(total, name)`, then `advance(ok, failed)` as often as
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any, TextIO
 
 from .summary import Summary, grouped, in_words
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Bar", "Lines", "Progress", "progress"]
+__all__ = ["Bar", "Lines", "Progress", "progress", "watched", "watched_async"]
 
 Clock = Callable[[], float]
 
@@ -157,3 +159,47 @@ def progress(show: bool = True, stream: TextIO | None = None, *, clock: Clock = 
     if stream is None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         return Bar(clock=clock)
     return Lines(stream, clock=clock)
+
+
+Batch = list[Any]  # of outcomes
+
+# A terminal has room for one display: a run within another one, or beside it, is not shown.
+_taken = threading.Lock()
+
+
+@contextlib.contextmanager
+def _displayed(total: int | None, name: str) -> Iterator[Callable[[Batch], None]]:
+    """Gives what is to be told of each batch."""
+    mine = _taken.acquire(blocking=False)
+    display = progress(mine)
+    try:
+        display.begin(total, name)
+        try:
+            yield lambda batch: _count(display, batch)
+        finally:
+            display.end()
+    finally:
+        if mine:
+            _taken.release()
+
+
+def _count(display: Progress, batch: Batch) -> None:
+    ok = sum(outcome.ok for outcome in batch)
+    display.advance(ok, len(batch) - ok)
+
+
+def watched(batches: Generator[Batch, None, None], total: int | None, name: str) -> Generator[Batch, None, None]:
+    """The same batches, shown on stderr as they pass."""
+    with contextlib.closing(batches), _displayed(total, name) as tell:
+        for batch in batches:
+            tell(batch)
+            yield batch
+
+
+async def watched_async(batches: AsyncGenerator[Batch, None], total: int | None, name: str) -> AsyncGenerator[Batch, None]:
+    """`watched` for async callers."""
+    async with contextlib.aclosing(batches):
+        with _displayed(total, name) as tell:
+            async for batch in batches:
+                tell(batch)
+                yield batch
