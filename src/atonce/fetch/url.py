@@ -42,7 +42,10 @@ def canonical(text: str) -> tuple[str, str | None]:
     found = _PLAIN.fullmatch(text)
     if found is not None and "/." not in text:
         scheme, netloc, path, query = found.groups()
-        return f"{scheme}://{_netloc(scheme, netloc)}{path or '/'}{query}", None
+        spelt = _netloc(scheme, netloc)
+        if path and spelt == netloc:  # it is in its one spelling: most are
+            return text, None
+        return f"{scheme}://{spelt}{path or '/'}{query}", None
     return _carefully(text)
 
 
