@@ -93,6 +93,18 @@ def test_a_length_that_lies_holds_nothing_up(said: int) -> None:
     assert len(world.outcomes) == 50
 
 
+@pytest.mark.parametrize("ahead", [0.0, 1.0, 5.0])
+@pytest.mark.parametrize("total", [None, 1000])
+def test_a_bound_on_what_is_ahead_holds_however_quick_the_items_are(ahead: float, total: int | None) -> None:
+    """A call that waits at a worker can no longer be cancelled."""
+    world = started(Policy(most_ahead=ahead, total=total), slots=3)
+    for worker in workers_of(world):
+        for _ in range(12):
+            world.machine.seats[worker.number].learn(1e-6, 100)
+    world.read()
+    assert [worker.count for worker in workers_of(world)] == [3 + 3 * ahead] * 2
+
+
 def test_items_that_trickle_in_go_to_who_is_idle() -> None:
     """Quick items have been seen, so a worker may have thousands before it: still an idle one comes first."""
     world = started(workers=2, slots=1)

@@ -54,7 +54,7 @@ from .keyed import Backlog, KeyedBacklog, Queued
 from .limit import TokenBucket
 from .order import AsFinished, InOrder
 from .retry import Backoff
-from .seat import Seat
+from .seat import FINEST, Seat
 
 __all__ = ["Machine", "Policy", "Seat"]
 
@@ -296,7 +296,7 @@ class Machine:
         if self.policy.total is not None and len(self.seats) > 1:
             # a length can lie: a list may grow while it is read
             left = max(0, self.policy.total - self.read_count) + len(self._queue)
-            share = min(share, left / (4 * len(self.seats) * seat.slots))
+            share = min(share, max(left / (4 * len(self.seats) * seat.slots), FINEST / seat.mean))
         if self._value_bytes > 0:  # what it has before it comes back as values, and may have to wait for the reader
             share = min(share, MOST_BYTES / (self._value_bytes * len(self.seats) * seat.slots))
         return seat.target(share)

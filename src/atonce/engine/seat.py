@@ -10,7 +10,7 @@ from typing import Any
 
 from .keyed import Queued
 
-__all__ = ["Seat"]
+__all__ = ["FINEST", "Seat"]
 
 # Seconds of work a slot has before it besides the item it runs, so that it need not wait for the near side: three times
 # the pace of reports, so that one may come late.
@@ -63,10 +63,10 @@ class Seat:
         self.ahead = min(AHEAD / self.mean, 4 * self.ahead + 4)
 
     def target(self, fair_share: float) -> int:
-        """How many items it should have; `fair_share` bounds how many a slot has before it, so that the end is spread."""
+        """How many items it should have; `fair_share` bounds how many a slot has before it."""
         if self.only is not None:
             return len(self.assigned) + self.only
-        ahead = min(self.ahead, max(fair_share, FINEST / self.mean))
+        ahead = min(self.ahead, fair_share)
         return min(self.slots + round(self.slots * ahead), max(self.slots, MOST_AHEAD))
 
     # ── its items ────────────────────────────────────────────────────────────────────────────────────────────────────
