@@ -99,47 +99,65 @@ class Outbox:
 
 
 class Attendant:
-    """A thread that flushes an outbox while the runner's own threads are inside a long item. Sleeps unless armed."""
+    """A thread that flushes an outbox while the runner's own threads are inside a long item. Sleeps unless armed or called.
+
+    `also` is what it does besides: after each flush, and at once when it is called.
+    """
 
     def __init__(self, outbox: Outbox, also: Callable[[], None] | None = None) -> None:
         self._outbox = outbox
-        self._also = also
-        self._armed = False
-        self._stopped = False
+        self._also = also or _nothing
+        self._armed = self._called = self._stopped = False
         self._wake = threading.Lock()
         self._wake.acquire()
-        self._stop = threading.Event()
         outbox.arm = self.arm
         self._thread = threading.Thread(target=self._attend, name="atonce-attendant", daemon=True)
         self._thread.start()
 
     def arm(self) -> None:
+        """Have it flush soon."""
         if not self._armed:
             self._armed = True
+            self._release()
+
+    def call(self) -> None:
+        """Have it do at once what else it does."""
+        if not self._called:
+            self._called = True
             self._release()
 
     def stop(self) -> None:
         self._stopped = True
         self._outbox.arm = _nothing
-        self._stop.set()
         self._release()
         self._thread.join()
 
     def _release(self) -> None:
-        # two threads may both see `_armed` false: the second finds the lock open already, which is as good
+        # two threads may both release it: the second finds the lock open already, which is as good
         with contextlib.suppress(RuntimeError):
             self._wake.release()
 
     def _attend(self) -> None:
-        while True:
-            self._wake.acquire()
+        while self._woken():
+            if not self._armed:
+                continue
+            flush_at = time.monotonic() + 1.5 * self._outbox.pace
+            while (left := flush_at - time.monotonic()) > 0 and self._woken(left):
+                pass
             if self._stopped:
                 return
-            self._stop.wait(1.5 * self._outbox.pace)
             self._armed = False
             self._outbox.flush()
-            if self._also is not None:
-                self._also()
+            self._also()
+
+    def _woken(self, timeout: float = -1) -> bool:
+        """Wait until armed or called; False after `timeout` seconds, or when it is to stop."""
+        if not self._wake.acquire(timeout=timeout) or self._stopped:
+            return False
+        if self._called:
+            self._called = False
+            self._also()
+        return True
 
 
 def _nothing(*_: Any) -> None:

@@ -4,7 +4,8 @@
                  ▲ a token wakes one thread; a thread that starts an item wakes the next one
 
 Threads start on demand. Taking an item is one atomic `popleft`, so a stuck or slow item holds back nobody else's, and a
-queue of tiny items is drained by the thread that is awake, without a hand-over between threads.
+queue of tiny items is drained by the thread that is awake, without a hand-over between threads. The first thread is
+started by whoever feeds; the others by the attendant, since starting one takes as long as a hundred tiny items.
 """
 
 from __future__ import annotations
@@ -48,9 +49,10 @@ class ThreadRunner(Runner):
         self._threads: dict[int, _Slot] = {}
         self._free = list(range(cells.slots - 1, -1, -1))
         self._mean: float | None = None  # seconds an item
+        self._stopping = False
 
     def start(self) -> None:
-        self._attendant = Attendant(self.outbox, also=self._wake)
+        self._attendant = Attendant(self.outbox, also=self._help)
         if self.job.setup is not None:  # before it calls itself ready, it has entered one resource
             self._start_thread()
             self._entered.wait()
@@ -71,6 +73,7 @@ class ThreadRunner(Runner):
         if cancel:
             self._todo.clear()
         with self._lock:
+            self._stopping = True
             threads = list(self._threads.values())
         for _ in threads:
             self._tokens.put(False)
@@ -91,12 +94,27 @@ class ThreadRunner(Runner):
                 self._idle -= 1
                 self._tokens.put(True)
                 return
-        if len(self._threads) < self.slots:
+        if not self._threads:
             self._start_thread()
+        elif len(self._threads) < self.slots:
+            self._attendant.call()
+
+    def _help(self) -> None:
+        """In the attendant's thread: wake one more thread; start as many as there are items where these are worth it."""
+        while self._todo and not self._stopping:
+            if self._idle or len(self._threads) >= self.slots:
+                self._wake()
+                return
+            self._start_thread()
+            if not self._worth_waking():
+                return
+
+    def _worth_waking(self) -> bool:
+        return self._mean is None or self._mean >= TINY
 
     def _start_thread(self) -> None:
         with self._lock:
-            if len(self._threads) >= self.slots:
+            if len(self._threads) >= self.slots or self._stopping:
                 return
             thread = _Slot(self, self._free.pop())
             self._threads[thread.slot] = thread
@@ -121,7 +139,7 @@ class ThreadRunner(Runner):
                 pair = todo.popleft()
             except IndexError:
                 return
-            if todo and (self._mean is None or self._mean >= TINY) and (self._idle or len(self._threads) < self.slots):
+            if todo and self._worth_waking() and (self._idle or len(self._threads) < self.slots):
                 self._wake()
             before = time.monotonic()
             yield pair
