@@ -19,6 +19,7 @@ COROUTINES = 64
 THREADS = 32
 PROCESSES = 2
 CHUNK = 2500
+SMALL = 20  # items of a small map
 
 
 def _ours(model: str, **more: int) -> Callable[[int], Iterator[Once]]:
@@ -148,6 +149,35 @@ def _pebble(n: int) -> Iterator[Once]:
         yield lambda: count(pool.map(noop, range(n), chunksize=CHUNK).result())
 
 
+def _small_maps(model: str) -> Callable[[int], Iterator[Once]]:
+    def ours(n: int) -> Iterator[Once]:
+        import atonce
+
+        yield lambda: sum(count(atonce.map(noop, range(SMALL), model=model)) for _ in range(n // SMALL))
+
+    return ours
+
+
+def _small_executors(n: int) -> Iterator[Once]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def once() -> int:
+        total = 0
+        for _ in range(n // SMALL):
+            with ThreadPoolExecutor(THREADS) as pool:
+                total += count(pool.map(noop, range(SMALL)))
+        return total
+
+    yield once
+
+
+def _small_on_one_executor(n: int) -> Iterator[Once]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        yield lambda: sum(count(pool.map(noop, range(SMALL))) for _ in range(n // SMALL))
+
+
 CASES = (
     Case(
         "noop-async",
@@ -197,6 +227,20 @@ CASES = (
             "ProcessPoolExecutor.map, chunks": _process_executor,
             "mpire, chunks": _mpire,
             "pebble, chunks": _pebble,
+        },
+    ),
+    Case(
+        "small-maps",
+        f'atonce.map of {SMALL} items that do nothing, over and over, model="threads"',
+        n=4000,
+        quick_n=1000,
+        unit="µs",
+        target=Target("cost", 1.0),
+        ours=_small_maps("threads"),
+        peers={
+            "ThreadPoolExecutor, anew for each": _small_executors,
+            "ThreadPoolExecutor, the same one": _small_on_one_executor,
+            "atonce.map, no model said": _small_maps("auto"),
         },
     ),
 )

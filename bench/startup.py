@@ -33,11 +33,15 @@ def _ours(n: int) -> Iterator[Once]:
     yield lambda: int(next(results).ok)
 
 
-def _executor(n: int) -> Iterator[Once]:
-    from concurrent.futures import ProcessPoolExecutor
+def _executor(method: str) -> Contender:
+    def contender(n: int) -> Iterator[Once]:
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
 
-    with ProcessPoolExecutor(2) as pool:
-        yield lambda: int(next(pool.map(noop, range(1, 1000), chunksize=10)) == 1)
+        with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as pool:
+            yield lambda: int(next(pool.map(noop, range(1, 1000), chunksize=10)) == 1)
+
+    return contender
 
 
 def _joblib(n: int) -> Iterator[Once]:
@@ -76,7 +80,11 @@ CASES = (
         unit="ms",
         target=Target("most", 300),
         ours=_ours,
-        peers={"ProcessPoolExecutor": _executor, "joblib, loky": _joblib},
+        peers={
+            "ProcessPoolExecutor, forkserver": _executor("forkserver"),
+            "ProcessPoolExecutor, fork": _executor("fork"),
+            "joblib, loky": _joblib,
+        },
         fresh=True,
     ),
 )
