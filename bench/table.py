@@ -9,7 +9,7 @@ from typing import Any
 from .case import OURS, Case
 from .runner import Result
 
-__all__ = ["HEADER", "LEGEND", "as_json", "rows"]
+__all__ = ["HEADER", "LEGEND", "as_json", "cells", "rows"]
 
 _WIDTHS = (17, 42, 9, 20, 10)
 
@@ -30,24 +30,30 @@ HEADER = _line("what", "peer", "ours", "ratio", "target", "verdict")
 
 def rows(result: Result) -> Iterator[str]:
     """The lines of one case: the peer that decides beside ours, the other peers below."""
+    for row in cells(result):
+        yield _line(*row)
+    if result.skipped is not None:
+        yield f"  {result.skipped}"
+    for who, why in result.failed.items():
+        yield f"  {who}: {why}"
+
+
+def cells(result: Result) -> Iterator[tuple[str, str, str, str, str, str]]:
+    """What, peer, ours, ratio, target and verdict; beside the second and further peers only what is theirs."""
     case = result.case
     ours = result.median(OURS)
     ours_text = "failed" if ours is None else _quantity(ours, case)
     target, verdict = _target(case), result.verdict
     if result.skipped is not None or not case.peers:
-        yield _line(case.name, "", "" if result.skipped else ours_text, "", target, verdict)
+        yield case.name, "", "" if result.skipped else ours_text, "", target, verdict
     for number, peer in enumerate(case.peers if result.skipped is None else ()):
         theirs = result.median(peer)
         peer_text = f"{peer} {'failed' if theirs is None else _quantity(theirs, case)}"
         ratio = _ratio(result.figures(peer), case)
         if number == 0:
-            yield _line(case.name, peer_text, ours_text, ratio, target, verdict)
+            yield case.name, peer_text, ours_text, ratio, target, verdict
         else:
-            yield _line("", peer_text, "", ratio)
-    if result.skipped is not None:
-        yield f"  {result.skipped}"
-    for who, why in result.failed.items():
-        yield f"  {who}: {why}"
+            yield "", peer_text, "", ratio, "", ""
 
 
 def as_json(results: Sequence[Result], about: dict[str, Any]) -> dict[str, Any]:
