@@ -13,7 +13,7 @@ _EXAMPLES = """
 
 
 @click.command("demo", cls=Command, examples=_EXAMPLES)
-@click.option("--quick", is_flag=True, help="smaller and rougher: about a minute")
+@click.option("--quick", is_flag=True, help="smaller and rougher: half the time")
 @click.option("--claims", metavar="C1,C4", help="these only")
 @click.option("--json", "as_json", is_flag=True, help="print the results as JSON on stdout")
 def command(quick: bool, claims: str | None, as_json: bool) -> int:

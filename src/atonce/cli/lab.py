@@ -20,4 +20,4 @@ def serve(arguments: tuple[str, ...]) -> int:
     """Serve until Ctrl-C; see `atonce lab serve --help`."""
     from atonce.lab.__main__ import main
 
-    return main(arguments)
+    return main(arguments, "atonce lab serve")

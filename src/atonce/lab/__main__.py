@@ -31,8 +31,8 @@ _CHOICES: Sequence[tuple[str, Sequence[str], str]] = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = _parser()
+def main(arguments: Sequence[str] | None = None, program: str = "python -m atonce.lab") -> int:
+    parser = _parser(program)
     options = vars(parser.parse_args(arguments))
     child = options.pop("child")
     try:
@@ -51,9 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m atonce.lab",
+        prog=program,
         description="An HTTP/1.1 server on loopback that behaves, and misbehaves, as told, and counts what it saw.",
         epilog=_paths(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
