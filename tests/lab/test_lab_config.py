@@ -54,7 +54,7 @@ def test_what_cannot_be_is_refused_by_name(name: str, value: Any) -> None:
     ],
 )
 def test_the_command_line_gives_the_same_configuration(config: Config) -> None:
-    options = vars(_parser().parse_args(config.arguments()))
+    options = vars(_parser("lab").parse_args(config.arguments()))
     assert options.pop("child") is False
     assert Config(**options) == config
 
