@@ -27,7 +27,7 @@ from typing import Any
 from ..engine.events import Broken, Done, Ended, Lost, Ready, Uncarried, Unreadable
 from ..engine.hub import Hub
 from ..engine.seat import Seat
-from ..errors import PlanError, StartFailed
+from ..errors import PlanError
 from ..worker import wire
 from ..worker.job import Cells, Job
 from ..worker.runners import load
@@ -45,7 +45,7 @@ class Process(Placement):
     survives_death = True
 
     def hire(self, number: int, order: Order, hub: Hub) -> Worker:
-        return ProcessWorker(number, order, hub, Template.current())
+        return ProcessWorker(number, order, hub)
 
 
 def dump_job(job: Job) -> bytes:
@@ -61,7 +61,7 @@ def dump_job(job: Job) -> bytes:
 
 
 class ProcessWorker(Worker):
-    def __init__(self, number: int, order: Order, hub: Hub, template: Template) -> None:
+    def __init__(self, number: int, order: Order, hub: Hub) -> None:
         self.number = number
         self._hub = hub
         self._order = order
@@ -72,23 +72,28 @@ class ProcessWorker(Worker):
         self._booted = self._released = self._killed = False
         self._gone = False
         self._pid: int | None = None
-        cells_fd = _shared_memory(Cells.size(order.slots))
-        self._memory = mmap.mmap(cells_fd, Cells.size(order.slots))
-        self._view = memoryview(self._memory).cast("d")
-        self._cells = Cells(order.slots, self._view)
-        self._cells.clear()
-        self._socket, far = socket.socketpair()
-        self._status, far_status = os.pipe()
-        try:
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as undo:
+            cells_fd = _shared_memory(Cells.size(order.slots))
+            theirs.callback(os.close, cells_fd)
+            self._memory = mmap.mmap(cells_fd, Cells.size(order.slots))
+            undo.callback(self._memory.close)
+            self._view = memoryview(self._memory).cast("d")
+            undo.callback(self._view.release)
+            self._cells = Cells(order.slots, self._view)
+            self._cells.clear()
+            self._socket, far = socket.socketpair()
+            theirs.callback(far.close)
+            undo.callback(self._socket.close)
+            self._status, far_status = os.pipe()
+            theirs.callback(os.close, far_status)
+            undo.callback(os.close, self._status)
             self._socket.setblocking(False)
             os.set_blocking(self._status, False)
-            hub.register(self._socket.fileno(), self._on_socket)
-            hub.register(self._status, self._on_status)
-            template.spawn(far.fileno(), cells_fd, far_status)
-        finally:
-            far.close()
-            os.close(far_status)
-            os.close(cells_fd)
+            for fd, ready in ((self._socket.fileno(), self._on_socket), (self._status, self._on_status)):
+                undo.callback(hub.unregister, fd)
+                hub.register(fd, ready)
+            Template.spawn(far.fileno(), cells_fd, far_status)
+            undo.pop_all()  # there was a descriptor for everything
         self._send(wire.HELLO, hello)
 
     def _hello(self) -> dict[str, Any]:
@@ -305,23 +310,37 @@ class Template:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code], pass_fds=[far.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
             )
+        except BaseException:
+            self._control.close()
+            raise
         finally:
             far.close()
 
     @classmethod
     def current(cls) -> Template:
         with cls._lock:
-            template = cls._current
-            if template is None or template._owner != os.getpid() or template._process.poll() is not None:
-                template = cls._current = cls()
-            return template
+            return cls._living()
 
-    def spawn(self, connection: int, cells: int, status: int) -> None:
-        try:
-            with self._lock:
-                socket.send_fds(self._control, [SPAWN], [connection, cells, status])
-        except OSError as error:
-            raise StartFailed(f"the process that starts workers is gone: {error}", hint="run again") from error
+    @classmethod
+    def _living(cls) -> Template:
+        template = cls._current
+        if template is None or template._owner != os.getpid() or template._process.poll() is not None:
+            if template is not None:
+                template._control.close()
+            cls._current = None
+            template = cls._current = cls()
+        return template
+
+    @classmethod
+    def spawn(cls, connection: int, cells: int, status: int) -> None:
+        """Have a worker started. One whose template has just been killed goes to the next template; raises OSError."""
+        with cls._lock:
+            template = cls._living()
+            try:
+                socket.send_fds(template._control, [SPAWN], [connection, cells, status])
+            except (BrokenPipeError, ConnectionResetError):
+                template._process.wait()  # its end of the socket is closed, so it is about to be gone
+                socket.send_fds(cls._living()._control, [SPAWN], [connection, cells, status])
 
     def stop(self) -> None:
         self._control.close()

@@ -41,20 +41,22 @@ def main(control_fd: int, mode: str) -> None:
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, _ignore)
     children: dict[int, int] = {}  # pid → status pipe
-    while True:
-        ready, _, _ = select.select([control_fd, woken], [], [])
-        if woken in ready:
-            with contextlib.suppress(BlockingIOError):
-                os.read(woken, 4096)
-            _reap(children)
-        if control_fd in ready:
-            message, fds, _, _ = socket.recv_fds(control, 1, 3)
-            if not message:
-                for pid in children:
-                    with contextlib.suppress(ProcessLookupError, PermissionError):
-                        os.killpg(pid, signal.SIGKILL)
-                return
-            _start(fds, mode, children, [control_fd, woken, waker])
+    try:
+        while True:
+            ready, _, _ = select.select([control_fd, woken], [], [])
+            if woken in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(woken, 4096)
+                _reap(children)
+            if control_fd in ready:
+                message, fds, _, _ = socket.recv_fds(control, 1, 3)
+                if not message:
+                    return
+                _start(fds, mode, children, [control_fd, woken, waker])
+    finally:
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
 
 
 def _import_ahead() -> None:
@@ -64,8 +66,13 @@ def _import_ahead() -> None:
 
 
 def _start(fds: list[int], mode: str, children: dict[int, int], ours: list[int]) -> None:
-    connection_fd, cells_fd, status_fd = fds
-    pid = _spawned(connection_fd, cells_fd) if mode == "spawn" else os.fork()
+    try:
+        connection_fd, cells_fd, status_fd = fds
+        pid = _spawned(connection_fd, cells_fd) if mode == "spawn" else os.fork()
+    except (OSError, ValueError):  # no more processes, or no descriptors for what was sent: the other workers go on,
+        for fd in fds:  # and the end of its status pipe says that there is no such worker
+            os.close(fd)
+        return
     if pid == 0:
         code = 1
         try:
@@ -94,7 +101,8 @@ def _start(fds: list[int], mode: str, children: dict[int, int], ours: list[int])
     os.close(connection_fd)
     os.close(cells_fd)
     children[pid] = status_fd
-    os.write(status_fd, STATUS.pack(pid))
+    with contextlib.suppress(OSError):  # the near side is gone, which the control socket says next
+        os.write(status_fd, STATUS.pack(pid))
 
 
 def _spawned(connection_fd: int, cells_fd: int) -> int:
