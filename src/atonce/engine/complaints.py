@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import ItemTimeout, StartFailed, TooManyStuck, died_of, shown
 
-__all__ = ["false_starts", "late", "too_many_stuck"]
+__all__ = ["cannot_hire", "false_starts", "late", "too_many_stuck"]
 
 
 def late(index: int, item: Any, timeout: float) -> ItemTimeout:
@@ -26,6 +26,17 @@ def too_many_stuck(count: int) -> TooManyStuck:
         causes=("the function waits without a timeout of its own",),
         hint='model="processes": a process can be ended, a thread cannot',
     )
+
+
+def cannot_hire(error: OSError) -> StartFailed:
+    """The system gives nothing to start a worker with."""
+    complaint = StartFailed(
+        f"a worker cannot be started: {error}",
+        causes=("too many files are open (ulimit -n)", "there are too many processes (ulimit -u, a container's limit)"),
+        hint="a higher limit, or fewer workers: parallelism=",
+    )
+    complaint.__cause__ = error
+    return complaint
 
 
 def false_starts(status: int | None, times: int) -> StartFailed:

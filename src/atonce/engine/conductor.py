@@ -21,6 +21,7 @@ from ..plan import advice
 from ..plan.function import Facts
 from ..plan.plan import Plan
 from ..worker.job import Job
+from . import complaints
 from .events import Abandon, Command, Done, Emit, Ended, Feed, Kill, Lost, Ready, Release, Spawn, Stop
 from .hub import Hub
 from .machine import Machine, Policy
@@ -188,7 +189,12 @@ class Conductor:
             loop=self._loop,
             offload=self._loop is not None,
         )
-        worker = load_placement(plan.placement).hire(number, order, self.hub)
+        try:
+            worker = load_placement(plan.placement).hire(number, order, self.hub)
+        except OSError as error:  # those that there are go on, as long as there is one
+            if not self._workers:
+                self.error = complaints.cannot_hire(error)
+            return number
         seat = worker.seat()
         if plan.probing:
             self._probe, seat.only = number, 1

@@ -24,10 +24,15 @@ class Hub:
 
     def __init__(self) -> None:
         self.events: deque[Event] = deque()
-        self._selector = selectors.DefaultSelector()
         self._asleep = False
         self._news = False
         self._woken, self._waker = socket.socketpair()
+        try:
+            self._selector = selectors.DefaultSelector()
+        except BaseException:  # no descriptor is left: then these two are not ours to keep
+            self._woken.close()
+            self._waker.close()
+            raise
         self._woken.setblocking(False)
         self._waker.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ, self._drain)

@@ -103,7 +103,11 @@ class AsyncSource:
             self._loop = asyncio.new_event_loop()
             self._room = asyncio.Event()
             self._thread = threading.Thread(target=self._own_thread, name="atonce-source", daemon=True)
-            self._thread.start()
+            try:
+                self._thread.start()
+            except BaseException:
+                self._loop.close()
+                raise
         else:
             self._loop = loop
             self._room = asyncio.Event()

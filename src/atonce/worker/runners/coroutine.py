@@ -173,10 +173,9 @@ class CoroutineRunner(Runner):
         return partial(self.job.fn, entered), leave
 
     def _soon(self, callback: Callable[[], None]) -> None:
-        assert self._loop is not None
         if not self._own_loop:
             callback()
-        elif not self._loop.is_closed():
+        elif self._loop is not None and not self._loop.is_closed():  # None: it could not be started
             self._loop.call_soon_threadsafe(callback)
 
     def _wake(self) -> None:
