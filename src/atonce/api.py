@@ -156,8 +156,12 @@ def _outcomes(call: _Call) -> Iterator[Outcome[Any]]:
 
 def _values(call: _Call) -> Iterator[Any]:
     errors = call.options.errors
+    in_order, first = call.ordered and errors != "skip", 0
     with contextlib.closing(call.drive(call.begin())) as batches:
         for batch in batches:
+            if in_order:
+                batch = _in_a_row(batch, first)
+                first += len(batch)
             for outcome in batch:
                 if outcome[2]:
                     yield outcome[3]
@@ -174,13 +178,25 @@ async def _aoutcomes(call: _Call) -> AsyncIterator[Outcome[Any]]:
 
 async def _avalues(call: _Call) -> AsyncIterator[Any]:
     errors = call.options.errors
+    in_order, first = call.ordered and errors != "skip", 0
     async with contextlib.aclosing(call.drive_async(call.begin(asyncio.get_running_loop()))) as batches:
         async for batch in batches:
+            if in_order:
+                batch = _in_a_row(batch, first)
+                first += len(batch)
             for outcome in batch:
                 if outcome[2]:
                     yield outcome[3]
                 elif errors != "skip":
                     yield _failed(outcome, errors)
+
+
+def _in_a_row(batch: list[Outcome[Any]], first: int) -> list[Outcome[Any]]:
+    """Those before the first gap. Only a run that was cut short has one: the position of a value says whose it is, so what
+    was finished behind an item that was not cannot be given."""
+    if batch[-1].index == first + len(batch) - 1:
+        return batch
+    return [outcome for index, outcome in enumerate(batch, first) if outcome.index == index]
 
 
 def _failed(outcome: Outcome[Any], errors: str) -> BaseException:
