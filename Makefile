@@ -9,6 +9,7 @@ PYTHON ?= $(DEFAULT_PYTHON)
 TESTS ?=
 BENCH ?=
 LOCK ?=
+SOAK ?= 600
 UV := 0.13.9
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -46,7 +47,7 @@ override PIP_INSTALL = bin/python -m pip --disable-pip-version-check --no-input 
 help: ## list what make can do (the default)
 	@printf 'make TARGET [PYTHON=python3.13]\n\n'
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1	\2/p' Makefile
-	@printf '\nTESTS=, BENCH= and LOCK= give arguments, as in: make test TESTS="tests -k retry"\n'
+	@printf '\nTESTS=, BENCH=, LOCK= and SOAK= give arguments, as in: make test TESTS="tests -k retry"\n'
 
 .PHONY: demo
 demo: $(VENV)/.run $(VENV)/.self ## set up what is needed and run the demo
@@ -58,6 +59,14 @@ test: $(VENV)/.dev $(VENV)/.self ## set up what is needed, lint, check types and
 	@printf 'ruff format: ' && $(VENV)/bin/python -m ruff format --check .
 	@printf 'mypy: ' && $(VENV)/bin/python -m mypy
 	@$(VENV)/bin/python -m pytest $(TESTS)
+
+.PHONY: soak
+soak: $(VENV)/.dev $(VENV)/.self ## storms of kills, stops and full disks against real runs, for ten minutes (SOAK=seconds)
+	@$(VENV)/bin/python tests/soak/soak.py --seconds $(SOAK)
+
+.PHONY: faults
+faults: $(VENV)/.dev $(VENV)/.self ## every fault at every stage in every model, also those that make test leaves out
+	@$(VENV)/bin/python -m pytest tests/faults -m ''
 
 .PHONY: bench
 bench: $(VENV_BENCH)/.bench $(VENV_BENCH)/.self ## measure atonce beside other tools (BENCH=)
