@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
 from .engine.conductor import Conductor
 from .engine.drive import drive, drive_async
 from .engine.hub import Hub
+from .engine.observer import Observer
 from .errors import Interrupted, UsageError
 from .options import Options
 from .outcome import Outcome, Run
@@ -114,6 +116,7 @@ class _Call:
         items, hub = self._items, Hub()
         try:  # the user's own `__iter__` may raise
             source: Any = Source(items) if isinstance(items, Iterable) else AsyncSource(items, hub.wake, loop)
+            observers = self._observers()
         except BaseException:
             hub.close()
             raise
@@ -128,7 +131,15 @@ class _Call:
             total=length_of(items),
             cpus=self._cpus,
             loop=loop,
+            observers=observers,
         )
+
+    def _observers(self) -> list[Observer]:
+        if self.options.trace is None:
+            return []
+        from .sink.trace import Trace
+
+        return [Trace(os.fspath(self.options.trace), self.options.name)]
 
     def drive(self, conductor: Conductor) -> Generator[list[Outcome[Any]], None, None]:
         batches = drive(conductor)

@@ -94,7 +94,9 @@ class Options:
     - `rate`: a `Rate`, text such as "5/s", or starts a second. `key`: what limits are counted by, a function of the item;
       `per_key`: how many items of one key may be in flight.
     - `progress`: show it on stderr. `name`: what the run is called there.
-    - `journal`, `trace`: files of later versions; refused for now.
+    - `journal`: a file of a later version; refused for now.
+    - `trace`: a file to write every attempt to, in Chrome's trace-event format; https://ui.perfetto.dev shows it. A name that
+      ends in `.gz` is compressed. It is overwritten, if it is a trace.
     """
 
     model: str = "auto"
@@ -110,7 +112,7 @@ class Options:
     per_key: int | None = None
     progress: bool = False
     journal: Any = None
-    trace: Any = None
+    trace: str | os.PathLike[str] | None = None
     name: str = "atonce"
 
     @classmethod
@@ -164,9 +166,10 @@ class Options:
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise UsageError(f"{name}={value!r} cannot be called")
-        for name in ("journal", "trace"):
-            if getattr(self, name) is not None:
-                raise PlanError(f"{name}= is not there yet in this version", hint="the command line resumes by its output")
+        if self.trace is not None and (not isinstance(self.trace, str | os.PathLike) or not os.path.basename(self.trace)):
+            raise UsageError(f"trace={self.trace!r} is not the path of a file", hint='trace="run.json.gz"')
+        if self.journal is not None:
+            raise PlanError("journal= is not there yet in this version", hint="the command line resumes by its output")
 
     def but(self, **changes: Any) -> Options:
         """A copy with these changes, validated again."""

@@ -89,6 +89,7 @@ outputs = _all(
     _out("-o", "--output", default="-", metavar="OUT", help="NAME.jsonl, a folder (NAME/), or - for stdout (-)"),
     _out("--retry-failed", is_flag=True, help="run recorded failures again"),
     _out("--progress/--no-progress", default=None, help="show progress on stderr (on, but for rows on a terminal)"),
+    _out("--trace", metavar="FILE", help="write every attempt to FILE (.json or .json.gz), for https://ui.perfetto.dev"),
     _out("--json", "as_json", is_flag=True, help="print the summary as JSON on stdout"),
     _out("-q", "--quiet", is_flag=True, help="print errors only"),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -25,8 +26,11 @@ from . import complaints
 from .events import Abandon, Command, Done, Emit, Ended, Feed, Kill, Lost, Ready, Release, Spawn, Stop
 from .hub import Hub
 from .machine import Machine, Policy
+from .observer import Observer
 
 __all__ = ["Conductor"]
+
+LOG = logging.getLogger("atonce")
 
 # Seconds that `close` gives workers to exit their resources before they are killed.
 PATIENCE = 0.5
@@ -50,6 +54,7 @@ class Conductor:
         loop: asyncio.AbstractEventLoop | None = None,
         most_ahead: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.plan = plan
         self.hub = hub
@@ -67,6 +72,7 @@ class Conductor:
         )
         self._job, self._facts, self._options, self._source = job, facts, options, source
         self._total, self._cpus, self._loop, self._clock = total, cpus, loop, clock
+        self._observers = list(observers)
         self._workers: dict[int, Worker] = {}
         self._leaving: list[Worker] = []
         self._numbers = 0
@@ -98,6 +104,8 @@ class Conductor:
         for _ in range(len(events)):
             event = events.popleft()
             self._notice(event, now)
+            if self._observers:
+                self._show(event, now)
             self._carry_out(machine.handle(event, now))
         if now >= machine.next_at():
             self._carry_out(machine.tick(now, {number: worker.running() for number, worker in self._workers.items()}))
@@ -143,6 +151,8 @@ class Conductor:
         self.hub.events.extendleft(reversed(pending))
         self._ended = self._clock()
         self._salvage()
+        if self._observers:
+            self._tell("closed", self.stats(), self._ended)
         self.hub.close()
 
     async def close_async(self, *, cancel: bool) -> None:
@@ -200,6 +210,8 @@ class Conductor:
             self._probe, seat.only = number, 1
         self._workers[number] = worker
         self.machine.add(number, seat)
+        if self._observers:
+            self._tell("hired", number, plan, self._clock())
         return number
 
     def _notice(self, event: Any, now: float) -> None:
@@ -264,11 +276,36 @@ class Conductor:
                     self._workers[number].kill()
                 case Abandon(number, slot, index):
                     self._workers[number].abandon(slot, index)
+                    if self._observers:
+                        self._tell("abandoned", number, slot, index, self._clock())
                     if self.plan.probing:  # the first item itself hangs: it waits for something, and for long
                         assert self._options.timeout is not None
                         self._adopt(advice.Sample(self._options.timeout, 0.0))
                 case Stop(error):
                     self.error = error
+
+    # ── who looks on ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _show(self, event: Any, now: float) -> None:
+        """An event in the observers' words, before the machine has it: what ended is still the worker's."""
+        match event:
+            case Done(number, report):
+                seat = self.machine.seats.get(number)
+                self._tell("reported", number, report, {} if seat is None else seat.assigned, now)
+            case Ready(number):
+                self._tell("ready", number, now)
+            case Lost(number, status, running):
+                self._tell("lost", number, status, tuple(running), now)
+            case Ended(number):
+                self._tell("ended", number, now)
+
+    def _tell(self, hook: str, *what: Any) -> None:
+        for observer in list(self._observers):
+            try:
+                getattr(observer, hook)(*what)
+            except Exception as error:  # a guest: the run goes on without it
+                self._observers.remove(observer)
+                LOG.warning("%s looks on no more: %s", type(observer).__name__, error)
 
     # ── items ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -293,6 +330,8 @@ class Conductor:
         now = self._clock()
         while self.hub.events:
             event = self.hub.events.popleft()
+            if self._observers:
+                self._show(event, now)
             if isinstance(event, Done):
                 self._emitted += [
                     outcome

@@ -1,0 +1,41 @@
+"""What a run tells whoever looks on: `Observer`, hooks that do nothing until one is overridden."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..outcome import Stats
+    from ..plan.plan import Plan
+    from ..worker.outbox import Report
+
+__all__ = ["Observer"]
+
+
+class Observer:
+    """A guest: called in the driver's thread, between two steps of the run; one that raises is left out from then on.
+
+    `now` is `time.monotonic()`. Workers are numbered from 0 as they are hired; a number is never given twice.
+    """
+
+    def hired(self, worker: int, plan: Plan, now: float) -> None:
+        """A worker of this plan is being started."""
+
+    def ready(self, worker: int, now: float) -> None:
+        """It has started, and can be given items."""
+
+    def reported(self, worker: int, report: Report, items: Mapping[int, Any], now: float) -> None:
+        """Attempts ended. `items` maps the index of what the worker has to its item; what has ended is still in it."""
+
+    def abandoned(self, worker: int, slot: int, index: int, now: float) -> None:
+        """An item was late, and its thread is left behind."""
+
+    def lost(self, worker: int, status: int | None, running: tuple[int, ...], now: float) -> None:
+        """A worker is gone while it had items, these for certain; `status` as in `subprocess`, None if nobody knows."""
+
+    def ended(self, worker: int, now: float) -> None:
+        """A worker that was let go has ended."""
+
+    def closed(self, stats: Stats, now: float) -> None:
+        """The run is over."""
