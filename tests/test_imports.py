@@ -32,7 +32,7 @@ MAY: dict[str, set[str]] = {
     "api": {"source", "plan", "engine", "worker", "placement", "sink"},
     "executor": {"source", "plan", "engine", "worker"},
     "testing": {"api", "source", "plan", "engine", "worker", "placement"},
-    "sink": {"source", "engine"},
+    "sink": {"source", "engine", "worker"},
 }
 # What the far side of a process boundary never imports, directly or by way of others: a worker must start quickly.
 NOT_IN_A_WORKER = {"engine", "placement", "api", "plan", "executor", "source", "sink", "fetch", "cli", "lab", "demo", "testing"}

@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Executor",
+    "Journal",
     "Options",
     "Outcome",
     "Page",
@@ -31,6 +32,7 @@ __all__ = [
 # name → where it lives; loaded when first used, so that `import atonce` costs a few milliseconds
 _HOMES = {
     "Executor": "executor",
+    "Journal": "options",
     "Options": "options",
     "Outcome": "outcome",
     "Page": "fetch",
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     from .api import amap, arun, astream, map, run, stream
     from .executor import Executor
     from .fetch import Page, Request, afetch, fetch
-    from .options import Options, Rate, Retry
+    from .options import Journal, Options, Rate, Retry
     from .outcome import Outcome, Run
     from .plan.plan import Plan
 

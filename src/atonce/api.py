@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .engine.conductor import Conductor
 from .engine.drive import drive, drive_async
@@ -20,7 +20,11 @@ from .plan.advice import first_plan
 from .plan.function import look_at
 from .plan.machine import usable_cpus
 from .source import AsyncSource, Source, length_of
+from .source.resumed import Resumed
 from .worker.job import Job
+
+if TYPE_CHECKING:
+    from .sink.journal import JournalFile
 
 __all__ = ["amap", "arun", "astream", "map", "run", "stream"]
 
@@ -43,7 +47,7 @@ def map(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Iterato
 
     Not for: work that needs the outcome of a failed item, how long it took or where it ran: that is `stream`.
     """
-    return _values(_Call(fn, items, options, ordered=True))
+    return _values(_Call(fn, items, options, values=True))
 
 
 def stream(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Iterator[Outcome[Any]]:
@@ -74,7 +78,7 @@ def run(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Run[Any
 
 def amap(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> AsyncIterator[Any]:
     """`map` for async callers: coroutines run in the caller's own loop, everything else beside it."""
-    return _avalues(_Call(fn, items, options, ordered=True))
+    return _avalues(_Call(fn, items, options, values=True))
 
 
 def astream(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> AsyncIterator[Outcome[Any]]:
@@ -98,11 +102,13 @@ async def arun(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> 
 
 
 class _Call:
-    """One call, checked when it is made; nothing is started, opened or read before `begin`."""
+    """One call, checked when it is made; nothing is started, opened or read before `begin`. `values`: for `map`."""
 
-    def __init__(self, fn: Callable[..., Any], items: Items[Any], given: dict[str, Any], ordered: bool = False) -> None:
+    def __init__(self, fn: Callable[..., Any], items: Items[Any], given: dict[str, Any], values: bool = False) -> None:
         self.options = Options.of(given)
-        self.ordered = ordered if self.options.ordered is None else self.options.ordered
+        self.ordered = values if self.options.ordered is None else self.options.ordered
+        # what `map` raises or leaves out is nobody's result: with a journal it is tried again
+        self._failures_stand = not values or self.options.errors == "return"
         self._facts = look_at(fn)
         self._cpus = usable_cpus()
         self._plan = first_plan(self._facts, self.options, self._cpus)
@@ -113,23 +119,28 @@ class _Call:
 
     def begin(self, loop: asyncio.AbstractEventLoop | None = None) -> Conductor:
         """Join the stages. `loop` is the caller's, when it is an async caller."""
-        items, hub = self._items, Hub()
-        try:  # the user's own `__iter__` may raise
+        items, total = self._items, length_of(self._items)
+        with contextlib.ExitStack() as undo:
+            hub = Hub()
+            undo.callback(hub.close)
+            journal = self._open_journal(total)
+            if journal is not None:
+                undo.callback(journal.close)
+            # the user's own `__iter__` may raise
             source: Any = Source(items) if isinstance(items, Iterable) else AsyncSource(items, hub.wake, loop)
             observers = self._observers()
-        except BaseException:
-            hub.close()
-            raise
+            undo.pop_all()
         return Conductor(
             self._job,
             self._facts,
             self.options,
             self._plan,
-            source,
+            source if journal is None else Resumed(source, journal),
             hub,
             ordered=self.ordered,
-            total=length_of(items),
+            total=total,
             cpus=self._cpus,
+            journal=journal,
             loop=loop,
             observers=observers,
         )
@@ -140,6 +151,16 @@ class _Call:
         from .sink.trace import Trace
 
         return [Trace(os.fspath(self.options.trace), self.options.name)]
+
+    def _open_journal(self, total: int | None) -> JournalFile | None:
+        given = self.options.journal
+        if given is None:
+            return None
+        from .sink.journal import JournalFile
+        from .source.identity import identity
+
+        again = given.retry_failed or not self._failures_stand
+        return JournalFile(os.fspath(given.path), identity(self._job.fn, self._job.setup), total=total, retry_failed=again)
 
     def drive(self, conductor: Conductor) -> Generator[list[Outcome[Any]], None, None]:
         batches = drive(conductor)

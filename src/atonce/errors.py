@@ -4,7 +4,8 @@
     ├── UsageError          yours: found before anything has run (exit code 2)
     │   ├── PlanError       a combination that cannot be (model, limits, function)
     │   ├── TargetError     `module:function` that cannot be loaded
-    │   └── InputError      an input that cannot be read, with its line
+    │   ├── InputError      an input that cannot be read, with its line
+    │   └── JournalMismatch a journal of another function or other items
     ├── ItemError           one item's end; always inside an Outcome, never loose
     │   ├── ItemTimeout     the attempt took longer than `timeout` (is a TimeoutError)
     │   ├── WorkerDied      the item killed its worker, twice
@@ -36,6 +37,7 @@ __all__ = [
     "Interrupted",
     "ItemError",
     "ItemTimeout",
+    "JournalMismatch",
     "NotCarried",
     "OutputError",
     "PlanError",
@@ -94,6 +96,14 @@ class TargetError(UsageError):
 
 class InputError(UsageError):
     """An input line or item cannot be read."""
+
+
+class JournalMismatch(UsageError):
+    """The journal was made by another function or from other items.
+
+    Another function, and fewer items where their number is known, are found before anything has run; another item is found
+    when it is read.
+    """
 
 
 class ItemError(AtonceError):

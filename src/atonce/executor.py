@@ -71,6 +71,11 @@ class Executor(concurrent.futures.Executor):
             if options.get("setup") is not None:
                 raise PlanError("initializer= and setup= are the same thing twice", hint="give one of them")
             options["setup"] = partial(_Initialized, initializer, initargs)
+        if options.get("journal") is not None:
+            raise PlanError(
+                "an executor takes no journal=: nothing says that its calls come again in the same order",
+                hint="atonce.map(fn, items, journal=…)",
+            )
         self._options = Options.of({**options, "model": model})
         target: Any = _call_async if model == "coroutines" else _call
         if self._options.setup is not None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from .errors import PlanError, UsageError
 
-__all__ = ["MODELS", "Options", "Rate", "Retry"]
+__all__ = ["MODELS", "Journal", "Options", "Rate", "Retry"]
 
 MODELS = ("auto", "sync", "coroutines", "threads", "processes", "hybrid")
 
@@ -80,6 +80,30 @@ class Rate:
         return cls(float(found[1]), {"s": 1.0, "m": 60.0, "h": 3600.0}[found[2] or "s"])
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Journal:
+    """The file that a run records its outcomes in, so that the same call, made again, runs only what is left.
+
+    `path`: made when it is not there (mode 0600; its folder must be). `retry_failed`: run items again that are recorded as
+    failed; else their failures stand and are given out as they were recorded, as with the outputs of the command line.
+    (`map` runs them again in any case, unless `errors="return"` makes an exception a value: what it raised or left out was
+    nobody's result.)
+
+    Not for: a journal of somebody you do not trust. It holds pickles, and reading a pickle runs what is in it.
+    """
+
+    path: str | os.PathLike[str]
+    retry_failed: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, str | os.PathLike) or not isinstance(os.fspath(self.path), str):
+            raise UsageError(f"journal={self.path!r} is not the path of a file", hint='journal="run.journal"')
+        if not os.path.basename(self.path):
+            raise UsageError(f"journal={os.fspath(self.path)!r} names no file", hint='journal="run.journal"')
+        if self.retry_failed not in (True, False):
+            raise UsageError(f"Journal.retry_failed={self.retry_failed!r} is neither True nor False")
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """Everything a run can be told. None and "auto" mean that atonce decides.
@@ -94,7 +118,7 @@ class Options:
     - `rate`: a `Rate`, text such as "5/s", or starts a second. `key`: what limits are counted by, a function of the item;
       `per_key`: how many items of one key may be in flight.
     - `progress`: show it on stderr. `name`: what the run is called there.
-    - `journal`: a file of a later version; refused for now.
+    - `journal`: a `Journal`, or the path of one: the file that outcomes are recorded in and a killed run goes on from.
     - `trace`: a file to write every attempt to, in Chrome's trace-event format; https://ui.perfetto.dev shows it. A name that
       ends in `.gz` is compressed. It is overwritten, if it is a trace.
     """
@@ -111,7 +135,7 @@ class Options:
     key: Callable[[Any], Any] | None = None
     per_key: int | None = None
     progress: bool = False
-    journal: Any = None
+    journal: Journal | None = None
     trace: str | os.PathLike[str] | None = None
     name: str = "atonce"
 
@@ -131,13 +155,15 @@ class Options:
         for name in values:
             if name not in known:
                 raise UsageError(f"there is no option {name!r}", hint=_near(name, known))
-        retry, rate = values.get("retry"), values.get("rate")
+        retry, rate, journal = values.get("retry"), values.get("rate"), values.get("journal")
         if isinstance(retry, int) and not isinstance(retry, bool):
             values["retry"] = Retry(attempts=retry)
         if isinstance(rate, str):
             values["rate"] = Rate.parse(rate)
         elif isinstance(rate, int | float) and not isinstance(rate, bool):
             values["rate"] = Rate(rate)
+        if isinstance(journal, str | os.PathLike):
+            values["journal"] = Journal(journal)
         return cls(**values)
 
     def __post_init__(self) -> None:
@@ -158,7 +184,7 @@ class Options:
             raise UsageError(f"name={self.name!r} is not a text")
         if self.errors not in ("raise", "return", "skip"):
             raise UsageError(f'errors={self.errors!r} is not one of "raise", "return", "skip"')
-        for name, kind in (("retry", Retry), ("rate", Rate)):
+        for name, kind in (("retry", Retry), ("rate", Rate), ("journal", Journal)):
             value = getattr(self, name)
             if value is not None and not isinstance(value, kind):
                 raise UsageError(f"{name}={value!r} is not a {kind.__name__}", hint=f"atonce.{kind.__name__}(…)")
@@ -168,8 +194,6 @@ class Options:
                 raise UsageError(f"{name}={value!r} cannot be called")
         if self.trace is not None and (not isinstance(self.trace, str | os.PathLike) or not os.path.basename(self.trace)):
             raise UsageError(f"trace={self.trace!r} is not the path of a file", hint='trace="run.json.gz"')
-        if self.journal is not None:
-            raise PlanError("journal= is not there yet in this version", hint="the command line resumes by its output")
 
     def but(self, **changes: Any) -> Options:
         """A copy with these changes, validated again."""

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from .plan.plan import Plan
 
-__all__ = ["Outcome", "Run", "Stats", "WorkerId"]
+__all__ = ["Outcome", "Recorded", "Run", "Stats", "WorkerId"]
 
 R = TypeVar("R")
 
@@ -31,6 +31,9 @@ class Outcome(NamedTuple, Generic[R]):
     (of the last attempt), `waited` the seconds between reading the item and that start, `cpu` the CPU seconds the attempt
     took: measured for items of a millisecond and more, shared out over the batch below that and among coroutines.
     `worker` says where, and is None for an item that never started.
+
+    The outcome of an item that a journal held is as it was recorded (its times put on this process's clock, its `worker`
+    None): `ok` and `worker is None` together mean that it was not run again.
     """
 
     index: int  # type: ignore[assignment]  # hides tuple.index, on purpose
@@ -52,8 +55,15 @@ class Outcome(NamedTuple, Generic[R]):
         return cast(R, self.value)
 
 
+class Recorded(list[Outcome[Any]]):
+    """A batch of items that were read and need not run: these outcomes of theirs are on record."""
+
+
 class Stats(NamedTuple):
-    """What a run amounted to. Seconds are wall seconds, `cpu` CPU seconds inside the function."""
+    """What a run amounted to. Seconds are wall seconds, `cpu` CPU seconds inside the function.
+
+    `resumed` of the items were not run, since a journal held their outcomes; `attempts` and `cpu` do not count those.
+    """
 
     items: int
     ok: int
@@ -63,6 +73,7 @@ class Stats(NamedTuple):
     cpu: float
     workers_lost: int
     threads_left: int
+    resumed: int = 0
 
     @property
     def rate(self) -> float:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import atonce
-from atonce import Options, Rate, Retry
+from atonce import Journal, Options, Rate, Retry
 from atonce.errors import PlanError, UsageError
 from atonce.options import MODELS
 
@@ -60,7 +61,10 @@ NAN = math.nan
         {"per_key": 2},
         {"per_key": 0, "key": len},
         {"per_key": 1.0, "key": len},
-        {"journal": "run.jsonl"},
+        {"journal": 5},
+        {"journal": b"run.journal"},
+        {"journal": ""},
+        {"journal": "folder/"},
         {"trace": ""},
         {"trace": 3},
         {"concurency": 4},
@@ -192,10 +196,11 @@ def test_a_rate_in_starts_a_second() -> None:
     assert Rate(90, per=60).a_second == 1.5
 
 
-def test_what_is_not_there_yet_is_refused_and_not_ignored() -> None:
-    for name in ("journal",):
-        with pytest.raises(PlanError, match=name):
-            Options(**{name: "file"})
+def test_a_path_is_a_journal(tmp_path: Path) -> None:
+    assert Options.of({"journal": "a.journal"}, {}).journal == Journal("a.journal")
+    assert Options.of({"journal": tmp_path / "a"}, {}).journal == Journal(tmp_path / "a")
+    with pytest.raises(UsageError, match="retry_failed"):
+        Journal("a", retry_failed="yes")  # type: ignore[arg-type]
 
 
 def test_every_model_can_be_named() -> None:

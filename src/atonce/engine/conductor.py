@@ -12,10 +12,11 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
+from ..errors import AtonceError
 from ..options import Options
-from ..outcome import Outcome, Stats
+from ..outcome import Outcome, Recorded, Stats
 from ..placement import Order, Worker
 from ..placement import load as load_placement
 from ..plan import advice
@@ -23,7 +24,7 @@ from ..plan.function import Facts
 from ..plan.plan import Plan
 from ..worker.job import Job
 from . import complaints
-from .events import Abandon, Command, Done, Emit, Ended, Feed, Kill, Lost, Ready, Release, Spawn, Stop
+from .events import Abandon, Command, Done, Emit, Ended, Feed, Keep, Kill, Lost, Ready, Release, Spawn, Stop
 from .hub import Hub
 from .machine import Machine, Policy
 from .observer import Observer
@@ -36,8 +37,20 @@ LOG = logging.getLogger("atonce")
 PATIENCE = 0.5
 
 
+class Keeper(Protocol):
+    """A journal, as far as the engine knows it."""
+
+    def __len__(self) -> int:
+        """How many items it holds, which will not run."""
+
+    def record(self, outcomes: Sequence[Outcome[Any]]) -> dict[int, Outcome[Any]]:
+        """Keep these. Returns, by position, failures in the place of what cannot be kept; raises when nothing can."""
+
+    def close(self) -> None: ...
+
+
 class Conductor:
-    """One run from its plan to its end."""
+    """One run from its plan to its end. `journal` records outcomes before they are given out, and is closed at the end."""
 
     def __init__(
         self,
@@ -51,6 +64,7 @@ class Conductor:
         ordered: bool,
         total: int | None,
         cpus: int,
+        journal: Keeper | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         most_ahead: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
@@ -68,10 +82,14 @@ class Conductor:
                 per_key=options.per_key,
                 total=total,
                 most_ahead=most_ahead,
+                keep=journal is not None,
             )
         )
+        self._journal = journal
+        self._to_keep: list[Outcome[Any]] = []
         self._job, self._facts, self._options, self._source = job, facts, options, source
-        self._total, self._cpus, self._loop, self._clock = total, cpus, loop, clock
+        self._total = total if total is None or journal is None else total - len(journal)  # of those that will run
+        self._cpus, self._loop, self._clock = cpus, loop, clock
         self._observers = list(observers)
         self._workers: dict[int, Worker] = {}
         self._leaving: list[Worker] = []
@@ -109,10 +127,12 @@ class Conductor:
             self._carry_out(machine.handle(event, now))
         if now >= machine.next_at():
             self._carry_out(machine.tick(now, {number: worker.running() for number, worker in self._workers.items()}))
-        if self._emitted and self._inline:
+        if (self._emitted or self._to_keep) and self._inline:
             self._again = True  # what the caller's own thread runs next must not hold back what is finished
         else:
             self._read(now)
+        if self._to_keep:
+            self._keep()
         if self.machine.finished and self.error is None:
             self.error = self._source.error
         emitted, self._emitted = self._emitted, []
@@ -133,6 +153,16 @@ class Conductor:
         """End what runs (`cancel`) or let it finish; resources are exited; processes get half a second, then are killed."""
         if self.hub.closed:
             return
+        try:
+            self._close(cancel)
+        finally:
+            if self._journal is not None:
+                try:
+                    self._journal.close()
+                except AtonceError as error:
+                    self.error = self.error or error
+
+    def _close(self, cancel: bool) -> None:
         self._source.close()
         workers = [*self._workers.values(), *self._leaving]
         for worker in workers:
@@ -176,6 +206,7 @@ class Conductor:
             cpu=machine.cpu,
             workers_lost=machine.workers_lost,
             threads_left=machine.threads_left,
+            resumed=machine.resumed,
         )
 
     def take_salvaged(self) -> list[Outcome[Any]]:
@@ -264,6 +295,8 @@ class Conductor:
             match command:
                 case Emit(outcomes):
                     self._emitted += outcomes
+                case Keep(outcomes):
+                    self._to_keep += outcomes
                 case Feed(number, indices, items):
                     self._workers[number].feed(indices, items)
                 case Release(number):
@@ -319,11 +352,22 @@ class Conductor:
         if count:
             items = source.read(count)
             if items:
-                self._carry_out(machine.read(items, now))
+                self._carry_out(machine.resume(items) if type(items) is Recorded else machine.read(items, now))
             # slow, or still not enough: keys that are full let others go first
             self._again = not source.ended and not source.pending and (len(items) < count or machine.want(now) > 0)
         if source.ended:
             machine.end_of_items()
+
+    def _keep(self) -> None:
+        """Record what has become final, by one write, and let it go. What cannot be recorded ends the run, but is not lost."""
+        outcomes, refused = self._to_keep, {}
+        if self._journal is not None and outcomes:
+            try:
+                refused = self._journal.record(outcomes)
+            except AtonceError as error:
+                self.error = self.error or error
+        self._to_keep = []  # not before: Ctrl-C may end `record`, and then `close` comes here again
+        self._carry_out(self.machine.kept(outcomes, refused))
 
     def _salvage(self) -> None:
         """Reports that were under way when the run was cut short still count."""
@@ -333,12 +377,9 @@ class Conductor:
             if self._observers:
                 self._show(event, now)
             if isinstance(event, Done):
-                self._emitted += [
-                    outcome
-                    for command in self.machine.handle(event, now)
-                    if isinstance(command, Emit)
-                    for outcome in command.outcomes
-                ]
+                commands = self.machine.handle(event, now)
+                self._carry_out([command for command in commands if isinstance(command, Emit | Keep)])
+        self._keep()
         self._emitted += self.machine.held()
 
 

@@ -127,6 +127,12 @@ class Emit(NamedTuple):
     outcomes: Sequence[Outcome[Any]]
 
 
+class Keep(NamedTuple):
+    """These outcomes are final: record them, then say so to `Machine.kept`, which lets them go. Only with a journal."""
+
+    outcomes: Sequence[Outcome[Any]]
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stop:
     """The run cannot go on."""
@@ -134,4 +140,4 @@ class Stop:
     error: BaseException
 
 
-Command = Spawn | Feed | Abandon | Kill | Release | Emit | Stop
+Command = Spawn | Feed | Abandon | Kill | Release | Emit | Keep | Stop

@@ -22,7 +22,7 @@ import operator
 import random
 import sys
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress, repeat
 from typing import Any
 
@@ -41,6 +41,7 @@ from .events import (
     Ended,
     Event,
     Feed,
+    Keep,
     Kill,
     Lost,
     Ready,
@@ -71,7 +72,7 @@ BACKSTOP = 2.5
 @dataclasses.dataclass(frozen=True, slots=True)
 class Policy:
     """What the machine is to hold, out of the options. `total` is the number of items when it is known, `most_ahead`
-    how many a slot may have before it at most."""
+    how many a slot may have before it at most. With `keep` an outcome is emitted when it has been recorded."""
 
     ordered: bool = False
     retry: Retry | None = None
@@ -81,6 +82,7 @@ class Policy:
     per_key: int | None = None
     total: int | None = None
     most_ahead: float = math.inf
+    keep: bool = False
 
 
 class Machine:
@@ -94,6 +96,7 @@ class Machine:
         self.read_count = 0
         self.emitted = 0
         self.failed = 0
+        self.resumed = 0
         self.attempts = 0
         self.cpu = 0.0
         self.workers_lost = 0
@@ -456,8 +459,29 @@ class Machine:
             return []
         self.emitted += len(outcomes)
         self._queue.forget(outcomes)
+        return [Keep(outcomes)] if self.policy.keep else self._let_go(outcomes)
+
+    def _let_go(self, outcomes: Sequence[Outcome[Any]]) -> list[Command]:
         ready = self.order.take(outcomes)
         return [Emit(ready)] if ready else []
+
+    # ── what a journal keeps, and what it held ───────────────────────────────────────────────────────────────────────
+
+    def kept(self, outcomes: list[Outcome[Any]], refused: Mapping[int, Outcome[Any]]) -> list[Command]:
+        """These were recorded; at the positions in `refused`, a failure instead of a value that cannot be."""
+        for position, failure in refused.items():
+            outcomes[position] = failure
+        self.failed += len(refused)
+        return self._let_go(outcomes)
+
+    def resume(self, outcomes: Sequence[Outcome[Any]]) -> list[Command]:
+        """The next items have come from the source, and these outcomes of theirs were on record: nobody runs them."""
+        self.read_count += len(outcomes)
+        self.emitted += len(outcomes)
+        self.resumed += len(outcomes)
+        self.failed += sum(not outcome.ok for outcome in outcomes)
+        self._value_bytes = _moving(self._value_bytes, max(sys.getsizeof(outcome.value) for outcome in outcomes))
+        return self._let_go(outcomes)
 
     # ── what ends badly ──────────────────────────────────────────────────────────────────────────────────────────────
 

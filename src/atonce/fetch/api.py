@@ -69,6 +69,8 @@ class _Job:
         options = Options.of({"key": _host, "per_key": PER_HOST, **rest})
         if options.setup is not None:
             raise UsageError("fetch takes no setup=: a transport brings its own")
+        if options.journal is not None:
+            raise UsageError("fetch takes no journal=", hint="atonce fetch -o folder/ resumes by its output")
         self.transport = choose(transport, options.model)(_policy(ours, options.timeout))
         options = options.but(
             setup=self.transport.setup,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from types import ModuleType
 
 from atonce.errors import OutputError
+
+from .files import SAFELY, sync_folder
 
 fcntl: ModuleType | None
 try:
@@ -13,7 +16,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-__all__ = ["Lock"]
+__all__ = ["Lock", "open_locked"]
 
 
 class Lock:
@@ -50,6 +53,32 @@ class Lock:
         if self._file is not None:
             os.unlink(self._file)
             self._file = None
+
+
+def open_locked(path: str) -> tuple[int, Lock]:
+    """The file at `path`, made (mode 0600) if it is not there, opened for reading and appending, and locked."""
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | SAFELY, 0o600)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise OutputError(f"{path} is not a regular file", hint="write to - and redirect that")
+            lock = Lock(fd, path)
+        except BaseException:
+            os.close(fd)
+            raise
+        if _is_at(fd, path):
+            sync_folder(path)
+            return fd, lock
+        # another run put a new file in its place, after we had opened and before we had locked the old one
+        lock.release()
+        os.close(fd)
+
+
+def _is_at(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _in_use(path: str, hint: str = "wait until it has ended, or name another output") -> OutputError:

@@ -14,7 +14,6 @@ What is promised, and by what:
 from __future__ import annotations
 
 import os
-import stat
 import time
 from collections.abc import Callable, Iterator
 
@@ -22,7 +21,7 @@ from atonce.errors import OutputError
 
 from .done import Done
 from .files import SAFELY, sync_folder, trouble, write_all
-from .lock import Lock
+from .lock import Lock, open_locked
 from .row import Head, read_head
 
 __all__ = ["RecordFile"]
@@ -53,7 +52,7 @@ class RecordFile:
     def open(self) -> None:
         """Create the file (mode 0600) or read which items it holds, and hold it against other runs."""
         with trouble(self.path):
-            self._fd, self._lock = _opened(self.path)
+            self._fd, self._lock = open_locked(self.path)
             try:
                 self._resume()
             except BaseException:
@@ -143,32 +142,6 @@ class RecordFile:
         os.close(self._fd)
         self._fd, self._lock, self._end = fd, lock, os.fstat(fd).st_size
         sync_folder(self.path)
-
-
-def _opened(path: str) -> tuple[int, Lock]:
-    """The file, opened and locked."""
-    while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | SAFELY, 0o600)
-        try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise OutputError(f"{path} is not a regular file", hint="write to - and redirect that")
-            lock = Lock(fd, path)
-        except BaseException:
-            os.close(fd)
-            raise
-        if _is_at(fd, path):
-            sync_folder(path)
-            return fd, lock
-        # another run put a new file in its place, after we had opened and before we had locked the old one
-        lock.release()
-        os.close(fd)
-
-
-def _is_at(fd: int, path: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(fd), os.lstat(path))
-    except FileNotFoundError:
-        return False
 
 
 def _is_torn(line: bytes, number: int) -> bool:

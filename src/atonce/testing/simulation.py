@@ -35,9 +35,9 @@ def simulate(
     waits for.
 
     `fn` is called when an item starts, in this thread; it may raise `Dies` or `Hangs`. `parallelism` and `concurrency` are
-    the workers and the slots of each (default 1); `model`, `setup` and `progress` have no meaning here. `placement`: a
-    `FakePlacement` to look into afterwards, instead of `seconds`. `clock`: one to move on. `seen`: called with each
-    outcome as it becomes final, on the run's clock. Raises `Stuck` where the run would never end.
+    the workers and the slots of each (default 1); `model`, `setup`, `progress` and `journal` have no meaning here.
+    `placement`: a `FakePlacement` to look into afterwards, instead of `seconds`. `clock`: one to move on. `seen`: called with
+    each outcome as it becomes final, on the run's clock. Raises `Stuck` where the run would never end.
     """
     told = Options.of(options, environment={})
     clock = FakeClock() if clock is None else clock
