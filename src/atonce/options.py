@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from .errors import PlanError, UsageError
+from .errors import UsageError
 
 __all__ = ["MODELS", "Journal", "Options", "Rate", "Retry"]
 

@@ -10,7 +10,7 @@ import pytest
 
 import atonce
 from atonce import Journal, Options, Rate, Retry
-from atonce.errors import PlanError, UsageError
+from atonce.errors import UsageError
 from atonce.options import MODELS
 
 NAN = math.nan
