@@ -7,6 +7,7 @@ promises are asserted as it goes, in one place:
     no worker is given more than its slots when limited                 at most `per_key` of a key are given out
     what once was running when a worker died runs alone                 WorkerDied only after two deaths with the item there
     nothing is given to a worker that is gone, released or being killed reading ahead is bounded
+    with a journal an outcome is kept, once, before it is given out
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from atonce.engine.events import (
     Ended,
     Event,
     Feed,
+    Keep,
     Kill,
     Lost,
     Ready,
@@ -109,6 +111,7 @@ class World:
         self.left = items  # in the source; None: endless
         self.items = 0
         self.outcomes: dict[int, Outcome[Any]] = {}
+        self.kept: set[int] = set()  # what a journal holds
         self.out_of_order = 0
         self.at_deaths: Counter[int] = Counter()  # index → deaths at which it was with the dead worker, or running there
         self.struck: set[int] = set()  # ran when a worker died, and has no outcome yet
@@ -135,6 +138,11 @@ class World:
                 case Emit(outcomes):
                     for outcome in outcomes:
                         self._final(outcome)
+                case Keep(outcomes):
+                    assert self.policy.keep
+                    assert self.kept.isdisjoint(outcome.index for outcome in outcomes), "kept twice"
+                    self.kept.update(outcome.index for outcome in outcomes)
+                    self.obey(self.machine.kept(list(outcomes), {}))
                 case Spawn():
                     self.hire()
                 case Abandon(number, slot, index):
@@ -189,6 +197,7 @@ class World:
         index = outcome.index
         assert index not in self.outcomes, f"{index} has two outcomes"
         assert outcome.item == index
+        assert not self.policy.keep or index in self.kept, f"{index} is given out before it is kept"
         assert outcome.ok == (outcome.error is None)
         if self.policy.ordered:
             assert index == len(self.outcomes), "out of order"
@@ -236,6 +245,16 @@ class World:
         if self.left == 0:
             machine.end_of_items()
         return take
+
+    def resume(self, most: int) -> None:
+        """The next items are on record."""
+        count = min(most, most if self.left is None else self.left)
+        if count and self.machine.want(self.now):
+            first, self.items = self.items, self.items + count
+            if self.left is not None:
+                self.left -= count
+            self.kept.update(range(first, first + count))
+            self.obey(self.machine.resume([Outcome(index, index, True, -index) for index in range(first, first + count)]))
 
     def finish(self, worker: Fake, slots: Sequence[int], errors: Sequence[BaseException | None] = ()) -> None:
         """What runs in these slots ends, in one report; `errors[k]` is what the k-th of them raises."""

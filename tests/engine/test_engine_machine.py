@@ -11,7 +11,7 @@ from engine_world import Fake, World, failures, report
 
 from atonce import Rate, Retry
 from atonce.engine import machine as machine_module
-from atonce.engine.events import Broken, Done, Feed, Kill, Lost, Ready, Spawn, Stop
+from atonce.engine.events import Broken, Done, Emit, Feed, Keep, Kill, Lost, Ready, Spawn, Stop
 from atonce.engine.machine import BACKSTOP, MOST_FALSE_STARTS, MOST_LEFT, Machine, Policy
 from atonce.engine.seat import MOST_AHEAD, Seat
 from atonce.errors import ItemTimeout, StartFailed, TooManyStuck, WorkerDied
@@ -666,3 +666,50 @@ def test_the_sums_add_up() -> None:
     assert world.machine.attempts == 11
     assert world.machine.emitted == 10
     assert world.machine.failed == 0
+
+
+# ── with a journal ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_outcome_is_kept_as_soon_as_it_is_final_and_given_out_when_its_turn_comes() -> None:
+    machine = Machine(Policy(ordered=True, keep=True))
+    machine.add(0, Seat(2))
+    machine.handle(Ready(0), 0.0)
+    machine.read(["a", "b"], 0.0)
+    machine.end_of_items()
+    keep, *_ = machine.handle(Done(0, report(0, [(1, "B", 0.0, 1.0)])), 1.0)
+    assert isinstance(keep, Keep)
+    assert [outcome.value for outcome in keep.outcomes] == ["B"]
+    assert machine.kept(list(keep.outcomes), {}) == []
+    keep, *_ = machine.handle(Done(0, report(0, [(0, "A", 0.0, 2.0)])), 2.0)
+    assert isinstance(keep, Keep)
+    (emit,) = machine.kept(list(keep.outcomes), {})
+    assert isinstance(emit, Emit)
+    assert [outcome.value for outcome in emit.outcomes] == ["A", "B"]
+
+
+def test_a_value_that_could_not_be_kept_is_a_failure() -> None:
+    machine = Machine(Policy(keep=True))
+    machine.add(0, Seat(2))
+    machine.handle(Ready(0), 0.0)
+    machine.read(["a", "b"], 0.0)
+    keep, *_ = machine.handle(Done(0, report(0, [(0, "A", 0.0, 1.0), (1, "B", 0.0, 1.0)])), 1.0)
+    assert isinstance(keep, Keep)
+    failure = keep.outcomes[1]._replace(ok=False, value=None, error=ValueError())
+    (emit,) = machine.kept(list(keep.outcomes), {1: failure})
+    assert isinstance(emit, Emit)
+    assert list(emit.outcomes) == [keep.outcomes[0], failure]
+    assert (machine.emitted, machine.failed) == (2, 1)
+
+
+def test_what_is_on_record_takes_its_turn_and_no_attempt() -> None:
+    world = started(Policy(ordered=True, keep=True), items=12, workers=1, slots=2)
+    (worker,) = workers_of(world)
+    running = len(worker.running)
+    world.finish(worker, [0])
+    world.resume(6)
+    assert list(world.outcomes) == [0]  # behind the one that still runs
+    world.bring_home()
+    assert list(world.outcomes) == list(range(12))
+    assert (world.machine.resumed, world.machine.attempts) == (6, 6)
+    assert running == 2

@@ -21,6 +21,7 @@ policies = st.builds(
     timeout=st.none() | st.sampled_from([1.0, 10.0]),
     rate=st.none() | st.builds(Rate, count=st.sampled_from([0.5, 20.0]), burst=st.sampled_from([1, 5])),
     total=st.none() | st.just(100),
+    keep=st.booleans(),
 )
 
 
@@ -73,6 +74,11 @@ class Promises(RuleBasedStateMachine):
     @rule(most=st.none() | st.integers(0, 9))
     def read(self, most: int | None) -> None:
         self.world.read(most)
+
+    @precondition(lambda self: self.some() and self.world.policy.keep)
+    @rule(most=st.integers(1, 9))
+    def resume(self, most: int) -> None:
+        self.world.resume(most)
 
     @precondition(lambda self: self.some(running=True))
     @rule(data=st.data(), errors=st.lists(st.sampled_from(ERRORS), max_size=3))
@@ -143,6 +149,7 @@ def wander(seed: int, steps: int = 300) -> World:
             key=None if key == "no" else lambda item: item % 3,
             per_key=chance.randint(1, 3) if key == "per_key" else None,
             total=chance.choice([None, 400]),
+            keep=chance.random() < 0.3,
         ),
         workers=chance.randint(1, 4),
         slots=chance.randint(1, 4),
@@ -156,7 +163,9 @@ def wander(seed: int, steps: int = 300) -> World:
         workers = list(world.workers.values())
         worker = chance.choice(workers) if workers else None
         roll = chance.random()
-        if worker is None or roll < 0.2:
+        if world.policy.keep and chance.random() < 0.1:
+            world.resume(chance.choice([1, 7]))
+        elif worker is None or roll < 0.2:
             world.read(chance.choice([None, 1, 5]))
         elif not worker.ready:
             world.boot(worker)

@@ -6,7 +6,8 @@
 | `folder/`, or a name without a suffix | `folder.Folder` | yes |
 | `-` | `stdout.Stdout` | no |
 
-An output that can be resumed is the journal: it says which items it holds, and a run started again leaves them out.
+An output that can be resumed is the journal: it says which items it holds, and a run started again leaves them out. What
+`journal=` of the API names is `journal.JournalFile`, for values that are no lines of text.
 """
 
 from __future__ import annotations
