@@ -24,7 +24,7 @@ from ..plan.function import Facts
 from ..plan.plan import Plan
 from ..worker.job import Job
 from . import complaints
-from .events import Abandon, Command, Done, Emit, Ended, Feed, Keep, Kill, Lost, Ready, Release, Spawn, Stop
+from .events import Abandon, Command, Done, Emit, Ended, Feed, Keep, Kill, Lost, Ready, Release, Said, Spawn, Stop
 from .hub import Hub
 from .machine import Machine, Policy
 from .observer import Observer
@@ -121,6 +121,9 @@ class Conductor:
         now = self._clock()
         for _ in range(len(events)):
             event = events.popleft()
+            if type(event) is Said:
+                event.say()
+                continue
             self._notice(event, now)
             if self._observers:
                 self._show(event, now)
@@ -370,10 +373,13 @@ class Conductor:
         self._carry_out(self.machine.kept(outcomes, refused))
 
     def _salvage(self) -> None:
-        """Reports that were under way when the run was cut short still count."""
+        """Reports that were under way when the run was cut short still count, and what was said is heard."""
         now = self._clock()
         while self.hub.events:
             event = self.hub.events.popleft()
+            if isinstance(event, Said):
+                event.say()
+                continue
             if self._observers:
                 self._show(event, now)
             if isinstance(event, Done):

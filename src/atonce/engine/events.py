@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..outcome import Outcome
@@ -22,6 +22,7 @@ __all__ = [
     "Lost",
     "Ready",
     "Release",
+    "Said",
     "Spawn",
     "Stop",
     "Uncarried",
@@ -82,7 +83,14 @@ class Ended(NamedTuple):
     worker: int
 
 
-Event = Ready | Done | Uncarried | Unreadable | Broken | Lost | Ended
+class Said(NamedTuple):
+    """A worker has log records and warnings to show: the conductor has them said, the machine is not told."""
+
+    worker: int
+    say: Callable[[], None]
+
+
+Event = Ready | Done | Uncarried | Unreadable | Broken | Lost | Ended | Said
 
 # ── commands: do this ────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -22,13 +22,15 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from ..engine.events import Broken, Done, Ended, Lost, Ready, Uncarried, Unreadable
+from ..engine.events import Broken, Done, Ended, Lost, Ready, Said, Uncarried, Unreadable
 from ..engine.hub import Hub
 from ..engine.seat import Seat
 from ..errors import PlanError
-from ..worker import wire
+from ..worker import talk, wire
+from ..worker.context import dump_context
 from ..worker.job import Cells, Job
 from ..worker.runners import load
 from ..worker.template import SPAWN, STATUS
@@ -102,11 +104,14 @@ class ProcessWorker(Worker):
             "path": sys.path,
             "cwd": os.getcwd(),
             "environment": dict(os.environ),
+            "number": self.number,
+            "manners": talk.manners(),
             "runner": order.runner,
             "slots": order.slots,
             "timeout": order.job.timeout,
             "share": order.share,
             "job": dump_job(order.job),
+            "context": dump_context(order.job.context),
         }
 
     def seat(self) -> Seat:
@@ -227,6 +232,8 @@ class ProcessWorker(Worker):
                 post(Unreadable(self.number, wire.batch_indices(payload), wrong))
             else:
                 post(Done(self.number, report))
+        elif kind == wire.TALK:
+            post(Said(self.number, partial(talk.hear, payload)))
         elif kind == wire.READY:
             self._booted = True
             post(Ready(self.number))

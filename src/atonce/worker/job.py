@@ -114,25 +114,31 @@ def is_async(fn: Any) -> bool:
 
 @contextlib.contextmanager
 def calling(job: Job) -> Any:
-    """`item -> value` for one thread: enters `setup` here and exits it here; an `async def` gets an event loop of its own."""
+    """`item -> value` for one thread: enters `setup` here and exits it here; an `async def` gets an event loop of its own.
+
+    `setup` and its exit see the caller's context, in a copy of their own: what it sets there stays there.
+    """
+    context = contextvars.Context() if job.context is None else job.context.copy()
     with contextlib.ExitStack() as stack:
         loop = stack.enter_context(asyncio.Runner()) if job.is_async else None
         fn = job.fn
         if job.setup is not None:
             try:
-                resource = job.setup() if loop is None else loop.run(_called(job.setup))
+                resource = context.run(job.setup) if loop is None else loop.run(_called(job.setup), context=context)
                 if loop is not None and hasattr(resource, "__aenter__"):
-                    entered = loop.run(resource.__aenter__())
-                    stack.callback(lambda: loop.run(resource.__aexit__(None, None, None)))
+                    entered = loop.run(resource.__aenter__(), context=context)
+                    stack.callback(lambda: loop.run(resource.__aexit__(None, None, None), context=context))
                 elif hasattr(resource, "__enter__"):
-                    entered = stack.enter_context(resource)
+                    entered = context.run(type(resource).__enter__, resource)
+                    stack.push(lambda *raised: context.run(type(resource).__exit__, resource, *raised))
                 else:
                     raise TypeError(_not_a_manager(resource, wants_async=False))
             except (Exception, SystemExit) as error:
                 raise setup_failed(error) from error
             fn = functools.partial(fn, entered)
         if loop is not None:
-            yield lambda item: loop.run(fn(item))
+            # the context that the runner has made for this item: without it, items would share the loop's
+            yield lambda item: loop.run(fn(item), context=contextvars.copy_context())
         else:
             yield fn if isinstance(job.fn, types.FunctionType) and job.fn.__name__ != "<lambda>" else _no_coroutines(fn)
 

@@ -11,9 +11,11 @@ from typing import Any
 
 from ..errors import AtonceError, SetupFailed
 from . import wire
+from .context import load_context
 from .job import LOADING, RECEIVING, RUNNING, SENDING, Cells, Job, setup_failed
 from .outbox import FLUSH_COMPUTING, Attendant, Outbox, Report
 from .runners import Runner, load
+from .talk import Line, Talk
 
 __all__ = ["main"]
 
@@ -27,25 +29,39 @@ def main(connection: socket.socket, cells_fd: int) -> None:
         return
     hello = wire.loads(payload)
     _be_like(hello)
-    memory = mmap.mmap(cells_fd, Cells.size(hello["slots"]))
+    line = Line(connection.sendall)
+    talk = Talk(line, f"atonce-{hello['number']}")
+    talk.adopt(hello["manners"])
+    try:
+        _serve(hello, frames, line, talk, mmap.mmap(cells_fd, Cells.size(hello["slots"])))
+    finally:
+        talk.flush()
+
+
+def _serve(hello: dict[str, Any], frames: Any, line: Line, talk: Talk, memory: mmap.mmap) -> None:
     view = memoryview(memory).cast("d")
     cells = Cells(hello["slots"], view)
+
+    def post(kind: int, payload: bytes = b"") -> None:
+        talk.flush()  # a result comes after what was said about it
+        frame = wire.frame(kind, payload)
+        line.send(lambda: frame)
 
     def send(report: Report) -> None:
         for stream in (sys.stdout, sys.stderr):  # what the items printed comes with their results
             with contextlib.suppress(Exception):
                 stream.flush()
         with cells.phase(SENDING, RUNNING):
-            data = wire.frame(wire.REPORT, wire.dump_report(report))
-        connection.sendall(data)
+            payload = wire.dump_report(report)
+        post(wire.REPORT, payload)
 
     def broken(error: BaseException) -> None:
         if not isinstance(error, AtonceError):  # such as a KeyboardInterrupt that is not the caller's
             error = setup_failed(error)
-        connection.sendall(wire.frame(wire.BROKEN, wire.dumps(wire.dump_error(error))))
+        post(wire.BROKEN, wire.dumps(wire.dump_error(error)))
 
     def unreadable(indices: list[int], error: BaseException) -> None:
-        connection.sendall(wire.frame(wire.UNREADABLE, wire.dumps((indices, wire.dump_error(error)))))
+        post(wire.UNREADABLE, wire.dumps((indices, wire.dump_error(error))))
 
     outbox = Outbox(send, broken, unreadable)
     try:
@@ -53,7 +69,8 @@ def main(connection: socket.socket, cells_fd: int) -> None:
     except Exception as error:
         broken(_cannot_load(error))
         return
-    job = Job(fn, setup, hello["timeout"])
+    talk.adopt_filters(hello["manners"])  # for the categories that came with the function
+    job = Job(fn, setup, hello["timeout"], load_context(hello["context"]))
     runner = load(hello["runner"])(job, hello["slots"], outbox, cells)
     attendant = None
     if hello["runner"] == "call":
@@ -65,7 +82,7 @@ def main(connection: socket.socket, cells_fd: int) -> None:
         broken(error)
         return
     view[RECEIVING] = RUNNING
-    connection.sendall(wire.frame(wire.READY))
+    post(wire.READY)
     released = False
     # a near side that hung up needs nothing any more: OSError on the way out is no news
     with contextlib.suppress(ConnectionError, BrokenPipeError):

@@ -11,7 +11,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from ..outcome import WorkerId
 
@@ -98,13 +98,22 @@ class Outbox:
             self._send(Report(indices, values, started, ended, cpu, workers, failures))
 
 
+class Attended(Protocol):
+    """What an attendant flushes, about `pace` seconds after `arm`, which it puts there, was called."""
+
+    pace: float
+    arm: Callable[[], None]
+
+    def flush(self) -> None: ...
+
+
 class Attendant:
     """A thread that flushes an outbox while the runner's own threads are inside a long item. Sleeps unless armed or called.
 
     `also` is what it does besides: after each flush, and at once when it is called.
     """
 
-    def __init__(self, outbox: Outbox, also: Callable[[], None] | None = None) -> None:
+    def __init__(self, outbox: Attended, also: Callable[[], None] | None = None) -> None:
         self._outbox = outbox
         self._also = also or _nothing
         self._armed = self._called = self._stopped = False

@@ -2,7 +2,7 @@
 
     near → far    HELLO  what to be          BATCH  indices and items        ABANDON  a slot      RELEASE  finish and end
     far → near    READY  can be fed          REPORT what was finished        BROKEN   nothing can run here
-                  UNREADABLE  a batch that cannot be unpickled
+                  UNREADABLE  a batch that cannot be unpickled         TALK  log records and warnings
 
 Items and values are pickled a batch at a time: one pickle, one frame. cloudpickle is used throughout: for plain data it is
 as fast as pickle (the same C code), and it carries what lives in `__main__`, a notebook or a closure by value. Exceptions
@@ -16,26 +16,20 @@ import struct
 import traceback
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
-
-import cloudpickle
+from typing import Any
 
 from ..errors import NotCarried, RemoteError, RemoteTraceback
 from ..outcome import WorkerId
+from .context import dumps
 from .outbox import Failure, Report
 
-__all__ = ["Decoder", "dump_batch", "dump_report", "frame", "load_batch", "load_report", "not_carried"]
+__all__ = ["Decoder", "dump_batch", "dump_report", "dumps", "frame", "load_batch", "load_report", "loads", "not_carried"]
 
 HELLO, BATCH, ABANDON, RELEASE = 1, 2, 3, 4
-READY, REPORT, BROKEN, UNREADABLE = 11, 12, 13, 14
+READY, REPORT, BROKEN, UNREADABLE, TALK = 11, 12, 13, 14, 15
 
 _HEADER = struct.Struct("<BQ")
 _COUNT = struct.Struct("<Q")
-
-
-def dumps(value: Any) -> bytes:
-    """Pickle, by value what cannot be imported."""
-    return cast(bytes, cloudpickle.dumps(value))
 
 
 loads = pickle.loads

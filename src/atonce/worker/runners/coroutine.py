@@ -65,6 +65,7 @@ class CoroutineRunner(Runner):
         self._start_error: BaseException | None = None
         self._stopping: asyncio.Future[None] | None = None
         self._closed: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._base = job.context or contextvars.Context()
 
     # ── called from outside ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -79,7 +80,7 @@ class CoroutineRunner(Runner):
                 raise self._start_error
         else:
             assert self._loop is not None
-            self._main_task = self._loop.create_task(self._main())
+            self._main_task = self._loop.create_task(self._main(), context=self._base.copy())
 
     def feed(self, batch: Iterable[tuple[int, Any]]) -> None:
         self._todo.extend(batch)
@@ -109,7 +110,7 @@ class CoroutineRunner(Runner):
     def _own_thread(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         try:
-            loop.run_until_complete(self._main())
+            loop.run_until_complete(loop.create_task(self._main(), context=self._base.copy()))
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.run_until_complete(loop.shutdown_default_executor())
         finally:
@@ -121,7 +122,6 @@ class CoroutineRunner(Runner):
         loop = asyncio.get_running_loop()
         self._loop = loop
         self._who = [WorkerId(os.getpid(), threading.get_ident(), slot) for slot in range(self.cells.slots)]
-        self._base = self.job.context or contextvars.Context()
         self._stopping = loop.create_future()
         self.outbox.meter = _Meter()
         try:
