@@ -22,6 +22,7 @@ from .plan.machine import usable_cpus
 from .source import AsyncSource, Source, length_of
 from .source.resumed import Resumed
 from .worker.job import Job
+from .worker.nesting import depth
 
 if TYPE_CHECKING:
     from .sink.journal import JournalFile
@@ -111,7 +112,7 @@ class _Call:
         self._failures_stand = not values or self.options.errors == "return"
         self._facts = look_at(fn)
         self._cpus = usable_cpus()
-        self._plan = first_plan(self._facts, self.options, self._cpus)
+        self._plan = first_plan(self._facts, self.options, self._cpus, depth=depth())
         self._job = Job(fn, self.options.setup, self.options.timeout, contextvars.copy_context())
         if not isinstance(items, Iterable | AsyncIterable):
             raise UsageError(f"items={items!r} cannot be iterated", hint="a list, a generator or an async generator of items")

@@ -30,6 +30,7 @@ from .plan.function import Facts, look_at
 from .plan.machine import usable_cpus
 from .source import PushSource
 from .worker.job import Job
+from .worker.nesting import depth
 
 __all__ = ["Executor"]
 
@@ -82,7 +83,7 @@ class Executor(concurrent.futures.Executor):
             target = partial(_with_resource, target)
         facts = Facts("submitted calls", "async" if model == "coroutines" else "sync")
         self._cpus = usable_cpus()
-        self._plan = plan_for(model, facts, self._options, self._cpus)
+        self._plan = plan_for(model, facts, self._options, self._cpus, depth=depth())
         self._job = Job(target, self._options.setup, self._options.timeout, contextvars.copy_context())
         self._facts = facts
         self._lock = threading.Lock()

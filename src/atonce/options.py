@@ -117,6 +117,8 @@ class Options:
     - `retry`: a `Retry`, or a number of attempts. `timeout`: seconds one attempt may take, from its start.
     - `rate`: a `Rate`, text such as "5/s", or starts a second. `key`: what limits are counted by, a function of the item;
       `per_key`: how many items of one key may be in flight.
+    - `max_tasks_per_worker`: attempts after which a worker process is replaced by a fresh one; `max_worker_memory`: bytes,
+      or text such as "500MB" or "1.5GiB", of resident memory above which it is, looked at between items.
     - `progress`: show it on stderr. `name`: what the run is called there.
     - `journal`: a `Journal`, or the path of one: the file that outcomes are recorded in and a killed run goes on from.
     - `trace`: a file to write every attempt to, in Chrome's trace-event format; https://ui.perfetto.dev shows it. A name that
@@ -134,6 +136,8 @@ class Options:
     rate: Rate | None = None
     key: Callable[[Any], Any] | None = None
     per_key: int | None = None
+    max_tasks_per_worker: int | None = None
+    max_worker_memory: int | None = None
     progress: bool = False
     journal: Journal | None = None
     trace: str | os.PathLike[str] | None = None
@@ -164,6 +168,8 @@ class Options:
             values["rate"] = Rate(rate)
         if isinstance(journal, str | os.PathLike):
             values["journal"] = Journal(journal)
+        if isinstance(memory := values.get("max_worker_memory"), str):
+            values["max_worker_memory"] = _bytes(memory)
         return cls(**values)
 
     def __post_init__(self) -> None:
@@ -176,6 +182,9 @@ class Options:
             _whole("per_key", self.per_key)
             if self.key is None:
                 raise UsageError("per_key= needs key=: the function that says which key an item has")
+        for name in ("max_tasks_per_worker", "max_worker_memory"):
+            if getattr(self, name) is not None:
+                _whole(name, getattr(self, name))
         if self.timeout is not None:
             _positive("timeout", self.timeout)
         if self.ordered not in (None, True, False) or self.progress not in (True, False):
@@ -195,6 +204,11 @@ class Options:
         if self.trace is not None and (not isinstance(self.trace, str | os.PathLike) or not os.path.basename(self.trace)):
             raise UsageError(f"trace={self.trace!r} is not the path of a file", hint='trace="run.json.gz"')
 
+    @property
+    def recycles(self) -> bool:
+        """Whether workers are to be replaced by fresh ones."""
+        return self.max_tasks_per_worker is not None or self.max_worker_memory is not None
+
     def but(self, **changes: Any) -> Options:
         """A copy with these changes, validated again."""
         return dataclasses.replace(self, **changes)
@@ -210,6 +224,13 @@ def _number(name: str, text: str) -> Any:
         return float(text) if name == "timeout" else int(text)
     except ValueError:
         raise UsageError(f"ATONCE_{name.upper()}={text!r} is not a number") from None
+
+
+def _bytes(text: str) -> int:
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", text, re.IGNORECASE)
+    if not found:
+        raise UsageError(f"max_worker_memory={text!r} is not a size", hint="write 500MB, 1.5GiB, or a number of bytes")
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** " kmgt".index(found[2].lower() or " "))
 
 
 def _near(name: str, known: Any) -> str:

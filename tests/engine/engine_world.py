@@ -8,6 +8,7 @@ promises are asserted as it goes, in one place:
     what once was running when a worker died runs alone                 WorkerDied only after two deaths with the item there
     nothing is given to a worker that is gone, released or being killed reading ahead is bounded
     with a journal an outcome is kept, once, before it is given out
+    never more workers have items than there are to be               no worker is given more than `max_tasks`
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ from atonce.engine.events import (
     Release,
     Spawn,
     Stop,
+    Succeed,
     Uncarried,
     Unreadable,
+    Weighed,
 )
 from atonce.engine.machine import Machine, Policy
 from atonce.engine.seat import MOST_AHEAD, Seat
@@ -71,6 +74,7 @@ class Fake:
     ready: bool = False
     released: bool = False
     killed: bool = False
+    given: int = 0
     todo: deque[int] = dataclasses.field(default_factory=deque)
     running: dict[int, tuple[int, float]] = dataclasses.field(default_factory=dict)
     ghosts: list[tuple[int, float]] = dataclasses.field(default_factory=list)
@@ -108,6 +112,7 @@ class World:
         self.slots, self.can_abandon, self.can_kill = slots, can_abandon, can_kill
         self.workers: dict[int, Fake] = {}
         self.numbers = 0
+        self.parallelism = workers
         self.left = items  # in the source; None: endless
         self.items = 0
         self.outcomes: dict[int, Outcome[Any]] = {}
@@ -125,10 +130,10 @@ class World:
 
     # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def hire(self) -> None:
+    def hire(self, instead_of: int | None = None) -> None:
         number, self.numbers = self.numbers, self.numbers + 1
         self.workers[number] = Fake(number, self.slots, self.can_abandon, self.can_kill)
-        self.machine.add(number, Seat(self.slots, can_abandon=self.can_abandon, can_kill=self.can_kill))
+        self.machine.add(number, Seat(self.slots, can_abandon=self.can_abandon, can_kill=self.can_kill), instead_of)
 
     def obey(self, commands: list[Command]) -> None:
         for command in commands:
@@ -145,6 +150,8 @@ class World:
                     self.obey(self.machine.kept(list(outcomes), {}))
                 case Spawn():
                     self.hire()
+                case Succeed(number):
+                    self.hire(number)
                 case Abandon(number, slot, index):
                     worker = self.workers[number]
                     assert worker.can_abandon
@@ -182,6 +189,12 @@ class World:
             self.at[index] = worker.number
             self.of_key[index % 3] += 1
             worker.todo.append(index)
+        worker.given += len(feed.indices)
+        most = self.policy.max_tasks
+        # suspects of a death that nobody could pin go in halves, however many those are
+        assert most is None or worker.given <= most or feed.indices[0] in self.together, (
+            f"{worker.given} items, {most} are the most"
+        )
         struck = self.struck and self.struck.intersection(worker.has)
         assert not struck or worker.count == 1, f"{struck} killed a worker and is not alone: {worker.has}"
         if self.machine.limited and feed.indices[0] not in self.together:
@@ -212,9 +225,11 @@ class World:
         machine, policy = self.machine, self.policy
         assert repr(machine)
         # where a key cannot have more in flight than there are slots, its limit has nothing to do: items may wait at a worker
-        slots = sum(seat.slots for seat in self.machine.seats.values())
+        slots = sum(seat.slots for seat in self.machine.seats.values() if seat.before is None and not seat.through)
         if policy.per_key is not None and policy.per_key < slots:
             assert max(self.of_key.values(), default=0) <= policy.per_key, f"per_key={policy.per_key}, and {self.of_key}"
+        busy = sum(bool(worker.has) for worker in self.workers.values())
+        assert busy <= self.parallelism, f"{busy} workers have items, {self.parallelism} are the most"
         ahead = machine.read_count - machine.emitted - machine.in_flight
         self.most_ahead = max(self.most_ahead, ahead)
         seats = max(1, len(self.workers))
@@ -279,6 +294,9 @@ class World:
         final = index in self.outcomes
         self.handle(Done(worker.number, report(worker.number, rows, failed)))
         assert (index in self.outcomes) == final, f"what was given up has decided about {index}"
+
+    def weigh(self, worker: Fake, nbytes: int) -> None:
+        self.handle(Weighed(worker.number, nbytes))
 
     def die(self, worker: Fake, status: int | None = -9, *, named: int | None = None, booted: bool = True) -> None:
         """`named`: how many of its running items the cells still name; None: all."""

@@ -22,6 +22,8 @@ policies = st.builds(
     rate=st.none() | st.builds(Rate, count=st.sampled_from([0.5, 20.0]), burst=st.sampled_from([1, 5])),
     total=st.none() | st.just(100),
     keep=st.booleans(),
+    max_tasks=st.none() | st.integers(1, 9),
+    max_memory=st.none() | st.just(1000),
 )
 
 
@@ -122,6 +124,16 @@ class Promises(RuleBasedStateMachine):
     def come_back_late(self, data: st.DataObject, error: BaseException | None) -> None:
         self.world.haunt(self.pick(data, ghosts=True), error)
 
+    @precondition(lambda self: self.some(ready=True))
+    @rule(data=st.data(), nbytes=st.sampled_from([999, 1001]))
+    def weigh(self, data: st.DataObject, nbytes: int) -> None:
+        self.world.weigh(self.pick(data, ready=True), nbytes)
+
+    @precondition(lambda self: self.some(released=True, running=False, todo=False))
+    @rule(data=st.data())
+    def end(self, data: st.DataObject) -> None:
+        self.world.end(self.pick(data, released=True, running=False, todo=False))
+
     @rule(seconds=st.sampled_from([0.01, 1.0, 30.0]))
     def wait(self, seconds: float) -> None:
         if self.world.stopped is None:
@@ -150,6 +162,8 @@ def wander(seed: int, steps: int = 300) -> World:
             per_key=chance.randint(1, 3) if key == "per_key" else None,
             total=chance.choice([None, 400]),
             keep=chance.random() < 0.3,
+            max_tasks=chance.choice([None, None, 1, 7]),
+            max_memory=chance.choice([None, 1000]),
         ),
         workers=chance.randint(1, 4),
         slots=chance.randint(1, 4),
@@ -169,6 +183,8 @@ def wander(seed: int, steps: int = 300) -> World:
             world.read(chance.choice([None, 1, 5]))
         elif not worker.ready:
             world.boot(worker)
+        elif worker.released and not worker.has and not worker.killed:
+            world.end(worker)
         elif worker.killed or roll < 0.23:
             world.die(worker, named=chance.choice([None, 0, 1]))
         elif worker.running and roll < 0.85:
@@ -178,6 +194,8 @@ def wander(seed: int, steps: int = 300) -> World:
             world.haunt(worker, chance.choice(ERRORS))
         elif worker.todo and roll < 0.92:
             (world.unreadable if chance.random() < 0.5 else world.uncarried)(worker, chance.randint(1, 4))
+        elif roll > 0.95:
+            world.weigh(worker, chance.choice([999, 1001]))
         else:
             world.wait(chance.choice([0.01, 0.5, 3.0]))
     world.bring_home()

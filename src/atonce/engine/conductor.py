@@ -23,8 +23,9 @@ from ..plan import advice
 from ..plan.function import Facts
 from ..plan.plan import Plan
 from ..worker.job import Job
+from ..worker.nesting import depth
 from . import complaints
-from .events import Abandon, Command, Done, Emit, Ended, Feed, Keep, Kill, Lost, Ready, Release, Said, Spawn, Stop
+from .events import Abandon, Command, Done, Emit, Ended, Feed, Keep, Kill, Lost, Ready, Release, Said, Spawn, Stop, Succeed
 from .hub import Hub
 from .machine import Machine, Policy
 from .observer import Observer
@@ -83,6 +84,8 @@ class Conductor:
                 total=total,
                 most_ahead=most_ahead,
                 keep=journal is not None,
+                max_tasks=options.max_tasks_per_worker,
+                max_memory=options.max_worker_memory,
             )
         )
         self._journal = journal
@@ -92,7 +95,7 @@ class Conductor:
         self._cpus, self._loop, self._clock = cpus, loop, clock
         self._observers = list(observers)
         self._workers: dict[int, Worker] = {}
-        self._leaving: list[Worker] = []
+        self._leaving: dict[int, Worker] = {}
         self._numbers = 0
         self._emitted: list[Outcome[Any]] = []
         self._again = False
@@ -167,7 +170,7 @@ class Conductor:
 
     def _close(self, cancel: bool) -> None:
         self._source.close()
-        workers = [*self._workers.values(), *self._leaving]
+        workers = [*self._workers.values(), *self._leaving.values()]
         for worker in workers:
             busy = bool(seat.assigned) if (seat := self.machine.seats.get(worker.number)) else False
             worker.close(cancel=cancel and busy)
@@ -190,7 +193,7 @@ class Conductor:
 
     async def close_async(self, *, cancel: bool) -> None:
         """As `close`, where runners may live in the caller's own loop: their tasks end in turns of that loop."""
-        workers = [*self._workers.values(), *self._leaving]
+        workers = [*self._workers.values(), *self._leaving.values()]
         for worker in workers:
             wait = getattr(worker, "wait_closed", None)
             if wait is not None:
@@ -222,7 +225,7 @@ class Conductor:
     def _hire(self, plan: Plan) -> list[int]:
         return [self._hire_one(plan) for _ in range(plan.parallelism)]
 
-    def _hire_one(self, plan: Plan) -> int:
+    def _hire_one(self, plan: Plan, instead_of: int | None = None) -> int:
         number = self._numbers
         self._numbers += 1
         order = Order(
@@ -232,18 +235,21 @@ class Conductor:
             share=max(1, self._cpus // plan.parallelism),
             loop=self._loop,
             offload=self._loop is not None,
+            weighed=self._options.max_worker_memory is not None,
         )
         try:
             worker = load_placement(plan.placement).hire(number, order, self.hub)
         except OSError as error:  # those that there are go on, as long as there is one
             if not self._workers:
                 self.error = complaints.cannot_hire(error)
+            if instead_of is not None:
+                self.machine.not_replaced(instead_of)
             return number
         seat = worker.seat()
         if plan.probing:
             self._probe, seat.only = number, 1
         self._workers[number] = worker
-        self.machine.add(number, seat)
+        self.machine.add(number, seat, instead_of)
         if self._observers:
             self._tell("hired", number, plan, self._clock())
         return number
@@ -267,14 +273,15 @@ class Conductor:
                 self._let_probe_go()
         elif kind is Lost or kind is Ended:
             self._workers.pop(event.worker, None)
+            self._leaving.pop(event.worker, None)
 
     def _adopt(self, sample: advice.Sample, example: Sequence[Any] = ()) -> None:
         """The first item was measured: choose, and hand over. `example` is the item and its value, to see if they pickle."""
         left = None if self._total is None else max(0, self._total - 1)
-        plan = advice.after_first_item(self._facts, self._options, self._cpus, sample, left)
+        plan = advice.after_first_item(self._facts, self._options, self._cpus, sample, left, depth=depth())
         if load_placement(plan.placement).needs_pickling and (stuck := _cannot_travel(self._job, example)):
             plan = advice.after_first_item(
-                self._facts, self._options, self._cpus, dataclasses.replace(sample, stuck=stuck), left
+                self._facts, self._options, self._cpus, dataclasses.replace(sample, stuck=stuck), left, depth=depth()
             )
         self.plan = plan
         assert self._probe is not None
@@ -303,11 +310,12 @@ class Conductor:
                 case Feed(number, indices, items):
                     self._workers[number].feed(indices, items)
                 case Release(number):
-                    worker = self._workers.pop(number)
-                    self._leaving.append(worker)
+                    self._leaving[number] = worker = self._workers.pop(number)
                     worker.release()
                 case Spawn():
                     self._hire_one(self.plan)
+                case Succeed(number):
+                    self._hire_one(self.plan, instead_of=number)
                 case Kill(number):
                     self._workers[number].kill()
                 case Abandon(number, slot, index):

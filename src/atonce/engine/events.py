@@ -25,8 +25,10 @@ __all__ = [
     "Said",
     "Spawn",
     "Stop",
+    "Succeed",
     "Uncarried",
     "Unreadable",
+    "Weighed",
 ]
 
 # ── events: something happened ───────────────────────────────────────────────────────────────────────────────────────
@@ -90,7 +92,14 @@ class Said(NamedTuple):
     say: Callable[[], None]
 
 
-Event = Ready | Done | Uncarried | Unreadable | Broken | Lost | Ended | Said
+class Weighed(NamedTuple):
+    """A worker holds so many bytes of memory."""
+
+    worker: int
+    nbytes: int
+
+
+Event = Ready | Done | Uncarried | Unreadable | Broken | Lost | Ended | Said | Weighed
 
 # ── commands: do this ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -99,6 +108,12 @@ class Spawn(NamedTuple):
     """Start one more worker like the lost one."""
 
     lost: int
+
+
+class Succeed(NamedTuple):
+    """Start one more worker like this one, which takes over when this one is through."""
+
+    worker: int
 
 
 class Feed(NamedTuple):
@@ -148,4 +163,4 @@ class Stop:
     error: BaseException
 
 
-Command = Spawn | Feed | Abandon | Kill | Release | Emit | Keep | Stop
+Command = Spawn | Succeed | Feed | Abandon | Kill | Release | Emit | Keep | Stop

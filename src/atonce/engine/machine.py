@@ -48,8 +48,10 @@ from .events import (
     Release,
     Spawn,
     Stop,
+    Succeed,
     Uncarried,
     Unreadable,
+    Weighed,
 )
 from .keyed import Backlog, KeyedBacklog, Queued
 from .limit import TokenBucket
@@ -72,7 +74,8 @@ BACKSTOP = 2.5
 @dataclasses.dataclass(frozen=True, slots=True)
 class Policy:
     """What the machine is to hold, out of the options. `total` is the number of items when it is known, `most_ahead`
-    how many a slot may have before it at most. With `keep` an outcome is emitted when it has been recorded."""
+    how many a slot may have before it at most. With `keep` an outcome is emitted when it has been recorded. `max_tasks` items,
+    or more than `max_memory` bytes, and a worker is replaced."""
 
     ordered: bool = False
     retry: Retry | None = None
@@ -83,6 +86,8 @@ class Policy:
     total: int | None = None
     most_ahead: float = math.inf
     keep: bool = False
+    max_tasks: int | None = None
+    max_memory: int | None = None
 
 
 class Machine:
@@ -111,6 +116,8 @@ class Machine:
         self._backoff = Backoff(policy.retry, rng or random.Random()) if policy.retry is not None else None
         self._bucket = TokenBucket(policy.rate) if policy.rate is not None else None
         self._false_starts = 0
+        self._spent: list[int] = []  # have had their `max_tasks`, and no successor is on its way yet
+        self._grown: dict[int, None] = {}  # over `max_memory`, and wait for their turn to be replaced: an ordered set
         self._check_at = math.inf
         self._rate_at = math.inf
         self._item_bytes = 0.0
@@ -126,16 +133,64 @@ class Machine:
 
     # ── workers come and go at the conductor's word ──────────────────────────────────────────────────────────────────
 
-    def add(self, worker: int, seat: Seat) -> None:
+    def add(self, worker: int, seat: Seat, instead_of: int | None = None) -> None:
+        """A worker is starting; one that is `instead_of` another gets nothing before that one is through."""
+        seat.left = self.policy.max_tasks
+        old = self.seats.get(instead_of) if instead_of is not None else None
+        seat.before = None if old is None or old.through else instead_of
         self.seats[worker] = seat
-        slots = sum(seat.slots for seat in self.seats.values() if not seat.released)
+        slots = sum(seat.slots for seat in self.seats.values() if seat.before is None and not seat.through)
         self.limited = self._queue.slots(slots) or self.policy.rate is not None
 
     def release(self, worker: int) -> list[Command]:
         """Give this worker nothing more."""
         seat = self.seats[worker]
         seat.released = True
-        return [] if seat.assigned else [Release(worker)]
+        return [] if seat.assigned else self._through(worker)
+
+    def _through(self, worker: int) -> list[Command]:
+        """It has nothing left: it may go, and who stands by for it takes over."""
+        if self.seats[worker].through:  # a thread that was left behind in it has come to its end after all
+            return []
+        self.seats[worker].through = True
+        self._make_room(worker)
+        return [Release(worker)]
+
+    def _make_room(self, worker: int) -> bool:
+        """Whether somebody stood by for it."""
+        heirs = self._stood_by(worker)
+        for seat in heirs:
+            seat.before, seat.ready = None, seat.booted
+        return bool(heirs)
+
+    def _stood_by(self, worker: int) -> list[Seat]:
+        """The one that is to take over from it, if there is one."""
+        return [seat for seat in self.seats.values() if seat.before == worker]
+
+    def _replace(self) -> list[Command]:
+        """Successors for those that must go, if there is or may be something for them to do.
+
+        A worker that has had its items gets one at once, which warms up while it finishes: it can do no more anyway. Of those
+        that have grown one at a time: they go on until their successor is there.
+        """
+        more = self._queue or self._suspects or self._retries or (not self.source_ended and self._any_open())
+        if not more:
+            return []
+        commands: list[Command] = [Succeed(worker) for worker in self._spent]
+        self._spent.clear()
+        if self._grown and not commands and all(seat.before is None for seat in self.seats.values()):
+            worker = next(iter(self._grown))
+            del self._grown[worker]
+            commands.append(Succeed(worker))
+        return commands
+
+    def not_replaced(self, worker: int) -> None:
+        """Its successor could not be started: one that has had its items needs another; one that has grown will tell again."""
+        if worker not in self.seats or self.seats[worker].released:
+            self._spent.append(worker)
+
+    def _any_open(self) -> bool:
+        return any(seat.open for seat in self.seats.values())
 
     @property
     def finished(self) -> bool:
@@ -151,6 +206,8 @@ class Machine:
         """How many items to read now; 0 while workers have enough, or while too much is held back."""
         if self.source_ended:
             return 0
+        if self._spent and not self._any_open() and not (self._queue or self._suspects or self._retries):
+            return 1  # tells whether successors are needed at all
         needs = [need for _, need in self._needs()]
         count = sum(needs) - len(self._queue)
         if self.policy.key is not None:
@@ -192,7 +249,7 @@ class Machine:
             at += len(part)
         if at < len(items):
             self._queue.extend(first + at, items[at:], now)
-        return commands
+        return commands + self._replace() if self._spent else commands
 
     def end_of_items(self) -> None:
         self.source_ended = True
@@ -205,9 +262,8 @@ class Machine:
             case Done(worker, report):
                 commands = self._done(worker, report, now)
             case Ready(worker):
-                self.seats[worker].ready = True
                 self._false_starts = 0
-                commands = []
+                commands = self._ready(self.seats[worker])
             case Uncarried(worker, errors):
                 seat = self.seats[worker]
                 failures = [Failure(index, error, now, now, 0.0, None) for index, error in errors]
@@ -222,7 +278,24 @@ class Machine:
             case Ended(worker):
                 self.seats.pop(worker, None)
                 commands = []
+            case Weighed(worker, nbytes):
+                self._weighed(worker, nbytes)
+                commands = []
         return commands + self.dispatch(now)
+
+    def _ready(self, seat: Seat) -> list[Command]:
+        if seat.before is None:
+            seat.ready = True
+            return []
+        seat.booted = True
+        return [] if self.seats[seat.before].released else self.release(seat.before)
+
+    def _weighed(self, worker: int, nbytes: int) -> None:
+        seat, most = self.seats.get(worker), self.policy.max_memory
+        if seat is None or seat.released or most is None or nbytes <= most:
+            self._grown.pop(worker, None)
+        elif not self._stood_by(worker):
+            self._grown[worker] = None
 
     def tick(self, now: float, running: dict[int, list[tuple[int, int, float]]]) -> list[Command]:
         """Time has come: retries start, and what ran too long (`running`: worker → (slot, index, since)) is ended."""
@@ -263,6 +336,8 @@ class Machine:
                 commands.append(self._feed_queued(worker, batch, now))
         if self._bucket is not None and (self._queue or not self.source_ended) and self._needs():
             self._allowed(now)  # tells when the next one may start
+        if self._spent or self._grown:
+            commands += self._replace()
         return commands
 
     def _needs(self) -> list[tuple[int, int]]:
@@ -307,6 +382,11 @@ class Machine:
     def _feed(self, worker: int, indices: Sequence[int], items: Sequence[Any], read_at: Any, now: float) -> Feed:
         seat = self.seats[worker]
         seat.give(indices, items, read_at)
+        if seat.left == 0 and not seat.released:
+            seat.released = True
+            self._grown.pop(worker, None)
+            if not self._stood_by(worker):
+                self._spent.append(worker)
         if self.policy.timeout is not None:
             grace = BACKSTOP if seat.enforces_timeout else 0.0
             self._check_at = min(self._check_at, now + self.policy.timeout + grace)
@@ -410,7 +490,7 @@ class Machine:
             if seat.alone and not self._suspects:
                 seat.alone = False
             if seat.released:
-                return [Release(worker)]
+                return self._through(worker)
         return []
 
     def _failures(self, seat: Seat, failures: Iterable[Failure], now: float, *, may_retry: bool = True) -> list[Outcome[Any]]:
@@ -546,6 +626,12 @@ class Machine:
             return []
         self.workers_lost += not seat.killed
         self._queue.done(seat.assigned)
+        replaced = self._make_room(event.worker) or seat.released
+        self._grown.pop(event.worker, None)
+        if seat.before is not None:  # it was to take over: who did not wait for it goes on
+            replaced = True
+            if self.seats[seat.before].released:
+                self._spent.append(seat.before)
         if not event.booted:
             self._false_starts += 1
             if self._false_starts >= MOST_FALSE_STARTS:
@@ -572,7 +658,7 @@ class Machine:
         # the rest were waiting their turn, or ran beside it: in their old order, before what has not been read yet
         for queued_item in reversed(seat.take_all()):
             self._queue.first(queued_item)
-        needed = not self.finished and not seat.released
+        needed = not self.finished and not replaced
         return self._emit(outcomes) + ([Spawn(event.worker)] if needed else [])
 
     def _unreadable(self, worker: int, indices: Sequence[int], error: BaseException, now: float) -> list[Command]:

@@ -38,12 +38,16 @@ class Seat:
     only: int | None = None  # a probe takes this many items and no more
     ready: bool = False
     released: bool = False
+    through: bool = False  # released, and told so
     alone: bool = False  # runs suspects and nothing else
     killed: bool = False
     assigned: dict[int, Any] = dataclasses.field(default_factory=dict)
     read_at: dict[int, float] = dataclasses.field(default_factory=dict)
     ghosts: set[tuple[int, float]] = dataclasses.field(default_factory=set)  # (index, start) given up: may still report
     condemned: dict[int, BaseException] = dataclasses.field(default_factory=dict)  # killed for these
+    left: int | None = None  # items it may still be given, before a fresh worker takes over; None: any number
+    before: int | None = None  # the worker that it takes over from, and that is not through yet
+    booted: bool = False  # could be fed, were there not that one
     mean: float = math.inf  # seconds an item takes in its slot
     ahead: float = 0.0  # items a slot has before it
     seconds: float = 0.0  # of the items in the window
@@ -67,7 +71,8 @@ class Seat:
         if self.only is not None:
             return len(self.assigned) + self.only
         ahead = min(self.ahead, fair_share)
-        return min(self.slots + round(self.slots * ahead), max(self.slots, MOST_AHEAD))
+        target = min(self.slots + round(self.slots * ahead), max(self.slots, MOST_AHEAD))
+        return target if self.left is None else min(target, len(self.assigned) + self.left)
 
     # ── its items ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -78,6 +83,8 @@ class Seat:
         self.read_at.update(zip(indices, times, strict=False))
         if self.only is not None:
             self.only -= len(indices)
+        if self.left is not None:
+            self.left = max(0, self.left - len(indices))
 
     def take_back(self, index: int) -> Queued | None:
         """One item it no longer has, or None if it has reported it."""

@@ -28,7 +28,7 @@ class Order:
     """What a worker is to be: which runner (a name or `module:Class`), how many slots, in whose loop if in the caller's.
 
     `share` is the part of the machine's cores that its native thread pools may use. `offload`: the driver's thread must not
-    be blocked, because it runs an event loop.
+    be blocked, because it runs an event loop. `weighed`: it tells now and then how much memory it holds.
     """
 
     job: Job
@@ -37,6 +37,7 @@ class Order:
     share: int = 1
     loop: asyncio.AbstractEventLoop | None = None
     offload: bool = False
+    weighed: bool = False
 
 
 class Placement(abc.ABC):

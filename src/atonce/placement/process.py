@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from ..engine.events import Broken, Done, Ended, Lost, Ready, Said, Uncarried, Unreadable
+from ..engine.events import Broken, Done, Ended, Lost, Ready, Said, Uncarried, Unreadable, Weighed
 from ..engine.hub import Hub
 from ..engine.seat import Seat
 from ..errors import PlanError
@@ -110,6 +110,7 @@ class ProcessWorker(Worker):
             "slots": order.slots,
             "timeout": order.job.timeout,
             "share": order.share,
+            "weighed": order.weighed,
             "job": dump_job(order.job),
             "context": dump_context(order.job.context),
         }
@@ -234,6 +235,8 @@ class ProcessWorker(Worker):
                 post(Done(self.number, report))
         elif kind == wire.TALK:
             post(Said(self.number, partial(talk.hear, payload)))
+        elif kind == wire.MEMORY:
+            post(Weighed(self.number, wire.loads(payload)))
         elif kind == wire.READY:
             self._booted = True
             post(Ready(self.number))

@@ -17,7 +17,7 @@ from ..options import Options
 from .function import Facts
 from .plan import Plan
 
-__all__ = ["COROUTINES", "THREADS", "Sample", "after_first_item", "first_plan", "plan_for"]
+__all__ = ["COROUTINES", "MOST_DEPTH", "THREADS", "Sample", "after_first_item", "first_plan", "plan_for"]
 
 # Slots when nobody says how many. These are guesses that serve most: 32 threads are what the standard library allows at
 # most by default, 64 coroutines keep a server of a few ms busy from one core. Nothing adapts them yet.
@@ -31,6 +31,10 @@ WORTH_WORKERS = 0.2
 # Seconds an item, on average, under which another thread costs more than it saves.
 WORTH_THREADS = 50e-6
 
+# Workers of workers, and no deeper: processes at each depth multiply, and a function that calls itself by way of atonce would
+# never end.
+MOST_DEPTH = 2
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
@@ -41,10 +45,17 @@ class Sample:
     stuck: str | None = None
 
 
-def first_plan(facts: Facts, options: Options, cpus: int) -> Plan:
-    """The plan, or for `auto` with a sync function one that runs the first item to measure it."""
+def first_plan(facts: Facts, options: Options, cpus: int, *, depth: int = 0) -> Plan:
+    """The plan, or for `auto` with a sync function one that runs the first item to measure it.
+
+    `depth` says in how many workers of other runs, one inside the other, this is planned.
+    """
     if options.model != "auto":
-        return plan_for(options.model, facts, options, cpus)
+        return plan_for(options.model, facts, options, cpus, depth=depth)
+    if options.recycles:
+        several = facts.kind in ("async", "own") or options.concurrency not in ("auto", 1)
+        reason = "only a worker process can be replaced, as max_tasks_per_worker= or max_worker_memory= asks"
+        return plan_for("hybrid" if several else "processes", facts, options, cpus, (reason,), depth=depth)
     if facts.kind == "async":
         return plan_for("coroutines", facts, options, cpus, (f"{facts.name} is an async def: one loop, many waits",))
     if facts.kind == "own":
@@ -52,11 +63,11 @@ def first_plan(facts: Facts, options: Options, cpus: int) -> Plan:
     if options.parallelism != "auto":
         inner = options.concurrency
         model = "processes" if inner in ("auto", 1) else "hybrid"
-        return plan_for(model, facts, options, cpus, (f"parallelism={options.parallelism} asks for processes",))
+        return plan_for(model, facts, options, cpus, (f"parallelism={options.parallelism} asks for processes",), depth=depth)
     return Plan("auto", "here", "thread", 1, 1, (f"{facts.name} is a plain function: its first item tells",), probing=True)
 
 
-def after_first_item(facts: Facts, options: Options, cpus: int, sample: Sample, left: int | None) -> Plan:
+def after_first_item(facts: Facts, options: Options, cpus: int, sample: Sample, left: int | None, *, depth: int = 0) -> Plan:
     """What the first item says. `left` is the number of items that remain, None when unknown.
 
     Waiting (CPU under 30 % of the wall time): threads. Computing: processes, when there is more than one core and enough
@@ -80,6 +91,9 @@ def after_first_item(facts: Facts, options: Options, cpus: int, sample: Sample, 
     if cpus == 1:
         reason = "it computes, and there is one core: nothing can run beside it"
         return _alone(facts, options, cpus, (measured, reason))
+    if depth:
+        reason = "it computes, and it runs in a worker of another run: the other cores are the other workers'"
+        return _alone(facts, options, cpus, (measured, reason))
     if sample.stuck is not None:
         reason = f"it computes, but {sample.stuck}, so it cannot run in another process"
         return _alone(facts, options, cpus, (measured, reason))
@@ -98,12 +112,18 @@ def _alone(facts: Facts, options: Options, cpus: int, reasons: tuple[str, ...]) 
     return plan_for("threads", facts, options.but(concurrency=1), cpus, (*reasons, "one thread, so that timeout= holds"))
 
 
-def plan_for(model: str, facts: Facts, options: Options, cpus: int, reasons: tuple[str, ...] = ()) -> Plan:
+def plan_for(model: str, facts: Facts, options: Options, cpus: int, reasons: tuple[str, ...] = (), *, depth: int = 0) -> Plan:
     """The plan of a named model, or PlanError where the options and the function cannot go with it."""
     reasons = reasons or (f"model={model!r} was asked for",)
     p, c = options.parallelism, options.concurrency
     if model in ("sync", "coroutines", "threads") and p not in ("auto", 1):
         _no(f"model={model!r} lives in one process, so parallelism={p} cannot be", 'model="hybrid" or "processes"')
+    if model in ("sync", "coroutines", "threads") and options.recycles:
+        _no(
+            f"model={model!r} lives in this process, which cannot be replaced: "
+            "max_tasks_per_worker= and max_worker_memory= mean worker processes",
+            'model="processes" or "hybrid"',
+        )
     if model in ("sync", "processes") and c not in ("auto", 1):
         _no(
             f"model={model!r} runs one item at a time in a worker, so concurrency={c} cannot be",
@@ -130,14 +150,25 @@ def plan_for(model: str, facts: Facts, options: Options, cpus: int, reasons: tup
             )
         runner = facts.runner or "coroutine"
         return Plan(model, "here", runner, 1, COROUTINES if c == "auto" else c, reasons, _MORTAL)
+    if depth >= MOST_DEPTH:
+        _no(
+            f"this runs in a worker of a worker: model={model!r} would start processes at depth {depth + 1}, "
+            f"and {MOST_DEPTH} is the most",
+            'model="sync" or "threads" for the innermost run, or "auto", which chooses so by itself in a worker',
+        )
     workers = cpus if p == "auto" else p
+    notes: tuple[str, ...] = ()
+    if depth and workers > cpus:
+        cores = f"{cpus} core{'s' if cpus > 1 else ''}"
+        notes = (f"parallelism={p} inside a worker of another run, whose share is {cores}: it gets {cpus}",)
+        workers = cpus
     if model == "processes":
         if facts.kind == "own":
             _no(f"{facts.name} brings an event loop: one item at a time would waste it", 'model="hybrid"')
-        return Plan(model, "process", "call", workers, 1, reasons)
+        return Plan(model, "process", "call", workers, 1, reasons, notes)
     runner = facts.runner or ("coroutine" if facts.kind == "async" else "thread")
     slots = (THREADS if runner == "thread" else COROUTINES) if c == "auto" else c
-    return Plan(model, "process", runner, workers, slots, reasons)
+    return Plan(model, "process", runner, workers, slots, reasons, notes)
 
 
 # what every model that lives in the caller's process must say

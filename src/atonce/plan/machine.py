@@ -6,12 +6,17 @@ import functools
 import os
 from pathlib import Path
 
+from ..worker.nesting import CORES
+
 __all__ = ["usable_cpus"]
 
 
 @functools.cache
 def usable_cpus() -> int:
-    """CPUs this process may use: the least of affinity, the cgroup's quota and `PYTHON_CPU_COUNT`; at least 1."""
+    """CPUs this process may use: the least of affinity, the cgroup's quota and `PYTHON_CPU_COUNT`; at least 1.
+
+    In a worker process it is that worker's share of them.
+    """
     if hasattr(os, "process_cpu_count"):  # 3.13: affinity and PYTHON_CPU_COUNT
         count = os.process_cpu_count() or 1
     elif hasattr(os, "sched_getaffinity"):
@@ -21,6 +26,9 @@ def usable_cpus() -> int:
     told = os.environ.get("PYTHON_CPU_COUNT", "")
     if told.isdecimal() and int(told) > 0:
         count = int(told)
+    share = os.environ.get(CORES, "")
+    if share.isdecimal() and int(share) > 0:
+        count = min(count, int(share))
     quota = _cgroup_quota()
     return max(1, min(count, int(quota + 0.5)) if quota else count)
 

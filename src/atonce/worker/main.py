@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
 import os
 import socket
 import sys
+import time
 from typing import Any
 
 from ..errors import AtonceError, SetupFailed
-from . import wire
+from . import memory, wire
 from .context import load_context
 from .job import LOADING, RECEIVING, RUNNING, SENDING, Cells, Job, setup_failed
+from .nesting import CORES, DEPTH, depth
 from .outbox import FLUSH_COMPUTING, Attendant, Outbox, Report
 from .runners import Runner, load
 from .talk import Line, Talk
 
 __all__ = ["main"]
+
+# What BLAS and OpenMP libraries read when they are loaded (the list is loky's).
+NATIVE_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
 
 
 def main(connection: socket.socket, cells_fd: int) -> None:
@@ -38,9 +52,11 @@ def main(connection: socket.socket, cells_fd: int) -> None:
         talk.flush()
 
 
-def _serve(hello: dict[str, Any], frames: Any, line: Line, talk: Talk, memory: mmap.mmap) -> None:
-    view = memoryview(memory).cast("d")
+def _serve(hello: dict[str, Any], frames: Any, line: Line, talk: Talk, shared: mmap.mmap) -> None:
+    view = memoryview(shared).cast("d")
     cells = Cells(hello["slots"], view)
+
+    weighed = [-math.inf]
 
     def post(kind: int, payload: bytes = b"") -> None:
         talk.flush()  # a result comes after what was said about it
@@ -53,6 +69,9 @@ def _serve(hello: dict[str, Any], frames: Any, line: Line, talk: Talk, memory: m
                 stream.flush()
         with cells.phase(SENDING, RUNNING):
             payload = wire.dump_report(report)
+        if hello["weighed"] and time.monotonic() - weighed[0] >= memory.PACE:
+            post(wire.MEMORY, wire.dumps(memory.resident()))
+            weighed[0] = time.monotonic()
         post(wire.REPORT, payload)
 
     def broken(error: BaseException) -> None:
@@ -123,9 +142,14 @@ def _be_like(hello: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):
         os.chdir(hello["cwd"])
     os.environ.clear()
-    os.environ.update(hello["environment"])
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
-        os.environ.setdefault(name, str(hello["share"]))
+    environment, share = hello["environment"], str(hello["share"])
+    os.environ.update(environment)
+    ours = environment.get(CORES)  # the share of a worker that has workers of its own: what it was told by us is not the user's
+    for name in NATIVE_THREADS:
+        if environment.get(name, ours) == ours:
+            os.environ[name] = share
+    os.environ[CORES] = share
+    os.environ[DEPTH] = str(depth() + 1)
 
 
 def _cannot_load(error: BaseException) -> BaseException:

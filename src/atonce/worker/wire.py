@@ -3,6 +3,7 @@
     near → far    HELLO  what to be          BATCH  indices and items        ABANDON  a slot      RELEASE  finish and end
     far → near    READY  can be fed          REPORT what was finished        BROKEN   nothing can run here
                   UNREADABLE  a batch that cannot be unpickled         TALK  log records and warnings
+                  MEMORY  how much it holds
 
 Items and values are pickled a batch at a time: one pickle, one frame. cloudpickle is used throughout: for plain data it is
 as fast as pickle (the same C code), and it carries what lives in `__main__`, a notebook or a closure by value. Exceptions
@@ -26,7 +27,7 @@ from .outbox import Failure, Report
 __all__ = ["Decoder", "dump_batch", "dump_report", "dumps", "frame", "load_batch", "load_report", "loads", "not_carried"]
 
 HELLO, BATCH, ABANDON, RELEASE = 1, 2, 3, 4
-READY, REPORT, BROKEN, UNREADABLE, TALK = 11, 12, 13, 14, 15
+READY, REPORT, BROKEN, UNREADABLE, TALK, MEMORY = 11, 12, 13, 14, 15, 16
 
 _HEADER = struct.Struct("<BQ")
 _COUNT = struct.Struct("<Q")
