@@ -314,7 +314,7 @@ class Template:
         self._control, far = socket.socketpair()
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; from atonce.worker.template import main; "
-            f"main({far.fileno()}, {os.environ.get('ATONCE_START_METHOD', mode)!r})"
+            f"main({far.fileno()}, {os.environ.get('ATONCE_START_METHOD', mode)!r}, {self._owner})"
         )
         try:
             self._process = subprocess.Popen(

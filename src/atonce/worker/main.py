@@ -6,6 +6,7 @@ import contextlib
 import math
 import mmap
 import os
+import signal
 import socket
 import sys
 import time
@@ -22,6 +23,8 @@ from .talk import Line, Talk
 
 __all__ = ["main"]
 
+# Modules that bring such libraries: without one of them threadpoolctl has nothing to do, and need not be imported.
+NATIVE = frozenset({"faiss", "numexpr", "numpy", "scipy", "sklearn", "torch"})
 # What BLAS and OpenMP libraries read when they are loaded (the list is loky's).
 NATIVE_THREADS = (
     "OMP_NUM_THREADS",
@@ -37,6 +40,7 @@ NATIVE_THREADS = (
 def main(connection: socket.socket, cells_fd: int) -> None:
     """Serve one near side until it says RELEASE or hangs up."""
     connection.setblocking(True)
+    _end_with_parent()
     frames = _frames(connection)
     kind, payload = next(frames, (0, b""))
     if kind != wire.HELLO:
@@ -143,13 +147,27 @@ def _be_like(hello: dict[str, Any]) -> None:
         os.chdir(hello["cwd"])
     os.environ.clear()
     environment, share = hello["environment"], str(hello["share"])
+    loaded = not NATIVE.isdisjoint(sys.modules)
     os.environ.update(environment)
     ours = environment.get(CORES)  # the share of a worker that has workers of its own: what it was told by us is not the user's
     for name in NATIVE_THREADS:
         if environment.get(name, ours) == ours:
             os.environ[name] = share
+    if loaded and all(environment.get(name, ours) == ours for name in NATIVE_THREADS):
+        import threadpoolctl
+
+        threadpoolctl.threadpool_limits(hello["share"])  # what was loaded before reads no variables any more
     os.environ[CORES] = share
     os.environ[DEPTH] = str(depth() + 1)
+
+
+def _end_with_parent() -> None:
+    """The template kills its workers when the near side is gone. Where nobody is left to do so, Linux does."""
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(AttributeError, OSError):
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: the template has one thread, which is as old as it
 
 
 def _cannot_load(error: BaseException) -> BaseException:

@@ -7,7 +7,7 @@ import os
 __all__ = ["PACE", "resident"]
 
 # Seconds between two looks, which cost some 10 µs each.
-PACE = 0.25
+PACE = 0.1
 
 
 def resident() -> int:

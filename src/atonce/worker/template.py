@@ -30,8 +30,8 @@ SPAWN = b"S"
 STATUS = struct.Struct("<q")
 
 
-def main(control_fd: int, mode: str) -> None:
-    """Serve SPAWN requests until the near side is gone."""
+def main(control_fd: int, mode: str, near_side: int) -> None:
+    """Serve SPAWN requests until the near side, the process of this number, is gone."""
     _import_ahead()
     control = socket.socket(fileno=control_fd)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -41,26 +41,41 @@ def main(control_fd: int, mode: str) -> None:
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, _ignore)
     children: dict[int, int] = {}  # pid → status pipe
+    ours, watched = [control_fd, woken, waker], [control_fd, woken]
+    if (near := _watch(near_side)) is not None:
+        ours.append(near)
+        watched.append(near)
     try:
         while True:
-            ready, _, _ = select.select([control_fd, woken], [], [])
+            ready, _, _ = select.select(watched, [], [])
             if woken in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(woken, 4096)
                 _reap(children)
+            if near in ready:
+                return
             if control_fd in ready:
                 message, fds, _, _ = socket.recv_fds(control, 1, 3)
                 if not message:
                     return
-                _start(fds, mode, children, [control_fd, woken, waker])
+                _start(fds, mode, children, ours)
     finally:
         for pid in children:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
 
 
+def _watch(pid: int) -> int | None:
+    """A descriptor that can be read once the process is gone (Linux): C code that forked may hold its end of our socket."""
+    with contextlib.suppress(AttributeError, OSError):
+        return os.pidfd_open(pid)
+    return None
+
+
 def _import_ahead() -> None:
     """What every worker needs, imported once, before the first fork."""
+    import ctypes  # noqa: F401
+
     from . import main, wire  # noqa: F401
     from .runners import call, thread  # noqa: F401
 
