@@ -242,11 +242,12 @@ def _warn(said: dict[str, Any]) -> None:
         category = getattr(builtins, known)
         message = category(text)
     where = filename, _ = said["filename"], said["lineno"]
-    module = sys.modules.get(said["module"] or "")
-    space, name = (_registries, filename) if module is None else (vars(module), "__warningregistry__")
-    registry = space.setdefault(name, {})
+    name = said["module"] or filename.removesuffix(".py")  # as `warn_explicit` has it; for None it does nothing
+    module = sys.modules.get(name)
+    space, key = (_registries, filename) if module is None else (vars(module), "__warningregistry__")
+    registry = space.setdefault(key, {})
     try:
-        warnings.warn_explicit(message, category, *where, module=said["module"], registry=registry)
+        warnings.warn_explicit(message, category, *where, module=name, registry=registry)
     except Warning:  # the filters turn it into an error, by now: the item has gone on long ago
         warnings.showwarning(message, category, *where)
 
