@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from atonce import Options
 from atonce.errors import PlanError
-from atonce.plan.advice import COROUTINES, THREADS, WORTH_THREADS, WORTH_WORKERS, Sample, after_first_item, first_plan, plan_for
+from atonce.plan.advice import (
+    COROUTINES,
+    MOST_DEPTH,
+    THREADS,
+    WORTH_THREADS,
+    WORTH_WORKERS,
+    Sample,
+    after_first_item,
+    first_plan,
+    plan_for,
+)
 from atonce.plan.function import Facts
 from atonce.plan.plan import Plan
 
@@ -61,6 +71,9 @@ def test_a_named_model_is_a_point_on_the_two_axes(
         ("coroutines", ASYNC, {"parallelism": 2}, "parallelism=2"),
         ("processes", DEF, {"concurrency": 2}, "concurrency=2"),
         ("processes", OWN, {}, "fetch"),
+        ("sync", DEF, {"max_tasks_per_worker": 5}, "max_tasks_per_worker"),
+        ("threads", DEF, {"max_tasks_per_worker": 5}, "max_tasks_per_worker"),
+        ("coroutines", ASYNC, {"max_worker_memory": 5}, "max_worker_memory"),
     ],
 )
 def test_what_cannot_be_is_refused_with_a_way_out(model: str, facts: Facts, options: dict[str, Any], named: str) -> None:
@@ -83,6 +96,10 @@ def test_what_cannot_be_is_refused_with_a_way_out(model: str, facts: Facts, opti
         (DEF, {"parallelism": 2, "concurrency": 1}, "processes", False),
         (DEF, {"parallelism": 2, "concurrency": 3}, "hybrid", False),
         (DEF, {"model": "threads"}, "threads", False),
+        (DEF, {"max_tasks_per_worker": 5}, "processes", False),
+        (DEF, {"max_worker_memory": 5, "concurrency": 3}, "hybrid", False),
+        (ASYNC, {"max_worker_memory": 5}, "hybrid", False),
+        (OWN, {"max_tasks_per_worker": 5}, "hybrid", False),
     ],
 )
 def test_auto_measures_only_what_it_cannot_know(facts: Facts, options: dict[str, Any], model: str, probing: bool) -> None:
@@ -91,6 +108,31 @@ def test_auto_measures_only_what_it_cannot_know(facts: Facts, options: dict[str,
     if probing:
         assert point(plan)[1:] == ("here", "thread", 1, 1)
         assert "measuring" in plan.headline
+
+
+@pytest.mark.parametrize(
+    ("depth", "parallelism", "expected", "notes"),
+    [(0, 9, 9, 0), (1, 9, 4, 1), (1, 4, 4, 0), (1, "auto", 4, 0), (MOST_DEPTH, 1, None, 0), (MOST_DEPTH + 5, "auto", None, 0)],
+)
+@pytest.mark.parametrize("model", ["processes", "hybrid"])
+def test_inside_a_worker_processes_get_its_share_and_end_somewhere(
+    model: str, depth: int, parallelism: Any, expected: int | None, notes: int
+) -> None:
+    if expected is None:
+        with pytest.raises(PlanError, match=f"depth {depth + 1}"):
+            plan_for(model, DEF, Options(parallelism=parallelism), 4, depth=depth)
+        assert plan_for("threads", DEF, Options(), 4, depth=depth).model == "threads"
+    else:
+        plan = plan_for(model, DEF, Options(parallelism=parallelism), 4, depth=depth)
+        assert (plan.parallelism, len(plan.warnings)) == (expected, notes)
+
+
+@pytest.mark.parametrize("depth", [1, MOST_DEPTH])
+def test_inside_a_worker_auto_starts_no_processes(depth: int) -> None:
+    assert first_plan(DEF, Options(), 4, depth=depth).probing
+    assert after_first_item(DEF, Options(), 4, COMPUTES, 1000, depth=depth).model == "sync"
+    assert after_first_item(DEF, Options(timeout=1.0), 4, COMPUTES, 1000, depth=depth).model == "threads"
+    assert after_first_item(DEF, Options(), 4, WAITS, 1000, depth=depth).model == "threads"
 
 
 WAITS = Sample(wall=0.1, cpu=0.001)

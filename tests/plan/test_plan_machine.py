@@ -29,6 +29,7 @@ def pretend(
 
     monkeypatch.setattr(os, "process_cpu_count", lambda: affinity, raising=False)
     monkeypatch.setattr(Path, "read_text", read_text)
+    monkeypatch.delenv("ATONCE_CORES", raising=False)
     if told is None:
         monkeypatch.delenv("PYTHON_CPU_COUNT", raising=False)
     else:
@@ -63,6 +64,13 @@ def test_usable_cpus(
     affinity: int, told: str | None, files: dict[str, str], expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch, affinity=affinity, told=told, files=files)
+    assert machine.usable_cpus() == expected
+
+
+@pytest.mark.parametrize(("share", "expected"), [("3", 3), ("20", 8), ("0", 8), ("", 8), ("many", 8)])
+def test_a_worker_has_its_share(share: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, affinity=8)
+    monkeypatch.setenv("ATONCE_CORES", share)
     assert machine.usable_cpus() == expected
 
 

@@ -166,17 +166,6 @@ def test_a_caller_that_forks_shares_nothing_with_its_child(tmp_path: Path) -> No
     assert done.stdout == "child 0\n"
 
 
-def test_runs_in_a_worker_do_not_multiply_without_end() -> None:
-    """A run inside an item, inside an item: each gets workers of its own, and they end with it."""
-    assert one(_nested, 2) == [[["deepest"]]]
-
-
-def _nested(depth: int) -> Any:
-    if depth == 0:
-        return ["deepest"]
-    return list(atonce.map(_nested, [depth - 1], model="processes", parallelism=1))
-
-
 def test_a_worker_that_is_told_to_stop_leaves_no_child_of_its_own(tmp_path: Path) -> None:
     """A program that an item has started and left running is ended with its worker, however the run ends."""
     one(_starts_a_child, str(tmp_path / "pid"))
