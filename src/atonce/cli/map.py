@@ -32,6 +32,8 @@ _how = in_group("How it runs")
 @_what("--setup", metavar="MODULE:FACTORY", help="gives a context manager; the function gets (resource, item)")
 @controls
 @_how("--parallelism", metavar="N", callback=number_or_auto, help="worker processes (auto)")
+@_how("--max-tasks-per-worker", type=int, metavar="N", help="items after which a worker process is replaced (no limit)")
+@_how("--max-worker-memory", metavar="SIZE", help="memory above which it is: 500MB, 1.5GiB (no limit)")
 @_how(
     "--errors",
     type=click.Choice(["return", "raise", "skip"]),
