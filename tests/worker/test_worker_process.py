@@ -79,6 +79,28 @@ def test_print_in_a_worker_is_left_alone(tmp_path: Path) -> None:
     assert sorted(done.stderr.splitlines()) == ["err 0", "err 1", "err 2"]
 
 
+@pytest.mark.parametrize("model", ["processes", "hybrid"])
+def test_what_an_item_has_printed_is_there_before_its_result(model: str, tmp_path: Path) -> None:
+    """Also into a pipe, where Python keeps what is printed until its buffer is full."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(f"""
+            import atonce
+            def say(item):
+                print(f"item {{item}}\\n", end="")  # in one piece: threads may print between the pieces
+                return item
+            for outcome in atonce.stream(say, range(20), model={model!r}, parallelism=2):
+                print("result", outcome.value, flush=True)
+        """),
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=30, check=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 40
+    for item in range(20):
+        assert lines.index(f"item {item}") < lines.index(f"result {item}")
+
+
 def test_more_than_a_socket_holds_goes_both_ways() -> None:
     """Megabytes are under way in both directions at once: neither side may wait for the other to read first."""
     items = [bytes([number]) * 1_500_000 for number in range(30)]
