@@ -51,6 +51,15 @@ def test_nul_bytes_at_the_end_are_torn(bodies: list[bytes], count: int) -> None:
     assert read(b"".join(map(framed, bodies)) + bytes(count)) == bodies
 
 
+@pytest.mark.parametrize("at", range(16))
+def test_a_changed_length_is_not_taken_for_a_torn_end(at: int) -> None:
+    """All that follows would be cut."""
+    data = bytearray(framed(b"first") + framed(b"second"))
+    data[at] ^= 0x40
+    with pytest.raises(Damaged):
+        read(bytes(data))
+
+
 @given(BODIES, st.data())
 def test_a_changed_file_never_gives_what_was_not_written(bodies: list[bytes], data: st.DataObject) -> None:
     whole = bytearray(b"".join(map(framed, bodies)))
