@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .engine.conductor import Conductor
 from .engine.drive import drive, drive_async
@@ -198,8 +198,13 @@ def _values(call: _Call) -> Iterator[Any]:
             for outcome in batch:
                 if outcome[2]:
                     yield outcome[3]
-                elif errors != "skip":
-                    yield _failed(outcome, errors)
+                elif errors == "return":
+                    yield outcome.error
+                elif errors == "raise":
+                    try:
+                        raise cast(BaseException, outcome.error)
+                    finally:  # its traceback holds this frame, which must not hold it in turn, nor what else is in flight
+                        del outcome, batch
 
 
 async def _aoutcomes(call: _Call) -> AsyncIterator[Outcome[Any]]:
@@ -220,8 +225,13 @@ async def _avalues(call: _Call) -> AsyncIterator[Any]:
             for outcome in batch:
                 if outcome[2]:
                     yield outcome[3]
-                elif errors != "skip":
-                    yield _failed(outcome, errors)
+                elif errors == "return":
+                    yield outcome.error
+                elif errors == "raise":
+                    try:
+                        raise cast(BaseException, outcome.error)
+                    finally:  # its traceback holds this frame, which must not hold it in turn, nor what else is in flight
+                        del outcome, batch
 
 
 def _in_a_row(batch: list[Outcome[Any]], first: int) -> list[Outcome[Any]]:
@@ -230,13 +240,6 @@ def _in_a_row(batch: list[Outcome[Any]], first: int) -> list[Outcome[Any]]:
     if batch[-1].index == first + len(batch) - 1:
         return batch
     return [outcome for index, outcome in enumerate(batch, first) if outcome.index == index]
-
-
-def _failed(outcome: Outcome[Any], errors: str) -> BaseException:
-    assert outcome.error is not None
-    if errors == "raise":
-        raise outcome.error
-    return outcome.error
 
 
 def _run_of(conductor: Conductor, outcomes: list[Outcome[Any]]) -> Run[Any]:
