@@ -11,7 +11,19 @@ from typing import Any
 
 __all__ = ["facts", "load"]
 
-PACKAGES = ("aiohttp", "aiometer", "atonce", "joblib", "mpire", "pebble", "pycurl", "streamable", "uvloop")
+PACKAGES = (
+    "aiohttp",
+    "aiometer",
+    "atonce",
+    "distributed",
+    "joblib",
+    "mpire",
+    "pebble",
+    "pycurl",
+    "ray",
+    "streamable",
+    "uvloop",
+)
 
 
 def facts() -> dict[str, Any]:
