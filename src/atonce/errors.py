@@ -147,7 +147,7 @@ class RunError(AtonceError):
 
 
 class SetupFailed(RunError):
-    """`setup` raised, so no item can run in that worker. The cause is `__cause__`."""
+    """`setup` raised, so no item can run in that worker; or the exit of what it gave. The cause is `__cause__`."""
 
 
 class StartFailed(RunError):

@@ -25,7 +25,24 @@ from ..plan.plan import Plan
 from ..worker.job import Job
 from ..worker.nesting import depth
 from . import complaints
-from .events import Abandon, Command, Done, Emit, Ended, Feed, Keep, Kill, Lost, Ready, Release, Said, Spawn, Stop, Succeed
+from .events import (
+    Abandon,
+    Broken,
+    Command,
+    Done,
+    Emit,
+    Ended,
+    Feed,
+    Keep,
+    Kill,
+    Lost,
+    Ready,
+    Release,
+    Said,
+    Spawn,
+    Stop,
+    Succeed,
+)
 from .hub import Hub
 from .machine import Machine, Policy
 from .observer import Observer
@@ -381,7 +398,8 @@ class Conductor:
         self._carry_out(self.machine.kept(outcomes, refused))
 
     def _salvage(self) -> None:
-        """Reports that were under way when the run was cut short still count, and what was said is heard."""
+        """Reports that were under way when the run was cut short still count, and what was said, or raised by leaving a
+        resource, is heard."""
         now = self._clock()
         while self.hub.events:
             event = self.hub.events.popleft()
@@ -393,6 +411,8 @@ class Conductor:
             if isinstance(event, Done):
                 commands = self.machine.handle(event, now)
                 self._carry_out([command for command in commands if isinstance(command, Emit | Keep)])
+            elif isinstance(event, Broken):
+                self.error = self.error or event.error
         self._keep()
         self._emitted += self.machine.held()
 

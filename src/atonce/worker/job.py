@@ -8,6 +8,7 @@ import contextvars
 import dataclasses
 import functools
 import inspect
+import threading
 import time
 import types
 from array import array
@@ -16,7 +17,20 @@ from typing import Any
 
 from ..errors import SetupFailed
 
-__all__ = ["BOOTING", "CARRYING", "IDLE", "LOADING", "RECEIVING", "RUNNING", "SENDING", "Cells", "Job", "calling", "is_async"]
+__all__ = [
+    "BOOTING",
+    "CARRYING",
+    "IDLE",
+    "LOADING",
+    "RECEIVING",
+    "RUNNING",
+    "SENDING",
+    "Cells",
+    "Job",
+    "calling",
+    "is_async",
+    "leaving",
+]
 
 # What a worker is doing, read by the near side after a death, to know whom to suspect. Two cells, each with its time: one
 # that the thread which reads batches writes, one that whoever sends a report writes (one at a time).
@@ -127,10 +141,10 @@ def calling(job: Job) -> Any:
                 resource = context.run(job.setup) if loop is None else loop.run(_called(job.setup), context=context)
                 if loop is not None and hasattr(resource, "__aenter__"):
                     entered = loop.run(resource.__aenter__(), context=context)
-                    stack.callback(lambda: loop.run(resource.__aexit__(None, None, None), context=context))
+                    stack.callback(_left, lambda *none: loop.run(resource.__aexit__(*none), context=context))
                 elif hasattr(resource, "__enter__"):
                     entered = context.run(type(resource).__enter__, resource)
-                    stack.push(lambda *raised: context.run(type(resource).__exit__, resource, *raised))
+                    stack.callback(_left, functools.partial(context.run, type(resource).__exit__, resource))
                 else:
                     raise TypeError(_not_a_manager(resource, wants_async=False))
             except (Exception, SystemExit) as error:
@@ -141,6 +155,22 @@ def calling(job: Job) -> Any:
             yield lambda item: loop.run(fn(item), context=contextvars.copy_context())
         else:
             yield fn if isinstance(job.fn, types.FunctionType) and job.fn.__name__ != "<lambda>" else _no_coroutines(fn)
+
+
+@contextlib.contextmanager
+def leaving() -> Iterator[None]:
+    """Around the exit of a resource: what it raises is told by the run, and does not end the thread that was there for it."""
+    try:
+        yield
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise  # somebody has pressed it
+        raise exit_failed(error) from error
+
+
+def _left(leave: Callable[..., Any]) -> None:
+    with leaving():
+        leave(None, None, None)
 
 
 def _no_coroutines(fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -166,6 +196,14 @@ def setup_failed(error: BaseException) -> SetupFailed:
         f"setup raised {type(error).__name__}: {error}",
         causes=("what setup connects to is not there", "setup needs arguments: it is called with none"),
         hint="call setup() yourself and enter what it gives in a with statement",
+    )
+
+
+def exit_failed(error: BaseException) -> SetupFailed:
+    return SetupFailed(
+        f"leaving what setup gave raised {type(error).__name__}: {error}",
+        causes=("what it was to write or to commit at its end is not there",),
+        hint="the items are done, and their outcomes are kept: .run of this exception",
     )
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from ...errors import SetupFailed
 from ...outcome import WorkerId
 from ..job import IDLE, Cells, Job, calling
 from ..outbox import Failure, Outbox
@@ -42,7 +43,10 @@ class CallRunner(Runner):
             self.outbox.flush()
 
     def stop(self, *, cancel: bool) -> None:
-        self._stack.close()
+        try:
+            self._stack.close()
+        except SetupFailed as error:
+            self.outbox.broken(error)
 
 
 class Measure:

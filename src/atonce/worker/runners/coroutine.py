@@ -23,9 +23,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from ...errors import Bug, ItemTimeout, shown
+from ...errors import Bug, ItemTimeout, SetupFailed, shown
 from ...outcome import WorkerId
-from ..job import IDLE, Cells, Job, _not_a_manager, setup_failed
+from ..job import IDLE, Cells, Job, _not_a_manager, leaving, setup_failed
 from ..outbox import DRY, FLUSH, Failure, Outbox
 from . import Runner
 
@@ -147,9 +147,10 @@ class CoroutineRunner(Runner):
                 if timer is not None:
                     timer.cancel()
             try:
-                await leave()
-            except Exception as error:
-                self.outbox.broken(setup_failed(error))
+                with leaving():
+                    await leave()
+            except SetupFailed as error:
+                self.outbox.broken(error)
             self.outbox.flush()
             self._closed.set_result(None)
 
