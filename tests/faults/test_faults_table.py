@@ -1,7 +1,10 @@
-"""Every fault at every stage in every model that lives in processes, with what must come of it beside it.
+"""Every fault at every stage in every model, with what must come of it beside it.
 
 Of twenty items nineteen always arrive, and the twentieth is named; where nothing can run at all the run ends and says why.
-That no process, thread, descriptor or memory is left is seen to after each test by `conftest.py`.
+That no process, thread, descriptor or memory is left is seen to after each test by `conftest.py`, temporary files here.
+
+WORKERS is the table of the models whose items run in processes of their own, HERE that of those in the caller's. What cannot be
+says so. Of each cell of WORKERS two models are in `make test`, the third is in `make faults`.
 """
 
 from __future__ import annotations
@@ -9,9 +12,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
+import importlib
 import os
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +30,8 @@ from faulty import BAD, FAULTS
 
 import atonce
 from atonce.engine import machine
-from atonce.errors import ItemTimeout, NotCarried, SetupFailed, StartFailed, WorkerDied
+from atonce.errors import ItemTimeout, NotCarried, PlanError, SetupFailed, StartFailed, WorkerDied
+from atonce.placement import process
 
 # a cell that hangs fails alone, by a signal, instead of ending the session with a stack of every thread
 pytestmark = pytest.mark.timeout(20, method="signal")
@@ -34,6 +44,12 @@ MODELS: dict[str, dict[str, Any]] = {
     "processes": {"model": "processes", "parallelism": 2},
     "hybrid-threads": {"model": "hybrid", "parallelism": 2, "concurrency": 3},
     "hybrid-coroutines": {"model": "hybrid", "parallelism": 2, "concurrency": 3},
+}
+MODELS_HERE: dict[str, dict[str, Any]] = {
+    "sync": {"model": "sync"},
+    "coroutines": {"model": "coroutines", "concurrency": 3},
+    "threads": {"model": "threads", "concurrency": 3},
+    "auto": {"model": "auto"},
 }
 
 
@@ -51,6 +67,7 @@ class Ends:
 
     error: type[BaseException] | tuple[type[BaseException], ...]
     text: str = ""
+    kept: int = 0  # outcomes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +76,37 @@ class Waits:
 
 
 @dataclasses.dataclass(frozen=True)
+class CallerWaits:
+    """As above, in the caller's own thread: she presses Ctrl-C, which ends it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Refused:
+    """When the plan is made."""
+
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class EndsTheProgram:
+    """It is the caller's own process: nothing is left of it, which is all that can be promised."""
+
+    code: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Nothing:
     """It costs nothing."""
 
 
-Expected = Costs | Ends | Waits | Nothing
+@dataclasses.dataclass(frozen=True)
+class CannotBe:
+    """Why there is no such thing."""
+
+    why: str
+
+
+Expected = Costs | Ends | Waits | CallerWaits | Refused | EndsTheProgram | Nothing | CannotBe
 
 died = {
     "os._exit": Costs(WorkerDied, "exit code 3"),
@@ -76,63 +119,147 @@ never_started = {
     "SIGSEGV": Ends(StartFailed, "SIGSEGV"),
 }
 
-TABLE: dict[str, dict[str, Expected]] = {
-    "unpickling the function": {
-        "raise": Ends(SetupFailed, "the fault"),
-        "sys.exit": Ends((SetupFailed, StartFailed), "3"),
-        **never_started,
-        "hang": Waits(),
-        "KeyboardInterrupt": Ends((SetupFailed, StartFailed)),
-    },
-    "setup": {
-        "raise": Ends(SetupFailed, "the fault"),
-        "sys.exit": Ends(SetupFailed, "3"),
-        **never_started,
-        "hang": Waits(),
-        "KeyboardInterrupt": Ends((SetupFailed, StartFailed)),
-    },
+late = Costs(ItemTimeout, f"timeout={TIMEOUT:g}")
+
+cannot_load: dict[str, Expected] = {
+    "raise": Ends(SetupFailed, "the fault"),
+    "sys.exit": Ends((SetupFailed, StartFailed), "3"),
+    **never_started,
+    "hang": Waits(),
+    "KeyboardInterrupt": Ends((SetupFailed, StartFailed)),
+    "endless output": Waits(),
+    "memory hog": Ends(SetupFailed, "MemoryError"),
+}
+
+WORKERS: dict[str, dict[str, Expected]] = {
+    "import of the function's module": cannot_load,
+    "unpickling the function": cannot_load,
+    "setup": {**cannot_load, "sys.exit": Ends(SetupFailed, "3")},
     "unpickling the item": {
         "raise": Costs(NotCarried, "the fault"),
         # in a worker these end the process: it has nothing to interrupt, and nothing to exit to
         "sys.exit": Costs(WorkerDied, "exit code 3"),
         **died,
-        "hang": Costs(ItemTimeout, f"timeout={TIMEOUT:g}"),
+        "hang": late,
         "KeyboardInterrupt": Costs(WorkerDied, "exit code 1"),
+        "endless output": late,
+        "memory hog": Costs(NotCarried, "MemoryError"),
     },
     "run": {
         "raise": Costs(ValueError, "the fault"),
         "sys.exit": Costs(SystemExit, "3"),
         **died,
-        "hang": Costs(ItemTimeout, f"timeout={TIMEOUT:g}"),
+        "hang": late,
         "KeyboardInterrupt": Costs(KeyboardInterrupt),
+        "endless output": late,
+        "memory hog": Costs(MemoryError),
     },
     "pickling the result": {
         "raise": Costs(NotCarried, "the fault"),
         "sys.exit": Costs(NotCarried, "SystemExit"),
         **died,
-        "hang": Costs(ItemTimeout, f"timeout={TIMEOUT:g}"),
+        "hang": late,
         "KeyboardInterrupt": Costs(NotCarried, "KeyboardInterrupt"),
+        "endless output": late,
+        "memory hog": Costs(NotCarried, "MemoryError"),
     },
-    # this happens in the caller's own process: what ends or interrupts that is beyond us
     "unpickling the result": {
         "raise": Costs(NotCarried, "the fault"),
         "sys.exit": Costs(NotCarried, "SystemExit"),
+        **dict.fromkeys(("os._exit", "SIGKILL", "SIGSEGV"), CannotBe("it is the caller's own process that ends")),
+        **dict.fromkeys(("hang", "endless output"), CannotBe("it is the caller's own thread that is busy")),
+        "KeyboardInterrupt": CannotBe("it is a Ctrl-C of the caller's"),
+        "memory hog": Costs(NotCarried, "MemoryError"),
+    },
+    "setup exit": {
+        "raise": Ends(SetupFailed, "the fault", kept=ITEMS),
+        "sys.exit": Ends(SetupFailed, "3", kept=ITEMS),
+        # all is done and told by then
+        **dict.fromkeys(("os._exit", "SIGKILL", "SIGSEGV"), Nothing()),
+        **dict.fromkeys(("hang", "endless output"), CallerWaits()),
+        "KeyboardInterrupt": CannotBe("nobody presses it in a process that hears no Ctrl-C"),
+        "memory hog": Ends(SetupFailed, "MemoryError", kept=ITEMS),
     },
     "idle": {
-        "os._exit": Nothing(),
-        "SIGKILL": Nothing(),
-        "SIGSEGV": Nothing(),
-        "KeyboardInterrupt": Nothing(),
+        **dict.fromkeys(("os._exit", "SIGKILL", "SIGSEGV", "KeyboardInterrupt"), Nothing()),
+        **dict.fromkeys(
+            ("raise", "sys.exit", "hang", "endless output", "memory hog"),
+            CannotBe("an idle worker runs no code of the caller's"),
+        ),
     },
 }
 
-CELLS = [
-    pytest.param(stage, fault, model, expected, id=f"{stage}, {fault}, {model}")
-    for stage, faults in TABLE.items()
-    if stage != "idle"
-    for fault, expected in faults.items()
-    for model in MODELS
-]
+ends_the_program: dict[str, Expected] = {
+    "os._exit": EndsTheProgram(3),
+    "SIGKILL": EndsTheProgram(-signal.SIGKILL),
+    "SIGSEGV": EndsTheProgram(-signal.SIGSEGV),
+}
+
+
+def _never(why: str) -> dict[str, Expected]:
+    return dict.fromkeys(FAULTS, CannotBe(why))
+
+
+HERE: dict[str, dict[str, Expected]] = {
+    "import of the function's module": _never("the caller has imported it before"),
+    "unpickling the function": _never("nothing is pickled in one process"),
+    "setup": {
+        "raise": Ends(SetupFailed, "the fault"),
+        "sys.exit": Ends(SetupFailed, "3"),
+        **ends_the_program,
+        **dict.fromkeys(("hang", "endless output"), CallerWaits()),
+        "KeyboardInterrupt": CannotBe("it is a Ctrl-C of the caller's"),
+        "memory hog": Ends(SetupFailed, "MemoryError"),
+    },
+    "unpickling the item": _never("nothing is pickled in one process"),
+    "run": {
+        "raise": Costs(ValueError, "the fault"),
+        "sys.exit": Costs(SystemExit, "3"),
+        **ends_the_program,
+        "hang": late,
+        "KeyboardInterrupt": Costs(KeyboardInterrupt),
+        "endless output": late,
+        "memory hog": Costs(MemoryError),
+    },
+    "pickling the result": _never("nothing is pickled in one process"),
+    "unpickling the result": _never("nothing is pickled in one process"),
+    "setup exit": {
+        "raise": Ends(SetupFailed, "the fault", kept=ITEMS),
+        "sys.exit": Ends(SetupFailed, "3", kept=ITEMS),
+        **ends_the_program,
+        **dict.fromkeys(("hang", "endless output"), CallerWaits()),
+        "KeyboardInterrupt": CannotBe("it is a Ctrl-C of the caller's"),
+        "memory hog": Ends(SetupFailed, "MemoryError", kept=ITEMS),
+    },
+    "idle": _never("the worker is the caller's own process"),
+}
+
+# Where a model of HERE differs from the others.
+BUT: dict[tuple[str, str, str], Expected] = {
+    ("run", "hang", "sync"): Refused('model="sync" cannot keep timeout='),
+    ("run", "endless output", "sync"): Refused('model="sync" cannot keep timeout='),
+    ("run", "KeyboardInterrupt", "sync"): CannotBe("it is a Ctrl-C of the caller's"),
+    ("run", "KeyboardInterrupt", "auto"): CannotBe("it is a Ctrl-C of the caller's, where auto has chosen her thread"),
+    # the thread that measured the first item is let go, and its resource exited, before the others run
+    ("setup exit", "raise", "auto"): Ends(SetupFailed, "the fault", kept=1),
+    ("setup exit", "sys.exit", "auto"): Ends(SetupFailed, "3", kept=1),
+    ("setup exit", "memory hog", "auto"): Ends(SetupFailed, "MemoryError", kept=1),
+}
+
+
+def cells(table: dict[str, dict[str, Expected]], models: Iterable[str], *kinds: type) -> list[Any]:
+    """Those of these kinds. The third model of a cell of WORKERS, another one in each cell, is for `make faults`."""
+    found = []
+    models = list(models)
+    for row, (stage, faults) in enumerate(table.items()):
+        for column, (fault, usual) in enumerate(faults.items()):
+            for number, model in enumerate(models):
+                expected = BUT.get((stage, fault, model), usual)
+                third = table is WORKERS and (row + column + number) % 3 == 2
+                marks = [pytest.mark.soak, pytest.mark.slow] if third else []
+                if isinstance(expected, kinds):
+                    found.append(pytest.param(stage, fault, model, expected, id=f"{stage}, {fault}, {model}", marks=marks))
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -141,26 +268,93 @@ def quick_backstop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "BACKSTOP", 0.1)
 
 
-def work(stage: str, fault: str, model: str) -> tuple[Any, list[Any], dict[str, Any]]:
+@pytest.fixture(autouse=True)
+def no_temporary_files(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    folder = tmp_path_factory.mktemp("tmp")
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    yield
+    assert os.listdir(folder) == []
+
+
+@pytest.fixture
+def unread_stdout() -> Iterator[None]:
+    """Descriptor 1 is a full pipe that nobody reads, of this process and of the workers that start now."""
+    process.shut_down()
+    sys.stdout.flush()
+    before = os.dup(1)
+    reader, writer = os.pipe()
+    os.dup2(writer, 1)
+    os.close(writer)
+    yield
+    os.dup2(before, 1)
+    os.close(before)
+    os.close(reader)  # who still writes gets an error
+    process.shut_down()
+
+
+@pytest.fixture
+def hung_threads_end() -> Iterator[None]:
+    faulty.release.clear()
+    yield
+    faulty.release.set()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """For the module whose import is the fault; it is on the path."""
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    sys.modules.pop("faulty_import", None)
+
+
+IMPORTED = """
+import os
+import faulty
+
+if os.getpid() != {here}:
+    faulty.blow({fault!r})
+
+def same(item): return item
+async def asame(item): return item
+"""
+
+
+def work(stage: str, fault: str, model: str, folder: Path) -> tuple[Any, list[Any], dict[str, Any]]:
     """(fn, items, options) of a cell."""
-    options = dict(MODELS[model])
+    options = dict((MODELS | MODELS_HERE)[model])
     items: list[Any] = list(range(ITEMS))
-    awaits = model == "hybrid-coroutines"
+    awaits = "coroutines" in model
     fn: Any = (faulty.AsyncFunction if awaits else faulty.Function)(stage, fault)
     if stage == "unpickling the function":
         fn = (faulty.AsyncFunctionOnArrival if awaits else faulty.FunctionOnArrival)(stage, fault)
-    elif stage == "setup":
-        options["setup"], fn = faulty.Setup(fault), fn.with_resource
+    elif stage == "import of the function's module":
+        (folder / "faulty_import.py").write_text(IMPORTED.format(here=os.getpid(), fault=fault))
+        module = importlib.import_module("faulty_import")
+        fn = module.asame if awaits else module.same
+    elif stage in ("setup", "setup exit"):
+        options["setup"] = (faulty.Setup if stage == "setup" else faulty.ExitOf)(fault)
+        fn = fn.with_resource
     elif stage == "unpickling the item":
         items[BAD] = faulty.OnArrival(fault)
-    if fault == "hang":
+    if fault in ("hang", "endless output"):
         options["timeout"] = TIMEOUT
     return fn, items, options
 
 
-@pytest.mark.parametrize(("stage", "fault", "model", "expected"), CELLS)
-def test_fault(stage: str, fault: str, model: str, expected: Expected) -> None:
-    fn, items, options = work(stage, fault, model)
+@pytest.mark.usefixtures("hung_threads_end")
+@pytest.mark.parametrize(
+    ("stage", "fault", "model", "expected"),
+    [
+        *cells(WORKERS, MODELS, Costs, Ends, Waits),
+        *cells({stage: faults for stage, faults in WORKERS.items() if stage != "idle"}, MODELS, Nothing),
+        *cells(HERE, MODELS_HERE, Costs, Ends, Refused),
+    ],
+)
+def test_fault(stage: str, fault: str, model: str, expected: Expected, folder: Path, request: pytest.FixtureRequest) -> None:
+    if fault == "endless output":
+        request.getfixturevalue("unread_stdout")
+    fn, items, options = work(stage, fault, model, folder)
     match expected:
         case Costs(error, text):
             run = atonce.run(fn, items, **options)
@@ -171,14 +365,14 @@ def test_fault(stage: str, fault: str, model: str, expected: Expected) -> None:
             if error is WorkerDied:
                 assert run.failures[0].attempts >= 2  # the second time alone
                 assert f"{BAD}: " in str(run.failures[0].error)
-        case Ends(error, text):
+        case Ends(error, text, kept):
             with pytest.raises(error) as raised:
                 try:
                     atonce.run(fn, items, **options)
                 except KeyboardInterrupt as interrupt:  # let through, it would end the whole session of tests
                     raise AssertionError("the caller was interrupted, who had pressed nothing") from interrupt
             assert text in str(raised.value)
-            assert raised.value.run.outcomes == ()  # type: ignore[attr-defined]
+            assert len(raised.value.run.outcomes) == kept  # type: ignore[attr-defined]
         case Waits():
 
             async def impatient() -> None:
@@ -188,6 +382,75 @@ def test_fault(stage: str, fault: str, model: str, expected: Expected) -> None:
                         raise AssertionError("nothing could run, and the run ended")
 
             asyncio.run(impatient())
+        case Nothing():
+            assert atonce.run(fn, items, **options).values == list(range(ITEMS))
+        case Refused(text):
+            with pytest.raises(PlanError) as refused:
+                atonce.run(fn, items, **options)
+            assert text in str(refused.value)
+
+
+# A cell in a program of its own: it may end it, or it is interrupted once it says that it has come to the fault.
+PROGRAM = """
+import sys
+sys.path.insert(0, {here!r})
+import faulty, test_faults_table as table
+
+FAULTS = dict(faulty.FAULTS)
+def said(fault):
+    faulty.os.write(2, b"there\\n")
+    FAULTS[fault]()
+faulty.FAULTS = {{fault: (lambda fault=fault: said(fault)) for fault in FAULTS}}
+fn, items, options = table.work({stage!r}, {fault!r}, {model!r}, None)
+options.pop("timeout", None)
+table.atonce.run(fn, items, **options)
+"""
+
+
+def program(stage: str, fault: str, model: str) -> subprocess.Popen[bytes]:
+    text = PROGRAM.format(here=os.path.dirname(__file__), stage=stage, fault=fault, model=model)
+    return subprocess.Popen(
+        [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+
+
+def come_to_the_fault(running: subprocess.Popen[bytes]) -> None:
+    assert running.stderr is not None
+    said = b""
+    while b"there" not in said:
+        line = running.stderr.readline()
+        assert line, said.decode()
+        said += line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "fault", "model", "expected"),
+    [
+        pytest.param(*each.values, id=each.id, marks=[] if each.values[:2] == ("run", "SIGKILL") else pytest.mark.soak)
+        for each in cells(HERE, MODELS_HERE, EndsTheProgram)
+    ],
+)
+def test_the_end_of_the_callers_own_process(stage: str, fault: str, model: str, expected: EndsTheProgram) -> None:
+    with program(stage, fault, model) as running:
+        running.communicate()
+    assert running.returncode == expected.code
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "fault", "model", "expected"),
+    [
+        pytest.param(*each.values, id=each.id, marks=[] if "hang, sync" in str(each.id) else pytest.mark.soak)
+        for each in [*cells(HERE, MODELS_HERE, CallerWaits), *cells(WORKERS, MODELS, CallerWaits)]
+    ],
+)
+def test_a_caller_who_waits_can_interrupt(stage: str, fault: str, model: str, expected: CallerWaits) -> None:
+    with program(stage, fault, model) as running:
+        come_to_the_fault(running)
+        running.send_signal(signal.SIGINT)
+        running.communicate()
+    assert running.returncode in (-signal.SIGINT, 1, 130)
 
 
 # ── idle ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -214,7 +477,7 @@ class AsyncTell(Tell):
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("fault", TABLE["idle"])
+@pytest.mark.parametrize("fault", SIGNALS)
 def test_an_idle_worker_that_dies_costs_nothing(fault: str, model: str, tmp_path: Path) -> None:
     """With one slot and a limit, an item is read when the worker has nothing to do: that is when its process is ended."""
     ended: set[str] = set()
@@ -265,6 +528,74 @@ async def async_one_and_one(item: int) -> int:
     if item == 12:
         await asyncio.Event().wait()
     return item
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_death_in_the_middle_of_a_chunk_names_the_item_that_ran(model: str) -> None:
+    """Items of microseconds travel by the hundred; the one that ran is told from those before and behind it."""
+    guilty = 1337
+    fn = dies_at if model != "hybrid-coroutines" else adies_at
+    run = atonce.run(functools.partial(fn, guilty), range(2000), **MODELS[model])
+    assert [outcome.index for outcome in run.failures] == [guilty]
+    assert isinstance(run.failures[0].error, WorkerDied)
+    assert run.values == [item for item in range(2000) if item != guilty]
+
+
+def dies_at(guilty: int, item: int) -> int:
+    if item == guilty:
+        os._exit(3)
+    return item
+
+
+async def adies_at(guilty: int, item: int) -> int:
+    return dies_at(guilty, item)
+
+
+@pytest.mark.parametrize("model", ["hybrid-threads", "hybrid-coroutines"])
+def test_of_several_that_ran_when_the_worker_died_only_the_guilty_one_is_reported(model: str, tmp_path: Path) -> None:
+    """All three are in the worker when it dies, as the files say; each is then tried alone."""
+    fn = TogetherAsync(tmp_path) if model == "hybrid-coroutines" else Together(tmp_path)
+    run = atonce.run(fn, range(3), model="hybrid", parallelism=1, concurrency=3)
+    assert [outcome.index for outcome in run.failures] == [1]
+    assert [outcome.attempts for outcome in run.outcomes] == [2, 2, 2]
+    assert {path.name: int(path.read_text()) for path in tmp_path.iterdir()} == {"0": 2, "1": 2, "2": 2}
+
+
+class Together:
+    """Item 1 ends the process once the others run, which wait for that; the second time nobody waits."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def begun(self, item: int) -> int:
+        file = self.folder / str(item)
+        times = int(file.read_text()) + 1 if file.exists() else 1
+        new = self.folder.with_name(f"{item}.new")
+        new.write_text(str(times))
+        new.replace(file)  # whoever sees it sees it whole
+        return times
+
+    @property
+    def all_there(self) -> bool:
+        return len(os.listdir(self.folder)) == 3
+
+    def __call__(self, item: int) -> int:
+        if self.begun(item) == 1:
+            while item != 1 or not self.all_there:
+                time.sleep(0.001)  # until it is ended from outside, or sees the files that the others write
+        if item == 1:
+            os._exit(3)
+        return item
+
+
+class TogetherAsync(Together):
+    async def __call__(self, item: int) -> int:  # type: ignore[override]
+        if self.begun(item) == 1:
+            while item != 1 or not self.all_there:
+                await asyncio.sleep(0.001)
+        if item == 1:
+            os._exit(3)
+        return item
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -356,7 +687,12 @@ class FaultyError(Exception):
         return faulty.blow, (self.args[0],)
 
 
-def test_all_faults_are_in_the_table() -> None:
-    for stage, faults in TABLE.items():
-        if stage not in ("unpickling the result", "idle"):
+def test_every_cell_is_in_the_table() -> None:
+    assert list(WORKERS) == list(HERE)
+    for table in (WORKERS, HERE):
+        for stage, faults in table.items():
             assert set(faults) == set(FAULTS), stage
+    for cell in BUT:
+        assert cell[1] in HERE[cell[0]]
+        assert cell[2] in MODELS_HERE
+    assert {fault for fault, expected in WORKERS["idle"].items() if isinstance(expected, Nothing)} == set(SIGNALS)
