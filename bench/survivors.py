@@ -59,11 +59,11 @@ class Say:
 def _text(error: BaseException) -> str:
     """Its first line, without what is of that machine and that moment only."""
     line = next(iter(str(error).splitlines()), "")
-    return f"{type(error).__name__}: {re.sub(_NOISE, '', line).strip()[:300]}"
+    return f"{type(error).__name__}: {re.sub(_NOISE, '', line).strip()[:300]}".rstrip(": ")
 
 
 # colours, and where it ran
-_NOISE = re.compile(r"\x1b\[[0-9;]*m|\((pid|actor_id)=[^)]*\)|/\S+/| at 0x[0-9a-f]+|-[0-9a-f]{8}-[0-9a-f-]+")
+_NOISE = re.compile(r"\x1b\[[0-9;]*m|\((pid|actor_id)=[^)]*\)|(?<![:/\w])/\S+/| at 0x[0-9a-f]+|-[0-9a-f]{8}-[0-9a-f-]+")
 
 
 @dataclasses.dataclass(frozen=True)
