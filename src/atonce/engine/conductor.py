@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from ..errors import AtonceError
 from ..options import Options
 from ..outcome import Outcome, Recorded, Stats
-from ..placement import Order, Worker
+from ..placement import Order, Placement, Worker
 from ..placement import load as load_placement
 from ..plan import advice
 from ..plan.function import Facts
@@ -111,6 +111,7 @@ class Conductor:
         self._total = total if total is None or journal is None else total - len(journal)  # of those that will run
         self._cpus, self._loop, self._clock = cpus, loop, clock
         self._observers = list(observers)
+        self._placements: dict[str, Placement] = {}
         self._workers: dict[int, Worker] = {}
         self._leaving: dict[int, Worker] = {}
         self._numbers = 0
@@ -187,6 +188,8 @@ class Conductor:
 
     def _close(self, cancel: bool) -> None:
         self._source.close()
+        for placement in self._placements.values():
+            placement.close()
         workers = [*self._workers.values(), *self._leaving.values()]
         for worker in workers:
             busy = bool(seat.assigned) if (seat := self.machine.seats.get(worker.number)) else False
@@ -242,6 +245,13 @@ class Conductor:
     def _hire(self, plan: Plan) -> list[int]:
         return [self._hire_one(plan) for _ in range(plan.parallelism)]
 
+    def _placement(self, name: str) -> Placement:
+        """One for the whole run: what it makes ready for its workers, such as the pickled function, is made once."""
+        placement = self._placements.get(name)
+        if placement is None:
+            placement = self._placements[name] = load_placement(name)
+        return placement
+
     def _hire_one(self, plan: Plan, instead_of: int | None = None) -> int:
         number = self._numbers
         self._numbers += 1
@@ -255,7 +265,7 @@ class Conductor:
             weighed=self._options.max_worker_memory is not None,
         )
         try:
-            worker = load_placement(plan.placement).hire(number, order, self.hub)
+            worker = self._placement(plan.placement).hire(number, order, self.hub)
         except OSError as error:  # those that there are go on, as long as there is one
             if not self._workers:
                 self.error = complaints.cannot_hire(error)
@@ -296,7 +306,7 @@ class Conductor:
         """The first item was measured: choose, and hand over. `example` is the item and its value, to see if they pickle."""
         left = None if self._total is None else max(0, self._total - 1)
         plan = advice.after_first_item(self._facts, self._options, self._cpus, sample, left, depth=depth())
-        if load_placement(plan.placement).needs_pickling and (stuck := _cannot_travel(self._job, example)):
+        if self._placement(plan.placement).needs_pickling and (stuck := _cannot_travel(self._job, example)):
             plan = advice.after_first_item(
                 self._facts, self._options, self._cpus, dataclasses.replace(sample, stuck=stuck), left, depth=depth()
             )
@@ -306,7 +316,7 @@ class Conductor:
             self.machine.seats[self._probe].only = None
             return
         self._hire(self.plan)
-        if load_placement(self.plan.placement).needs_pickling:
+        if self._placement(self.plan.placement).needs_pickling:
             # processes take a moment to start: the one who ran the first item goes on meanwhile
             self._warming = True
             self.machine.seats[self._probe].only = None
@@ -325,7 +335,8 @@ class Conductor:
                 case Keep(outcomes):
                     self._to_keep += outcomes
                 case Feed(number, indices, items):
-                    self._workers[number].feed(indices, items)
+                    if nbytes := self._workers[number].feed(indices, items):
+                        self.machine.carried(len(indices), nbytes)
                 case Release(number):
                     self._leaving[number] = worker = self._workers.pop(number)
                     worker.release()
@@ -419,12 +430,12 @@ class Conductor:
 
 def _cannot_travel(job: Job, example: Sequence[Any]) -> str | None:
     """Why the work cannot go to another process, or None."""
-    from ..worker import wire
+    from ..worker import buffers
 
     named = zip(("the first item", "its result"), example, strict=False)
     for what, thing in (("the function", (job.fn, job.setup)), *named):
         try:
-            wire.dumps(thing)
+            buffers.dump(thing, buffers.Large())
         except Exception as error:
             return f"{what} cannot be pickled ({type(error).__name__}: {error})"
     return None

@@ -61,7 +61,7 @@ from .seat import FINEST, Seat
 
 __all__ = ["Machine", "Policy", "Seat"]
 
-# Bytes of items read ahead, and of outcomes held back for their order, at most (estimated from samples).
+# Bytes of items before the workers, and of outcomes held back for their order, at most (estimated from samples).
 MOST_BYTES = 64 << 20
 # Threads left behind before the run stops: each keeps its stack, its resource and its item.
 MOST_LEFT = 32
@@ -251,6 +251,10 @@ class Machine:
             self._queue.extend(first + at, items[at:], now)
         return commands + self._replace() if self._spent else commands
 
+    def carried(self, count: int, nbytes: int) -> None:
+        """So many items were that many bytes on their way to a worker; `getsizeof` sees a container's shell only."""
+        self._item_bytes = _moving(self._item_bytes, nbytes / count)
+
     def end_of_items(self) -> None:
         self.source_ended = True
 
@@ -375,8 +379,10 @@ class Machine:
             # a length can lie: a list may grow while it is read
             left = max(0, self.policy.total - self.read_count) + len(self._queue)
             share = min(share, max(left / (4 * len(self.seats) * seat.slots), FINEST / seat.mean))
-        if self._value_bytes > 0:  # what it has before it comes back as values, and may have to wait for the reader
-            share = min(share, MOST_BYTES / (self._value_bytes * len(self.seats) * seat.slots))
+        # what it has before it is held twice where it was carried, comes back as values, and may have to wait for the reader
+        most = max(self._item_bytes, self._value_bytes)
+        if most > 0:
+            share = min(share, MOST_BYTES / (most * len(self.seats) * seat.slots))
         return seat.target(share)
 
     def _feed(self, worker: int, indices: Sequence[int], items: Sequence[Any], read_at: Any, now: float) -> Feed:

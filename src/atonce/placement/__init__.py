@@ -51,6 +51,9 @@ class Placement(abc.ABC):
     def hire(self, number: int, order: Order, hub: Hub) -> Worker:
         """Start a worker. It posts Ready to the hub when it can be fed."""
 
+    def close(self) -> None:  # noqa: B027 - most keep nothing
+        """The run is over: let go of what was kept for all its workers."""
+
 
 class Worker(abc.ABC):
     """The near side of one worker. Everything it has to say it posts to the hub under its number."""
@@ -62,8 +65,11 @@ class Worker(abc.ABC):
         """What the machine is to know of it."""
 
     @abc.abstractmethod
-    def feed(self, indices: Sequence[int], items: Sequence[Any]) -> None:
-        """Items to run, with their numbers. Never blocks, except where the driver's own thread runs them."""
+    def feed(self, indices: Sequence[int], items: Sequence[Any]) -> int | None:
+        """Items to run, with their numbers. Never blocks, except where the driver's own thread runs them.
+
+        Returns how many bytes they are on their way, where they are copied.
+        """
 
     @abc.abstractmethod
     def running(self) -> list[tuple[int, int, float]]:

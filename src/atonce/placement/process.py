@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -30,6 +29,8 @@ from ..engine.hub import Hub
 from ..engine.seat import Seat
 from ..errors import PlanError
 from ..worker import talk, wire
+from ..worker.buffers import Large, dump
+from ..worker.channel import Inbox, Message, Outgoing, again, close_all, pack
 from ..worker.context import dump_context
 from ..worker.job import Cells, Job
 from ..worker.runners import load
@@ -46,14 +47,31 @@ class Process(Placement):
     can_kill = True
     survives_death = True
 
+    def __init__(self) -> None:
+        self._packed: tuple[Job, list[Message]] | None = None
+
     def hire(self, number: int, order: Order, hub: Hub) -> Worker:
-        return ProcessWorker(number, order, hub)
+        return ProcessWorker(number, order, hub, self._job(order.job))
+
+    def close(self) -> None:
+        if self._packed is not None:
+            close_all(self._packed[1])
+            self._packed = None
+
+    def _job(self, job: Job) -> list[Message]:
+        """The function, pickled for the first worker; what is large in it is in shared memory once, for all of them."""
+        if self._packed is None or self._packed[0] is not job:
+            packed = pack_job(job)
+            self.close()
+            self._packed = job, packed
+        return self._packed[1]
 
 
-def dump_job(job: Job) -> bytes:
+def pack_job(job: Job) -> list[Message]:
     """The function and its setup for the trip. Raises PlanError, before anything runs."""
     try:
-        return bytes(wire.dumps((job.fn, job.setup)))
+        large = Large()
+        return pack(wire.JOB, dump((job.fn, job.setup), large), large)
     except Exception as error:
         raise PlanError(
             f"the function cannot be pickled, so it cannot run in another process: {type(error).__name__}: {error}",
@@ -63,14 +81,12 @@ def dump_job(job: Job) -> bytes:
 
 
 class ProcessWorker(Worker):
-    def __init__(self, number: int, order: Order, hub: Hub) -> None:
+    def __init__(self, number: int, order: Order, hub: Hub, job: list[Message]) -> None:
         self.number = number
         self._hub = hub
         self._order = order
-        hello = wire.dumps(self._hello())  # first of all: it may refuse, and nothing is open yet
+        hello = wire.dumps(self._hello())
         self._runner = load(order.runner)
-        self._decoder = wire.Decoder()
-        self._out: deque[memoryview] = deque()
         self._booted = self._released = self._killed = False
         self._gone = False
         self._pid: int | None = None
@@ -89,6 +105,10 @@ class ProcessWorker(Worker):
             self._status, far_status = os.pipe()
             theirs.callback(os.close, far_status)
             undo.callback(os.close, self._status)
+            self._inbox, self._outgoing = Inbox(self._socket, private=True), Outgoing(self._socket)
+            undo.callback(self._inbox.close)
+            function = again(job)
+            undo.callback(close_all, function)
             self._socket.setblocking(False)
             os.set_blocking(self._status, False)
             for fd, ready in ((self._socket.fileno(), self._on_socket), (self._status, self._on_status)):
@@ -97,6 +117,7 @@ class ProcessWorker(Worker):
             Template.spawn(far.fileno(), cells_fd, far_status)
             undo.pop_all()  # there was a descriptor for everything
         self._send(wire.HELLO, hello)
+        self._post(function)
 
     def _hello(self) -> dict[str, Any]:
         order = self._order
@@ -111,7 +132,6 @@ class ProcessWorker(Worker):
             "timeout": order.job.timeout,
             "share": order.share,
             "weighed": order.weighed,
-            "job": dump_job(order.job),
             "context": dump_context(order.job.context),
         }
 
@@ -127,22 +147,25 @@ class ProcessWorker(Worker):
 
     # ── near → far ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def feed(self, indices: Sequence[int], items: Sequence[Any]) -> None:
+    def feed(self, indices: Sequence[int], items: Sequence[Any]) -> int | None:
+        large = Large()
         try:
-            payload = wire.dump_batch(indices, items)
+            payload = wire.dump_batch(indices, items, large)
         except Exception:
             kept = self._carried(indices, items)
             if not kept:
-                return
-            payload = wire.dump_batch(*zip(*kept, strict=True))
-        self._send(wire.BATCH, payload)
+                return None
+            large.clear()
+            payload = wire.dump_batch([index for index, _ in kept], [item for _, item in kept], large)
+        self._post(pack(wire.BATCH, payload, large))
+        return wire.size(payload, large)
 
     def _carried(self, indices: Sequence[int], items: Sequence[Any]) -> list[tuple[int, Any]]:
         """The items that can be pickled; the others are reported."""
         kept, errors = [], []
         for index, item in zip(indices, items, strict=True):
             try:
-                wire.dumps(item)
+                dump(item, Large())
             except Exception as error:
                 errors.append((index, wire.not_carried("the item", error, f"{index}: a {type(item).__name__}")))
             else:
@@ -182,52 +205,52 @@ class ProcessWorker(Worker):
         return self._gone
 
     def _send(self, kind: int, payload: bytes = b"") -> None:
+        self._post(pack(kind, payload))
+
+    def _post(self, messages: list[Message]) -> None:
         """Never blocks: what the socket does not take now goes when it can."""
-        self._out.append(memoryview(wire.frame(kind, payload)))
+        self._outgoing.add(messages)
         self._flush()
 
     def _flush(self) -> None:
         if self._gone:
+            self._outgoing.clear()
             return
         try:
-            while self._out:
-                sent = self._socket.send(self._out[0])
-                if sent == len(self._out[0]):
-                    self._out.popleft()
-                else:
-                    self._out[0] = self._out[0][sent:]
+            self._outgoing.flush()
         except BlockingIOError:
             pass
         except OSError:
-            self._out.clear()  # it is dying: the status pipe will say so
-        self._hub.register(self._socket.fileno(), self._on_socket, write=bool(self._out))
+            self._outgoing.clear()  # it is dying: the status pipe will say so
+        self._hub.register(self._socket.fileno(), self._on_socket, write=bool(self._outgoing))
 
     # ── far → near ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _on_socket(self, _mask: int) -> None:
-        if self._out:
+        if self._outgoing:
             self._flush()
         self._receive()
 
     def _receive(self) -> None:
-        """What is there, 64 KiB at a time: a larger buffer is made anew for each call, which costs more than the calls."""
+        """What is there now."""
         try:
-            data = self._socket.recv(1 << 16)
+            more = self._inbox.fill()
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if not data:
-            self._hub.unregister(self._socket.fileno())
-            return
-        for kind, payload in self._decoder.feed(data):
+            more = False
+        for kind, payload in self._inbox.frames():
             self._frame(kind, payload)
+        if not more:
+            self._hub.unregister(self._socket.fileno())
+        if self._inbox.garbled:
+            self.kill()
 
-    def _frame(self, kind: int, payload: bytes) -> None:
+    def _frame(self, kind: int, payload: Any) -> None:
         post = self._hub.events.append  # this runs inside `wait`: nobody sleeps
         if kind == wire.REPORT:
             try:
-                report = wire.load_report(payload)
+                report = wire.load_report(payload, self._inbox.large)
             except (Exception, SystemExit) as raised:  # what unpickling a value raises is that value's affair
                 wrong = wire.not_carried("its result (on arrival)", raised)
                 post(Unreadable(self.number, wire.batch_indices(payload), wrong))
@@ -285,14 +308,20 @@ class ProcessWorker(Worker):
 
     def _read_rest(self) -> None:
         """All that a process which is gone ever sent is in the socket."""
-        with contextlib.suppress(OSError):
-            while data := self._socket.recv(1 << 16):
-                for kind, payload in self._decoder.feed(data):
-                    self._frame(kind, payload)
+        more = True
+        while more:
+            try:
+                more = self._inbox.fill()
+            except OSError:
+                more = False
+            for kind, payload in self._inbox.frames():
+                self._frame(kind, payload)
 
     def _let_go(self) -> None:
         self._hub.unregister(self._socket.fileno())
         self._hub.unregister(self._status)
+        self._inbox.close()
+        self._outgoing.clear()
         self._socket.close()
         os.close(self._status)
         self._view.release()

@@ -14,6 +14,8 @@ from typing import Any
 
 from ..errors import AtonceError, SetupFailed
 from . import memory, wire
+from .buffers import Large
+from .channel import Inbox, Outgoing, pack
 from .context import load_context
 from .job import LOADING, RECEIVING, RUNNING, SENDING, Cells, Job, setup_failed
 from .nesting import CORES, DEPTH, depth
@@ -41,42 +43,46 @@ def main(connection: socket.socket, cells_fd: int) -> None:
     """Serve one near side until it says RELEASE or hangs up."""
     connection.setblocking(True)
     _end_with_parent()
-    frames = _frames(connection)
+    inbox = Inbox(connection, private=True)  # the function's buffers are mapped by all workers
+    frames = _frames(inbox)
     kind, payload = next(frames, (0, b""))
     if kind != wire.HELLO:
         return
     hello = wire.loads(payload)
     _be_like(hello)
-    line = Line(connection.sendall)
+    line = Line(Outgoing(connection).send)
     talk = Talk(line, f"atonce-{hello['number']}")
     talk.adopt(hello["manners"])
     try:
-        _serve(hello, frames, line, talk, mmap.mmap(cells_fd, Cells.size(hello["slots"])))
+        _serve(hello, inbox, frames, line, talk, mmap.mmap(cells_fd, Cells.size(hello["slots"])))
     finally:
         talk.flush()
 
 
-def _serve(hello: dict[str, Any], frames: Any, line: Line, talk: Talk, shared: mmap.mmap) -> None:
+def _serve(hello: dict[str, Any], inbox: Inbox, frames: Any, line: Line, talk: Talk, shared: mmap.mmap) -> None:
     view = memoryview(shared).cast("d")
     cells = Cells(hello["slots"], view)
-
     weighed = [-math.inf]
 
     def post(kind: int, payload: bytes = b"") -> None:
         talk.flush()  # a result comes after what was said about it
-        frame = wire.frame(kind, payload)
-        line.send(lambda: frame)
+        messages = pack(kind, payload)
+        line.send(lambda: messages)
 
     def send(report: Report) -> None:
         for stream in (sys.stdout, sys.stderr):  # what the items printed comes with their results
             with contextlib.suppress(Exception):
                 stream.flush()
         with cells.phase(SENDING, RUNNING):
-            payload = wire.dump_report(report)
+            large = Large()
+            messages = pack(wire.REPORT, wire.dump_report(report, large), large)
+            large.clear()
+        del report
         if hello["weighed"] and time.monotonic() - weighed[0] >= memory.PACE:
             post(wire.MEMORY, wire.dumps(memory.resident()))
             weighed[0] = time.monotonic()
-        post(wire.REPORT, payload)
+        talk.flush()
+        line.send(lambda: messages)
 
     def broken(error: BaseException) -> None:
         if not isinstance(error, AtonceError):  # such as a KeyboardInterrupt that is not the caller's
@@ -88,7 +94,11 @@ def _serve(hello: dict[str, Any], frames: Any, line: Line, talk: Talk, shared: m
 
     outbox = Outbox(send, broken, unreadable)
     try:
-        fn, setup = wire.loads(hello["job"])
+        kind, payload = next(frames, (0, b""))
+        if kind != wire.JOB:
+            return
+        fn, setup = wire.loads(payload, buffers=inbox.large)
+        inbox.private = False
     except Exception as error:
         broken(_cannot_load(error))
         return
@@ -111,7 +121,7 @@ def _serve(hello: dict[str, Any], frames: Any, line: Line, talk: Talk, shared: m
     with contextlib.suppress(ConnectionError, BrokenPipeError):
         for kind, payload in frames:
             if kind == wire.BATCH:
-                _batch(payload, runner)
+                _batch(payload, inbox.large, runner)
             elif kind == wire.ABANDON:
                 runner.abandon(*wire.loads(payload))
             elif kind == wire.RELEASE:
@@ -123,21 +133,23 @@ def _serve(hello: dict[str, Any], frames: Any, line: Line, talk: Talk, shared: m
         outbox.flush()
 
 
-def _batch(payload: bytes, runner: Runner) -> None:
+def _batch(payload: Any, large: list[Any], runner: Runner) -> None:
     try:
         with runner.cells.phase(RECEIVING, LOADING):
-            batch = wire.load_batch(payload)
+            batch = wire.load_batch(payload, large)
     except Exception as error:
         wrong = wire.not_carried("the item (on arrival)", error)
         runner.outbox.unreadable(wire.batch_indices(payload), wrong)
     else:
+        if not isinstance(payload, bytes):  # its memory need not wait for the end of the batch
+            payload.clear() if isinstance(payload, bytearray) else payload.close()
+        large.clear()  # from here on each array has its memory to itself
         runner.feed(batch)
 
 
-def _frames(connection: socket.socket) -> Any:
-    decoder = wire.Decoder()
-    while data := connection.recv(1 << 16):
-        yield from decoder.feed(data)
+def _frames(inbox: Inbox) -> Any:
+    while inbox.fill():
+        yield from inbox.frames()
 
 
 def _be_like(hello: dict[str, Any]) -> None:

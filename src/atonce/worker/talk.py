@@ -56,12 +56,12 @@ def manners() -> dict[str, Any]:
 class Line:
     """The connection to the near side: frames leave whole and one at a time, whichever thread sends."""
 
-    def __init__(self, send: Callable[[bytes], Any]) -> None:
+    def __init__(self, send: Callable[[Any], Any]) -> None:
         self._send = send
         self._lock = threading.RLock()
         self._sending = False
 
-    def send(self, make: Callable[[], bytes]) -> None:
+    def send(self, make: Callable[[], Any]) -> None:
         """Send what `make` gives. Nothing, in the middle of sending: what a destructor or a signal handler has to say waits."""
         with self._lock:
             if not self._sending:

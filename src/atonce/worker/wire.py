@@ -1,6 +1,6 @@
 """Frames between the near side and a worker process: a kind, a length, a payload.
 
-    near → far    HELLO  what to be          BATCH  indices and items        ABANDON  a slot      RELEASE  finish and end
+    near → far    HELLO  what to be    JOB  the function    BATCH  indices and items    ABANDON  a slot    RELEASE  finish, end
     far → near    READY  can be fed          REPORT what was finished        BROKEN   nothing can run here
                   UNREADABLE  a batch that cannot be unpickled         TALK  log records and warnings
                   MEMORY  how much it holds
@@ -17,20 +17,27 @@ import struct
 import traceback
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 from ..errors import NotCarried, RemoteError, RemoteTraceback
 from ..outcome import WorkerId
+from . import buffers
+from .buffers import Large, dump
 from .context import dumps
 from .outbox import Failure, Report
 
 __all__ = ["Decoder", "dump_batch", "dump_report", "dumps", "frame", "load_batch", "load_report", "loads", "not_carried"]
 
-HELLO, BATCH, ABANDON, RELEASE = 1, 2, 3, 4
+HELLO, BATCH, ABANDON, RELEASE, JOB = 1, 2, 3, 4, 5
 READY, REPORT, BROKEN, UNREADABLE, TALK, MEMORY = 11, 12, 13, 14, 15, 16
 
 _HEADER = struct.Struct("<BQ")
 _COUNT = struct.Struct("<Q")
+# Bytes of a frame: more than any machine has, so a length beyond is none.
+_MOST = 1 << 44
+
+Payload = bytes | list[bytes]  # in parts where it is large, so that nothing is copied only to be joined
 
 
 loads = pickle.loads
@@ -46,6 +53,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self.garbled = False  # somebody else has written to the socket: nothing after this can be understood
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """The frames that are whole now. They are cut off before anybody looks into one, which may raise."""
@@ -55,6 +63,9 @@ class Decoder:
         at = 0
         while len(buffer) - at >= _HEADER.size:
             kind, length = _HEADER.unpack_from(buffer, at)
+            if length > _MOST:
+                self.garbled = True
+                break
             end = at + _HEADER.size + length
             if len(buffer) < end:
                 break
@@ -64,38 +75,62 @@ class Decoder:
         return frames
 
 
-def dump_batch(indices: Sequence[int], items: Sequence[Any]) -> bytes:
-    """The indices are readable without unpickling an item: a worker that cannot unpickle can say what."""
-    return _numbered(indices, dumps(items))
+def dump_batch(indices: Sequence[int], items: Sequence[Any], large: Large | None = None) -> Payload:
+    """The indices are readable without unpickling an item: a worker that cannot unpickle can say what.
+
+    The large buffers of the items are put into `large`; `load_batch` wants them back in this order.
+    """
+    return _numbered(indices, items, large)
 
 
-def _numbered(indices: Sequence[int], pickled: bytes) -> bytes:
-    return _COUNT.pack(len(indices)) + array("q", indices).tobytes() + pickled
+def _numbered(indices: Sequence[int], value: Any, large: Large | None) -> Payload:
+    parts = [_COUNT.pack(len(indices)), array("q", indices).tobytes(), *dump(value, large)]
+    return parts if sum(map(len, parts)) >= buffers.LEAST else b"".join(parts)
 
 
-def batch_indices(payload: bytes) -> list[int]:
+def size(payload: Any, large: Sequence[Any]) -> int:
+    """The bytes of a batch or a report."""
+    parts = payload if isinstance(payload, list) else (payload,)
+    return sum(map(len, parts)) + sum(map(len, large))
+
+
+def batch_indices(payload: Any) -> list[int]:
     """The numbers of the items in a batch or a report."""
     (count,) = _COUNT.unpack_from(payload)
-    return array("q", payload[8 : 8 + 8 * count]).tolist()
+    numbers = array("q")
+    numbers.frombytes(payload[8 : 8 + 8 * count])
+    return numbers.tolist()
 
 
-def load_batch(payload: bytes) -> Iterable[tuple[int, Any]]:
+def load_batch(payload: Any, large: Sequence[Any] = ()) -> Iterable[tuple[int, Any]]:
     """(index, item) pairs. Raises what unpickling an item raises."""
     indices = batch_indices(payload)
-    return zip(indices, loads(memoryview(payload)[8 + 8 * len(indices) :]), strict=True)
+    items = _unnumbered(payload, len(indices), large)
+    if large:  # each goes as soon as it was run, not when all were
+        items = [*reversed(items)]
+        return zip(indices, map(list.pop, repeat(items, len(items))), strict=True)
+    return zip(indices, items, strict=True)
 
 
-def dump_report(report: Report) -> bytes:
-    """Columns of numbers as arrays; a value that cannot be pickled becomes a failure of its item."""
+def _unnumbered(payload: Any, count: int, large: Sequence[Any]) -> Any:
+    with memoryview(payload) as whole, whole[8 + 8 * count :] as pickled:
+        return loads(pickled, buffers=large)
+
+
+def dump_report(report: Report, large: Large | None = None) -> Payload:
+    """Columns of numbers as arrays; a value that cannot be pickled becomes a failure of its item.
+
+    `large` as in `dump_batch`.
+    """
     failures = [(f._replace(error=None), *dump_error(f.error)) for f in report.failures]  # type: ignore[arg-type]
     numbers = [failure.index for failure in report.failures]
     try:
-        return _numbered([*report.indices, *numbers], dumps((_columns(report), failures)))
+        return _numbered([*report.indices, *numbers], (_columns(report), failures), large)
     except BaseException:  # what pickling a value raises, SystemExit included, is that value's affair
         kept, bad = [], []
         for k, value in enumerate(report.values):
             try:
-                dumps(value)
+                dump(value, Large())
             except BaseException as error:
                 wrong = not_carried("its result", error)
                 row = [column[k] for column in report[:6]]
@@ -103,7 +138,9 @@ def dump_report(report: Report) -> bytes:
             else:
                 kept.append(k)
         rest = Report._make([*([column[k] for k in kept] for column in report[:6]), (), 0])
-        return _numbered([*report.indices, *numbers], dumps((_columns(rest), failures + bad)))
+        if large is not None:
+            large.clear()
+        return _numbered([*report.indices, *numbers], (_columns(rest), failures + bad), large)
 
 
 def _columns(report: Report) -> tuple[Any, ...]:
@@ -114,15 +151,16 @@ def _columns(report: Report) -> tuple[Any, ...]:
     return (array("q", report.indices).tobytes(), report.values, *numbers, workers)
 
 
-def load_report(payload: bytes) -> Report:
+def load_report(payload: Any, large: Sequence[Any] = ()) -> Report:
     """Raises what unpickling a value raises."""
     (count,) = _COUNT.unpack_from(payload)
-    (indices, values, started, ended, cpu, workers), failed = loads(memoryview(payload)[8 + 8 * count :])
+    (indices, values, started, ended, cpu, workers), failed = _unnumbered(payload, count, large)
     numbers = array("q", indices).tolist()
     if isinstance(workers, WorkerId):
         workers = [workers] * len(numbers)
     failures = [failure._replace(error=load_error(*error)) for failure, *error in failed]
-    return Report(numbers, values, array("d", started), array("d", ended), array("d", cpu), workers, failures, len(payload))
+    columns = (numbers, values, array("d", started), array("d", ended), array("d", cpu), workers)
+    return Report(*columns, failures, size(payload, large))
 
 
 def dump_error(error: BaseException) -> tuple[bytes | None, str, str]:

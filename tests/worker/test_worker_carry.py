@@ -1,0 +1,381 @@
+"""Data that is large: it arrives as it was, by shared memory, and whatever ends on the way nothing of it stays."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import gc
+import os
+import pickle
+import resource
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import atonce
+from atonce.errors import WorkerDied
+from atonce.worker import buffers
+
+pytestmark = pytest.mark.timeout(40, method="signal")
+
+SIZE = 4 * buffers.LEAST
+PROCESSES: dict[str, Any] = {"model": "processes", "parallelism": 2}
+needs_segments = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no anonymous shared memory here")
+
+
+class Block:
+    """What libraries do with an array: its memory goes beside the pickle."""
+
+    def __init__(self, memory: Any) -> None:
+        self.memory = memory
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Block, (pickle.PickleBuffer(self.memory),)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Block) and bytes(self.memory) == bytes(other.memory)
+
+
+def block(number: int, size: int = SIZE) -> Block:
+    return Block(bytearray([number % 251]) * size)
+
+
+def same(item: Any) -> Any:
+    return item
+
+
+# ── it arrives ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("model", ["processes", "hybrid"])
+@pytest.mark.parametrize("size", [0, 1, buffers.LEAST - 1, buffers.LEAST, SIZE])
+def test_blocks_of_every_size_come_back(size: int, model: str) -> None:
+    items = [block(number, size) for number in range(10)]
+    assert list(atonce.map(same, items, model=model, parallelism=2)) == items
+
+
+def test_plain_values_that_are_large_come_back() -> None:
+    items = [bytes(SIZE), bytearray(b"x" * SIZE), "é" * SIZE, array.array("d", bytes(SIZE)), {"k": [bytes(SIZE), 1]}]
+    assert list(atonce.map(same, items, **PROCESSES)) == items
+
+
+def writes(item: Block) -> int:
+    item.memory[0] = 99
+    return int(item.memory[0])
+
+
+def test_an_item_can_be_written_to_and_stays_as_it_was_with_the_caller() -> None:
+    items = [block(number) for number in range(4)]
+    assert list(atonce.map(writes, items, **PROCESSES)) == [99] * 4
+    assert items == [block(number) for number in range(4)]
+
+
+@needs_segments
+def test_a_result_has_its_memory_to_itself_until_it_goes() -> None:
+    results = list(atonce.map(same, [block(number) for number in range(4)], **PROCESSES))
+    assert len(buffers._mapped) == 4
+    results[0].memory[0] = 99
+    assert results[1:] == [block(number) for number in range(1, 4)]
+    kept = results.pop(0)
+    results.clear()
+    gc.collect()
+    assert len(buffers._mapped) == 1
+    assert kept.memory[:2] == bytes([99, 0])
+
+
+@needs_segments
+def test_an_item_of_a_batch_goes_when_it_was_run_not_when_all_were() -> None:
+    from atonce.worker import wire
+
+    taken = buffers.Large()
+    payload = wire.dump_batch(range(5), tuple(block(number) for number in range(5)), taken)  # a tuple where it comes again
+    assert isinstance(payload, bytes)
+    segments = [buffers.receive(buffers.share([memory]), private=False) for memory in taken]
+    batch = iter(wire.load_batch(payload, segments))
+    segments.clear()
+    taken.clear()
+    for left in (5, 4, 3, 2, 1):  # the one that runs, and those to come
+        index, item = next(batch)
+        assert item == block(index)
+        assert len(buffers._mapped) <= left + 1  # `zip` keeps its last pair until the next
+        del item
+
+
+# ── the function ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Counting:
+    """A function with much in it, which counts how often it is pickled; called, it says where its memory is."""
+
+    pickled = 0
+
+    def __init__(self) -> None:
+        self.block = block(1)
+
+    def __getstate__(self) -> Any:
+        Counting.pickled += 1
+        return self.__dict__
+
+    def __call__(self, item: int) -> Any:
+        before = self.block.memory[item]
+        self.block.memory[item] = 99  # nobody else's
+        if item == 3:
+            os._exit(3)
+        with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+            inodes = {line.split()[4] for line in maps if "atonce-buffer" in line}
+        return os.getpid(), before, inodes
+
+
+@pytest.fixture
+def counting() -> Counting:
+    Counting.pickled = 0
+    return Counting()
+
+
+@needs_segments
+def test_the_function_is_pickled_once_and_its_memory_is_that_of_all_workers(counting: Counting) -> None:
+    """Also for those who come in place of one that died."""
+    run = atonce.run(counting, range(40), model="processes", parallelism=2)
+    assert Counting.pickled == 1
+    assert [outcome.index for outcome in run.failures] == [3]
+    pids, before, inodes = zip(*run.values, strict=True)
+    assert set(before) == {1}
+    assert len(set(pids)) >= 2
+    assert len(set.union(*inodes)) == 1
+
+
+# ── what ends on the way ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Dies:
+    """At item 3 the worker ends while its large result is on the way out: packed, and not sent."""
+
+    def __call__(self, item: Block) -> Any:
+        if item.memory[0] == 3:
+            return [item, block(1), Ends()]
+        return item
+
+
+class Ends:
+    def __reduce__(self) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_as_it_sends_costs_that_item() -> None:
+    run = atonce.run(Dies(), [block(number) for number in range(12)], **PROCESSES)
+    assert [outcome.index for outcome in run.failures] == [3]
+    assert isinstance(run.failures[0].error, WorkerDied)
+    assert run.values == [block(number) for number in range(12) if number != 3]
+
+
+def says_who(item: tuple[Path, int, bytes]) -> Any:
+    folder, number, data = item
+    if hasattr(os, "memfd_create"):
+        del os.memfd_create  # all of it through the socket, which holds far less
+    (folder / f"{number}-{os.getpid()}").touch()
+    return number, data
+
+
+def test_workers_that_are_killed_in_the_middle_of_a_transfer_cost_nothing(tmp_path: Path) -> None:
+    """Nobody reads while the caller does not ask for more, so both stand in the middle of a result that fills the socket."""
+    items = ((tmp_path, number, bytes([number]) * (4 << 20)) for number in range(8))
+    stream = atonce.stream(says_who, items, model="processes", parallelism=2)
+    outcomes = [next(stream)]
+    for worker in {int(path.name.split("-")[1]) for path in tmp_path.iterdir()}:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+    outcomes += stream
+    assert sorted(outcome.index for outcome in outcomes) == list(range(8))
+    assert {outcome.value for outcome in outcomes if outcome.ok} >= {
+        (outcome.index, bytes([outcome.index]) * (4 << 20)) for outcome in outcomes if outcome.ok
+    }
+    assert all(outcome.ok or isinstance(outcome.error, WorkerDied) for outcome in outcomes)
+
+
+@pytest.mark.parametrize("model", ["processes", "hybrid"])
+def test_a_caller_that_goes_in_the_middle_leaves_nothing(model: str) -> None:
+    stream = atonce.stream(same, (block(number) for number in range(10**6)), model=model, parallelism=2)
+    assert next(stream).ok
+    stream.close()  # type: ignore[attr-defined]
+
+
+def test_an_interrupt_in_the_middle_leaves_nothing_and_loses_nothing_that_is_finished() -> None:
+    def source() -> Iterator[Block]:
+        for number in range(20):
+            if number == 15:
+                raise KeyboardInterrupt
+            yield block(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        atonce.run(same, source(), **PROCESSES)
+
+
+def scribbles(item: int) -> int:
+    if item == 3:
+        for name in sorted(os.listdir("/proc/self/fd"), key=int):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                    os.write(int(name), b"\x0c" + b"\xff" * 40)
+        threading.Event().wait()
+    return item
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="cannot look for the descriptor")
+def test_an_item_that_writes_into_our_socket_is_named() -> None:
+    run = atonce.run(scribbles, range(12), **PROCESSES)
+    assert [outcome.index for outcome in run.failures] == [3]
+    assert isinstance(run.failures[0].error, WorkerDied)
+    assert run.values == [item for item in range(12) if item != 3]
+
+
+@needs_segments
+def test_a_caller_without_descriptors_gets_its_results() -> None:
+    """From the fourth item on the caller has none left; workers have started by then."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+
+    def source() -> Iterator[Block]:
+        for number in range(20):
+            if number == 6:
+                top = os.dup(0)
+                os.close(top)
+                resource.setrlimit(resource.RLIMIT_NOFILE, (top + 40, before[1]))
+                with contextlib.suppress(OSError):
+                    while True:
+                        taken.append(os.dup(0))
+            yield block(number)
+
+    try:
+        values = list(atonce.map(same, source(), **PROCESSES))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for fd in taken:
+            os.close(fd)
+    assert len(taken) > 10
+    assert values == [block(number) for number in range(20)]
+
+
+# ── the libraries, where they are installed ──────────────────────────────────────────────────────────────────────────
+
+COUNT = SIZE // 8
+
+
+ARRAYS: dict[str, Callable[[Any], Any]] = {
+    "C": lambda np: np.arange(COUNT, dtype="f8").reshape(16, -1),
+    "Fortran": lambda np: np.asfortranarray(np.arange(COUNT, dtype="f8").reshape(16, -1)),
+    "transposed": lambda np: np.arange(COUNT, dtype="f8").reshape(16, -1).T,
+    "strided": lambda np: np.arange(3 * COUNT, dtype="f8")[::3],
+    "backwards": lambda np: np.arange(COUNT, dtype="f8")[::-1],
+    "broadcast": lambda np: np.broadcast_to(np.arange(100.0), (COUNT // 100, 100)),
+    "empty": lambda np: np.zeros((0, 7), dtype="f4"),
+    "scalar": lambda np: np.array(3.5),
+    "big-endian": lambda np: np.arange(COUNT, dtype=">f8"),
+    "bool": lambda np: np.arange(SIZE) % 3 == 0,
+    "complex": lambda np: np.arange(COUNT) * 1j,
+    "datetime": lambda np: np.arange(COUNT).astype("M8[s]"),
+    "structured": lambda np: np.zeros(COUNT, dtype=[("a", "i4"), ("b", "f8", (2,))]),
+    "text": lambda np: np.array(["ab", "c"] * COUNT),
+    "object": lambda np: np.array([{"k": 1}, "x", None], dtype=object),
+    "masked": lambda np: np.ma.masked_greater(np.arange(COUNT), 5),
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_an_array_comes_back_as_it_was(kind: str) -> None:
+    np = pytest.importorskip("numpy")
+    item = ARRAYS[kind](np)
+    (value,) = atonce.map(same, [item], model="processes", parallelism=1)
+    assert type(value) is type(item)
+    assert value.dtype == item.dtype
+    assert value.shape == item.shape
+    np.testing.assert_array_equal(value, item)
+    if item.flags.forc:
+        assert value.flags.f_contiguous == item.flags.f_contiguous
+    assert value.flags.writeable
+
+
+def about(item: Any) -> Any:
+    return item.flags.writeable, item.base is not None, float(item[0])
+
+
+@needs_segments
+def test_an_array_is_used_where_it_arrived_and_can_be_written_if_it_could() -> None:
+    np = pytest.importorskip("numpy")
+    fixed = np.ones(COUNT)
+    fixed.flags.writeable = False
+    assert list(atonce.map(about, [np.ones(COUNT), fixed], **PROCESSES)) == [(True, True, 1.0), (False, True, 1.0)]
+    (one, two) = atonce.map(same, [np.ones(COUNT), fixed], **PROCESSES)
+    assert (one.flags.writeable, two.flags.writeable) == (True, False)
+
+
+def test_one_array_twice_in_an_item_is_one_array_there() -> None:
+    np = pytest.importorskip("numpy")
+    one = np.ones(COUNT)
+    (value,) = atonce.map(same, [{"a": one, "b": [one]}], model="processes", parallelism=1)
+    assert value["a"] is value["b"][0]
+
+
+def test_a_mapped_file_comes_as_its_content(tmp_path: Path) -> None:
+    """A copy, and writing to it does not write to the file: what a process pool does."""
+    np = pytest.importorskip("numpy")
+    item = np.memmap(tmp_path / "mapped", dtype="f8", mode="w+", shape=(COUNT,))
+    item[:] = np.arange(COUNT)
+    (value,) = atonce.map(same, [item[10:]], model="processes", parallelism=1)
+    np.testing.assert_array_equal(value, np.arange(10, COUNT))
+
+
+def test_a_partial_with_a_large_array() -> None:
+    import functools
+
+    np = pytest.importorskip("numpy")
+    fn = functools.partial(same_sum, np.ones(COUNT))
+    assert list(atonce.map(fn, range(4), **PROCESSES)) == [COUNT + item for item in range(4)]
+
+
+def same_sum(array: Any, item: int) -> float:
+    return float(array.sum()) + item
+
+
+@pytest.mark.slow  # to import pandas in the workers takes a second
+def test_pandas_frames_come_back() -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(
+        {
+            "a": range(COUNT),
+            "b": [float(k) for k in range(COUNT)],
+            "c": ["text", "é"] * (COUNT // 2),
+            "d": pd.Categorical(["x", "y"] * (COUNT // 2)),
+            "e": pd.date_range("2020", periods=COUNT, freq="s"),
+        }
+    )
+    for value in atonce.map(same, [frame, frame[["a", "b"]][::2], frame.head(0)], **PROCESSES):
+        pd.testing.assert_frame_equal(value, frame.loc[value.index, list(value.columns)])
+    (value,) = atonce.map(frame_plus_one, [frame[["a", "b"]]], model="processes", parallelism=1)
+    assert value["a"].iloc[0] == 1
+
+
+def frame_plus_one(frame: Any) -> Any:
+    frame += 1  # in place
+    return frame
+
+
+def test_polars_frames_come_back() -> None:
+    pl = pytest.importorskip("polars")
+    frame = pl.DataFrame({"a": range(COUNT), "b": ["text", "é"] * (COUNT // 2)})
+    assert all(value.equals(frame) for value in atonce.map(same, [frame, frame], **PROCESSES))
+
+
+def test_arrow_tables_come_back() -> None:
+    pa = pytest.importorskip("pyarrow")
+    table = pa.table({"a": range(COUNT), "b": ["text", None] * (COUNT // 2)})
+    assert all(value.equals(table) for value in atonce.map(same, [table, table], **PROCESSES))
+
+
+def test_torch_tensors_come_back() -> None:
+    torch = pytest.importorskip("torch")
+    tensor = torch.arange(COUNT, dtype=torch.float64).reshape(16, -1).t()
+    assert all(torch.equal(value, tensor) for value in atonce.map(same, [tensor, tensor], **PROCESSES))
