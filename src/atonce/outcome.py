@@ -63,6 +63,8 @@ class Stats(NamedTuple):
     """What a run amounted to. Seconds are wall seconds, `cpu` CPU seconds inside the function.
 
     `resumed` of the items were not run, since a journal held their outcomes; `attempts` and `cpu` do not count those.
+    `limit` is how many items could be in flight at the end where that was left to atonce, None where it was fixed; `why`
+    says in a line why.
     """
 
     items: int
@@ -74,6 +76,8 @@ class Stats(NamedTuple):
     workers_lost: int
     threads_left: int
     resumed: int = 0
+    limit: int | None = None
+    why: str = ""
 
     @property
     def rate(self) -> float:

@@ -38,6 +38,7 @@ from .events import (
     Lost,
     Ready,
     Release,
+    Resize,
     Said,
     Spawn,
     Stop,
@@ -233,6 +234,8 @@ class Conductor:
             workers_lost=machine.workers_lost,
             threads_left=machine.threads_left,
             resumed=machine.resumed,
+            limit=machine.steering.slots if machine.steering is not None else None,
+            why=machine.steering.why if machine.steering is not None else "",
         )
 
     def take_salvaged(self) -> list[Outcome[Any]]:
@@ -243,6 +246,8 @@ class Conductor:
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _hire(self, plan: Plan) -> list[int]:
+        if plan.most is not None:
+            self.machine.steer(plan.parallelism * plan.concurrency, plan.parallelism * plan.most)
         return [self._hire_one(plan) for _ in range(plan.parallelism)]
 
     def _placement(self, name: str) -> Placement:
@@ -259,6 +264,7 @@ class Conductor:
             self._job,
             plan.runner,
             plan.concurrency,
+            plan.most or 0,
             share=max(1, self._cpus // plan.parallelism),
             loop=self._loop,
             offload=self._loop is not None,
@@ -340,6 +346,8 @@ class Conductor:
                 case Release(number):
                     self._leaving[number] = worker = self._workers.pop(number)
                     worker.release()
+                case Resize(number, slots):
+                    self._workers[number].resize(slots)
                 case Spawn():
                     self._hire_one(self.plan)
                 case Succeed(number):

@@ -22,6 +22,7 @@ __all__ = [
     "Lost",
     "Ready",
     "Release",
+    "Resize",
     "Said",
     "Spawn",
     "Stop",
@@ -144,6 +145,13 @@ class Release(NamedTuple):
     worker: int
 
 
+class Resize(NamedTuple):
+    """Let this worker keep so many slots busy from now on. What runs goes on."""
+
+    worker: int
+    slots: int
+
+
 class Emit(NamedTuple):
     """These outcomes are final."""
 
@@ -163,4 +171,4 @@ class Stop:
     error: BaseException
 
 
-Command = Spawn | Succeed | Feed | Abandon | Kill | Release | Emit | Keep | Stop
+Command = Spawn | Succeed | Feed | Abandon | Kill | Release | Resize | Emit | Keep | Stop

@@ -1,31 +1,477 @@
-"""How many items may start, and when: the rate."""
+"""How many items may be in flight, found while running: up while that brings more, down while it costs nothing.
+
+             ┌── refused: as many as were accepted ──────────────┐
+             │                                                   ▼  2 to 8 windows
+    START ───┴── two rounds without gain ──► DOWN (÷ 2, …) ──► HOLD ──► UP (× 1.5) ──► it paid: UP again
+    grows by                                                   ▲  │ ▲    │ it did not
+    what comes back        refused again and again: PACED ◄────│──┘ │    ▼
+                              │                                │    └── DOWN (÷ 1.25)
+                              └── half a minute without need ──┘
+
+The numbers that argue for a constant are from the simulator in `tests/engine`; docs/limit.md has its tables.
+"""
 
 from __future__ import annotations
 
-from ..options import Rate
+import math
+import random
+from collections import deque
+from typing import Literal
 
-__all__ = ["TokenBucket"]
+from .pacer import Pacer
+
+__all__ = ["AdaptiveLimit", "Kind", "Pressure"]
+
+Kind = Literal["ok", "error", "overload", "timeout"]
+Pressure = Literal["none", "hold", "cut", "stop"]
+
+# The price of one more in flight: throughput must grow by at least this power of the limit. .NET's thread pool has the same
+# bias (10 % more threads for 1.5 % more throughput).
+TAU = 0.15
+UP, DOWN, HALF = 1.5, 1 / 1.25, 0.5
+# Successes that a window needs, and a round of START.
+WINDOW, ROUND = 24, 8
+# START: in flight grow to 3 times as many each latency, where TCP doubles (delay of 100 ms: 1.6 times the oracle's time, 1.8
+# with doubling; 4 gains 0.02 more, for a third more items in flight than were asked for when it ends).
+GROWTH = 3.0
+# START: a success makes room only if it took no longer than so many times what items take; twice as long, with little to show
+# for it, ends START (a server that thrashes: 1.45 times the oracle's time; 1.6 without).
+FLAT, TWICE = 1.5, 2.0
+# While nothing has come back at all, up to `SILENT` times `start` go out, `start` more each `SILENCE` seconds: a fixed pool
+# would send them at once. 200 items of 1 s take 2.0 times the oracle's time instead of 3.0. It costs a server that thrashes
+# (1.45 instead of 1.1), and with 8 times it would cost that one 2.7.
+SILENT, SILENCE = 4, 0.1
+# Little's law gives the knee, throughput × latency without queueing; the exit from START and the cap leave room above it.
+EXIT_GAIN, CAP_GAIN = 1.5, 3.0
+CUT = 0.7
+# Windows between two probes: the fewest after something changed, the most after probes that failed.
+SHORTEST_HOLD, LONGEST_HOLD = 2, 8
+# Probes that keep failing are judged by up to so many times the successes: else a limit that is right wanders by noise
+# (20 servers: outside ±50 % of its median for 30 % of the time, now 15 %).
+MOST_CARE = 4
+# A change of throughput (as a logarithm) at the same limit after which the server is another one: it is probed at once.
+SURPRISE = 0.3
+# Refusals within so many seconds, or half a latency, are one round.
+SOON = 0.01
+# Rounds of refusals, within so many seconds, after which it is a rate that is limited and not the number in flight. Up to
+# `COARSE` in flight two do: there a step is over 12 %, too coarse to hit a rate with.
+ROUNDS, ROUNDS_SPAN, COARSE = 4, 30.0, 8
+# Sums of floats are not exact: an item that started this much before a window counts as started in it.
+TICK = 1e-6
 
 
-class TokenBucket:
-    """At most `rate.count` starts `per` seconds; `burst` of them may come at once. Pure: time is passed in."""
+class AdaptiveLimit:
+    """At most `limit` items in flight, none before `gate(now)`. Pure: time is passed in.
 
-    def __init__(self, rate: Rate) -> None:
-        self._rate = rate
-        self._tokens = float(rate.burst)
-        self._then: float | None = None
+    It climbs U(C) = ln X(C) − τ ln C, with C the limit and X the successes a second: it pays for more in flight only what they
+    bring. Errors lower X and nothing else, so those that come with load lower the limit and those that come by chance do
+    not. For a closed loop that wants N items done soon; not for a service that has latencies to keep.
 
-    def allowed(self, now: float) -> int:
-        """How many may start now."""
-        if self._then is not None:
-            self._tokens = min(float(self._rate.burst), self._tokens + (now - self._then) * self._rate.a_second)
-        self._then = now
-        # a millionth forgiven: the clock's own rounding must not cost a turn
-        return int(self._tokens + 1e-6)
+    `start` is how many begin at once, `ceiling` how many there may ever be. `why` says in a line why the limit is what it is.
+    """
 
-    def spend(self, count: int) -> None:
-        self._tokens -= count
+    def __init__(self, start: int = 32, ceiling: int = 1000, *, rng: random.Random | None = None) -> None:
+        self._rng = rng or random.Random(0)
+        self._ceiling = max(1, ceiling)
+        self._start = max(1, min(start, self._ceiling))
+        self._state = "START"
+        self._c = float(min(SILENT * self._start, self._ceiling))
+        self._settle()
+        self._reason = f"{self._start} to begin with, more while nothing comes back"
+        self._pressure: Pressure = "none"
+        self._cut_for_pressure_at = -math.inf
+        # what was sent
+        self._sent = 0
+        self._first_sent = 0.0
+        self._heard = False
+        self._stopped_until = -math.inf
+        self._pacer: Pacer | None = None
+        # windows
+        self._window: _Window | None = None
+        self._mark = -math.inf  # what started before says nothing about this limit
+        self._bases: deque[float] = deque(maxlen=40)  # mean latencies, with their noise
+        self._rates: deque[float] = deque(maxlen=10)
+        self._latency = 0.0
+        # START
+        self._best = (0.0, 1.0)  # throughput, and the number in flight that brought it
+        self._misses = 0
+        self._usual = 0.0  # latency while there is no queue
+        self._unproven = math.inf  # not above this before two rounds have been compared
+        # HOLD, UP, DOWN
+        self._held = _Held()
+        self._hold = SHORTEST_HOLD
+        self._care = 1  # how many times the successes a probe is judged by
+        self._step = UP
+        self._paid = 0  # probes in a row that did
+        self._windows = 0
+        self._goal = 1.0  # the limit to be measured
+        self._from = 1.0  # the limit before that
+        self._halving = False
+        # refusals
+        self._cut_at = -math.inf
+        self._rounds: deque[float] = deque(maxlen=ROUNDS)
+        self._first_cut = 0.0
+        self._accepted = 0  # since the first cut
 
-    def next_at(self, now: float) -> float:
-        """When the next one may start, after `allowed(now)` said none."""
-        return now + max(0.0, 1.0 - self._tokens) / self._rate.a_second
+    def __repr__(self) -> str:
+        return f"<AdaptiveLimit {self._state} {self.why}>"
+
+    @property
+    def why(self) -> str:
+        """One line: `24: 36 in flight brought 2 % more`."""
+        return f"{self.limit}: {self._reason}"
+
+    # ── asked and told ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def gate(self, now: float) -> float:
+        """The earliest time at which the next item may start; never before `now`."""
+        gate = max(now, self._stopped_until)
+        if self._pacer is not None:
+            return max(gate, self._pacer.gate(now))
+        if not self._heard and self._sent >= self._start:
+            return max(gate, self._first_sent + SILENCE * (self._sent - self._start + 1) / self._start)
+        return gate
+
+    def sent(self, now: float) -> None:
+        """An item started."""
+        if not self._sent:
+            self._first_sent = now
+        self._sent += 1
+        if self._pacer is not None:
+            self._pacer.sent(now)
+
+    def finished(self, now: float, latency: float, in_flight: int, kind: Kind, retry_after: float | None = None) -> None:
+        """An item ended: "ok", "overload" (the server says that it is too much), "timeout" (an overload if latency had
+        doubled, else an error) or "error". `in_flight` counts it; `latency` and `retry_after` are seconds."""
+        if not self._heard:
+            self._heard = True
+            self._c = float(min(max(self._start, in_flight), self._ceiling))
+            self._unproven = max(GROWTH * self._start, UP * self._c)
+            self._window = _Window(self._first_sent)
+            self._settle()
+            self._reason = "it begins"
+        if kind == "timeout":
+            kind = "overload" if self._bases and latency > 2 * min(self._bases) else "error"
+        if kind == "ok":
+            self._ok(now, latency, in_flight)
+        elif kind == "overload":
+            self._overload(now, latency, in_flight, retry_after)
+
+    def took_effect(self, when: float) -> None:
+        """A lower limit, or a slower pace, holds from `when` on only: what starts before is no news, if it is refused."""
+        self._cut_at = max(self._cut_at, when)
+        if self._pacer is not None:
+            self._pacer.took_effect(when)
+
+    def press(self, now: float, pressure: Pressure, reason: str = "") -> None:
+        """What this machine has to say, at most about once a second: "hold" lets nothing grow, "cut" takes a third off,
+        "stop" starts nothing until the next word. "none" takes it back."""
+        self._pressure = pressure
+        if pressure == "none":
+            return
+        if pressure == "cut" and now - self._cut_for_pressure_at >= 1.0 - TICK:
+            self._cut_for_pressure_at = now
+            self._c *= CUT
+            self._enter("PACED" if self._pacer else "HOLD", now)
+        elif pressure == "stop":
+            self._stopped_until = max(self._stopped_until, now + 1.0)
+        self._reason = reason
+
+    # ── successes ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _ok(self, now: float, latency: float, in_flight: int) -> None:
+        self._latency += (latency - self._latency) / 16 if self._latency else latency
+        self._accepted += 1
+        if self._pacer is not None:
+            self._paced(self._pacer, now, latency)
+            return
+        self._grow(latency, in_flight)
+        started = now - latency + TICK
+        window = self._window
+        if window is None:
+            if started >= self._mark:
+                self._window = _Window(now)
+            return
+        window.add(latency, in_flight, fresh=started >= window.since)
+        if self._state == "START":
+            # where latencies vary, the first to come back are the quick ones: then all must have, to know what is usual
+            enough = max(ROUND, 2.5 * (window.cv - 0.1) * self._c)
+            if window.fresh >= min(ROUND, self._c) and window.n >= min(enough, self._c):
+                self._round(window, now)
+        else:
+            care = 1 if self._state == "HOLD" else self._care
+            if window.n >= care * max(WINDOW, self._c) and now - window.since >= 0.95 * window.mean:
+                self._judge(window, now)
+
+    def _grow(self, latency: float, in_flight: int) -> None:
+        """What came back makes room for more: 40 more in one instant are refused by a server that would take them in their
+        turn (200/s of 1.5 s: 2.0 times the oracle's time, now 1.2), and one too many is one refusal, not eight."""
+        if self._pressure != "none":
+            return
+        if self._state == "START":
+            flat = latency <= FLAT * self._usual if self._usual else self._c < 2 * self._start
+            if flat and not self._misses and in_flight >= 0.7 * self.limit:
+                self._c = max(self._c, min(self._c + GROWTH - 1, self._unproven))
+                self._settle()
+        elif self._c < self._goal:
+            self._c = min(self._c + UP - 1, self._goal)
+            self._settle()
+
+    def _round(self, window: _Window, now: float) -> None:
+        """START: a latency has passed. It goes on while a round brings more than the one before."""
+        mean, noise = window.fresh_mean, window.noise
+        self._bases.append(mean * (1 + noise))
+        self._window = _Window(now)
+        if not self._usual:
+            self._usual = mean
+            return  # it began with nothing in flight: good for the usual latency, not for the throughput
+        rate = window.rate(now)
+        self._rates.append(rate)
+        if mean <= FLAT * self._usual:
+            self._unproven = math.inf
+        best, at = self._best
+        more = window.in_flight / at
+        if best and mean > TWICE * self._usual and rate <= best * max(1.5, math.sqrt(more)):
+            self._misses = 2
+        elif rate > best * more**TAU * (1 + 0.5 * noise) and (more > 1.1 or not best):
+            if best and rate > best * math.sqrt(more):
+                self._usual = max(self._usual, mean)
+            self._best = (rate, window.in_flight)
+            self._misses = 0
+            self._reason = f"growing, {rate:.3g} a second"
+        elif window.in_flight >= 0.7 * self._c:
+            self._misses += 1
+        if self._misses >= 2:
+            knee = EXIT_GAIN * max(self._rates) * min(self._bases)
+            self._c = min(max(self._best[1], self._c * HALF), knee)
+            # the knee may be far below, where START had no look: halved while that costs nothing
+            self._halving = True
+            self._reason = f"{window.in_flight:.0f} in flight brought no more"
+            self._enter("HOLD", now)
+        elif self._c >= self._ceiling:
+            self._reason = "the most there may be"
+            self._enter("HOLD", now)
+
+    def _judge(self, window: _Window, now: float) -> None:
+        """HOLD, UP or DOWN: a window at this limit is complete."""
+        self._window = _Window(now)
+        if window.in_flight < 0.7 * self._c:
+            return  # the source is what is slow, not the limit
+        rate, held = window.rate(now), self._held
+        self._bases.append(window.mean * (1 + window.noise))
+        self._rates.append(rate)
+        ratio = math.log(rate / held.rate) if held.rate else 0.0
+        # what a queue lets through varies however even its latencies are
+        error = max(0.5, window.cv) * math.sqrt(1 / window.n + 1 / max(1, held.n))
+        if self._state == "HOLD":
+            self._windows += 1
+            if held.rate and ratio > SURPRISE + error:
+                self._windows, self._hold, self._care, self._step = self._hold, SHORTEST_HOLD, 1, UP
+                held.forget()
+            held.add(rate, window.n)
+            if self._halving:
+                self._probe("DOWN", now)
+            elif self._windows >= self._hold and self._c < self._ceiling and self._pressure == "none":
+                self._probe("UP", now)
+            return
+        step = math.log(self._goal / self._from)
+        if self._state == "UP":
+            self._judge_up(ratio, step, error, rate, window.n, now)
+        elif ratio > 0.25 * step:
+            self._reason = f"as much as with {self._from:.0f}"
+            held.set(rate, window.n)
+            if self._halving and self._c > 1:
+                self._probe("DOWN", now)
+            else:
+                self._enter("HOLD", now)
+        else:
+            self._halving = False
+            self._enter("HOLD", now, self._from)
+
+    def _judge_up(self, ratio: float, step: float, error: float, rate: float, n: int, now: float) -> None:
+        percent = 100 * math.expm1(ratio)
+        if ratio > TAU * step + min(error, 0.75 * step):
+            self._reason = f"{percent:.0f} % more came of more in flight"
+            self._held.set(rate, n)
+            self._hold = SHORTEST_HOLD
+            # where nearly all of it paid, twice running, it is far from enough: twice as much next, then three times
+            self._paid = self._paid + 1 if ratio > 0.75 * step else 0
+            self._step = min(self._step * UP, GROWTH) if self._paid >= 2 else UP
+            if self._c < self._ceiling and self._pressure == "none":
+                self._probe("UP", now)
+            else:
+                self._enter("HOLD", now)
+        else:
+            change = f"{percent:.0f} % more" if percent >= 1 else f"{-percent:.0f} % less" if percent <= -1 else "no more"
+            self._reason = f"{self._c:.0f} in flight brought {change}"
+            self._hold, self._care = min(2 * self._hold, LONGEST_HOLD), min(2 * self._care, MOST_CARE)
+            self._paid, self._step = 0, min(self._step, UP)
+            self._c = self._from
+            self._probe("DOWN", now)
+
+    def _probe(self, state: Literal["UP", "DOWN"], now: float) -> None:
+        self._from = self._c
+        if state == "UP":
+            knee = max(self._rates) * min(self._bases)
+            goal = min(max(self._c * self._step, self.limit + 1.0), max(CAP_GAIN * knee + 1, self._c))
+        else:
+            goal = min(self._c * (HALF if self._halving else DOWN), self.limit - 1.0)
+        if max(1.0, goal) == self._c:
+            self._enter("HOLD", now)  # nothing to probe: it is one, or the cap
+        else:
+            self._enter(state, now, goal)
+
+    # ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _overload(self, now: float, latency: float, in_flight: int, retry_after: float | None) -> None:
+        if retry_after is not None and 0 < retry_after < math.inf:
+            # up to 10 % more, so that those told the same do not come back together
+            self._stopped_until = max(self._stopped_until, now + retry_after * (1 + 0.1 * self._rng.random()))
+        if self._pacer is not None:
+            if self._pacer.refused(now, latency):
+                self._pace(self._pacer)
+            return
+        # not one of those that were on their way when it was cut, nor the next of a burst that is refused one by one
+        news = now - latency >= self._cut_at and now - self._cut_at >= max(SOON, 0.5 * self._latency)
+        probing = self._state == "UP" and (self._window is None or self._window.n < self._c)
+        accepted = in_flight - 1 if self._state != "UP" else max(in_flight - 1, int(self._from))
+        if accepted >= 0.5 * self._c:
+            self._c = min(self._c, float(accepted))  # a limit on connections: exact, one refusal at a time
+        elif news:
+            self._c *= CUT
+        if news:
+            self._cut_at = now
+            if self._state != "START":
+                self._hold = min(2 * self._hold, LONGEST_HOLD)
+            if probing:
+                # It was asked for, and at once: too many connections, which is no sign against the limit that held. One that
+                # comes after as many have been fine is a rate's.
+                self._step = 1 + (self._step - 1) / 2
+            elif self._is_a_rate(now):
+                self._begin_pacing(now, latency)
+                return
+        self._reason = f"more was refused, as with {in_flight}"
+        self._settle()
+        self._enter("HOLD", now)
+
+    def _is_a_rate(self, now: float) -> bool:
+        """Another round of refusals: whether there have been so many that no limit would do."""
+        rounds = self._rounds
+        while rounds and rounds[0] < now - max(ROUNDS_SPAN, 20 * self._latency):
+            rounds.popleft()
+        if not rounds:
+            self._first_cut, self._accepted = now, 0
+        rounds.append(now)
+        enough = len(rounds) >= (2 if self._c <= COARSE else ROUNDS)
+        return enough and (self._c < 2 or now - rounds[0] >= max(0.5, 3 * self._latency))
+
+    def _begin_pacing(self, now: float, latency: float) -> None:
+        rate = max(1, self._accepted) / max(now - self._first_cut, 1e-3)
+        self._pacer = Pacer(rate, now, self._latency or latency)
+        self._pace(self._pacer)
+
+    def _paced(self, pacer: Pacer, now: float, latency: float) -> None:
+        before = pacer.rate
+        if self._pressure == "none":
+            pacer.accepted(now, latency)
+        if pacer.idle(now):
+            self._pacer = None
+            self._rounds.clear()
+            self._reason = "nothing is refused any more"
+            self._enter("HOLD", now)
+        elif pacer.rate != before:
+            self._pace(pacer)
+
+    def _pace(self, pacer: Pacer) -> None:
+        """The limit is a bound for safety only: what holds back is the gate."""
+        self._state = "PACED"
+        self._c = 2 * pacer.rate * self._latency + 2
+        self._settle()
+        self._reason = f"{pacer.rate:.3g} a second, more is refused"
+
+    # ── the limit ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _enter(self, state: str, now: float, goal: float | None = None) -> None:
+        """The next thing to measure: with `goal` in flight, or with as many as now. Down at once, up with what comes back."""
+        self._state = state
+        self._mark = now
+        self._window = None
+        self._windows = 0
+        if state == "HOLD":
+            self._held.forget()
+        self._goal = min(max(1.0, self._c if goal is None else goal), float(self._ceiling))
+        self._c = min(self._c, self._goal)
+        self._settle()
+
+    def _settle(self) -> None:
+        self._c = min(max(1.0, self._c), float(self._ceiling))
+        self.limit = int(self._c)
+
+
+class _Window:
+    """Sums over the successes of one window. `fresh` are those that started in it."""
+
+    __slots__ = ("_fresh", "_in_flight", "_square", "_sum", "fresh", "n", "since")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.n = self.fresh = 0
+        self._sum = self._square = self._fresh = 0.0
+        self._in_flight = 0
+
+    def add(self, latency: float, in_flight: int, fresh: bool) -> None:
+        self.n += 1
+        self._sum += latency
+        self._square += latency * latency
+        self._in_flight += in_flight
+        if fresh:
+            self.fresh += 1
+            self._fresh += latency
+
+    def rate(self, now: float) -> float:
+        """Successes a second."""
+        return self.n / max(now - self.since, 1e-9)
+
+    @property
+    def mean(self) -> float:
+        return self._sum / self.n
+
+    @property
+    def fresh_mean(self) -> float:
+        return self._fresh / self.fresh
+
+    @property
+    def in_flight(self) -> float:
+        return self._in_flight / self.n
+
+    @property
+    def cv(self) -> float:
+        """The spread of latencies as a share of their mean, from .1 to 1."""
+        mean = self.mean
+        if mean <= 0:
+            return 1.0
+        return min(1.0, max(0.1, math.sqrt(max(0.0, self._square / self.n - mean * mean)) / mean))
+
+    @property
+    def noise(self) -> float:
+        """How far the mean is off, as a share of it."""
+        return self.cv / math.sqrt(self.n)
+
+
+class _Held:
+    """Throughput at the limit that is held: what a probe is compared with."""
+
+    def __init__(self) -> None:
+        self.rate = 0.0
+        self.n = 0
+
+    def forget(self) -> None:
+        self.rate, self.n = 0.0, 0
+
+    def set(self, rate: float, n: int) -> None:
+        self.rate, self.n = rate, n
+
+    def add(self, rate: float, n: int) -> None:
+        """A mean over all windows, and a moving one from eight on."""
+        self.n += n
+        self.rate += (rate - self.rate) * max(n / self.n, 1 / LONGEST_HOLD)

@@ -32,6 +32,7 @@ from ..outcome import Outcome
 from ..worker.job import CARRYING
 from ..worker.outbox import Failure
 from . import complaints
+from .bucket import TokenBucket
 from .events import (
     Abandon,
     Broken,
@@ -46,6 +47,7 @@ from .events import (
     Lost,
     Ready,
     Release,
+    Resize,
     Spawn,
     Stop,
     Succeed,
@@ -54,10 +56,11 @@ from .events import (
     Weighed,
 )
 from .keyed import Backlog, KeyedBacklog, Queued
-from .limit import TokenBucket
+from .limit import SILENCE
 from .order import AsFinished, InOrder
 from .retry import Backoff
 from .seat import FINEST, Seat
+from .steering import LONG, Steering
 
 __all__ = ["Machine", "Policy", "Seat"]
 
@@ -115,6 +118,9 @@ class Machine:
         self._struck: set[int] = set()
         self._backoff = Backoff(policy.retry, rng or random.Random()) if policy.retry is not None else None
         self._bucket = TokenBucket(policy.rate) if policy.rate is not None else None
+        self.steering: Steering | None = None
+        self._fed_at = math.inf  # while nothing has come back
+        self._steer_at = math.inf
         self._false_starts = 0
         self._spent: list[int] = []  # have had their `max_tasks`, and no successor is on its way yet
         self._grown: dict[int, None] = {}  # over `max_memory`, and wait for their turn to be replaced: an ordered set
@@ -139,8 +145,17 @@ class Machine:
         old = self.seats.get(instead_of) if instead_of is not None else None
         seat.before = None if old is None or old.through else instead_of
         self.seats[worker] = seat
+        self._count_slots()
+
+    def _count_slots(self) -> None:
         slots = sum(seat.slots for seat in self.seats.values() if seat.before is None and not seat.through)
-        self.limited = self._queue.slots(slots) or self.policy.rate is not None
+        steered = self.steering is not None and self.steering.awake
+        self.limited = self._queue.slots(slots) or self.policy.rate is not None or steered
+
+    def steer(self, start: int, most: int) -> None:
+        """Find out how many may be in flight: `start` in all to begin with, `most` at most."""
+        self.steering = Steering(start, most)
+        self._fed_at = math.inf
 
     def release(self, worker: int) -> list[Command]:
         """Give this worker nothing more."""
@@ -213,7 +228,7 @@ class Machine:
         if self.policy.key is not None:
             # look past items whose key is full or parked, for others that may start
             count = sum(needs) if needs and len(self._queue) < self._queue.look_ahead else 0
-        if self._bucket is not None and count > 0:
+        if count > 0 and self._gated:
             count = min(count, self._allowed(now))
         if self.policy.ordered and count > 0:
             window = max(128, 2 * sum(self._target(seat) for seat in self.seats.values()))
@@ -306,11 +321,16 @@ class Machine:
         commands: list[Command] = []
         if self.policy.timeout is not None and now >= self._check_at:
             commands = self._end_late_items(now, running)
+        if now >= self._steer_at:
+            assert self.steering is not None
+            self.steering.nothing_came(self._fed_at, now)
+            self._steer_at = now + SILENCE if self.steering.slots < self.steering.most_unheard else math.inf
+            commands += self._resize()
         return commands + self.dispatch(now)
 
     def next_at(self) -> float:
         """When `tick` has something to do: infinite when only an event can bring news."""
-        soonest = min(self._check_at, self._rate_at, self._queue.parked_until)
+        soonest = min(self._check_at, self._rate_at, self._queue.parked_until, self._steer_at)
         return min(soonest, self._retries[0][0]) if self._retries else soonest
 
     def held(self) -> Sequence[Outcome[Any]]:
@@ -331,14 +351,16 @@ class Machine:
             self._dispatch_suspects(commands, now)
         if self._queue:
             count = len(self._queue)
-            for worker, share in self._shares(count if self._bucket is None else min(count, self._allowed(now))):
+            for worker, share in self._shares(min(count, self._allowed(now)) if self._gated else count):
                 batch = self._queue.take(share, now)
                 if not batch:
                     break  # what is queued may not start yet: its keys are full or parked
                 if self._bucket is not None:
                     self._bucket.spend(len(batch))
+                if self.steering is not None:
+                    self.steering.spend(len(batch), now)
                 commands.append(self._feed_queued(worker, batch, now))
-        if self._bucket is not None and (self._queue or not self.source_ended) and self._needs():
+        if self._gated and (self._queue or not self.source_ended) and self._needs():
             self._allowed(now)  # tells when the next one may start
         if self._spent or self._grown:
             commands += self._replace()
@@ -393,6 +415,10 @@ class Machine:
             self._grown.pop(worker, None)
             if not self._stood_by(worker):
                 self._spent.append(worker)
+        if self._fed_at == math.inf:
+            self._fed_at = now
+            if self.steering is not None:
+                self._steer_at = now + SILENCE
         if self.policy.timeout is not None:
             grace = BACKSTOP if seat.enforces_timeout else 0.0
             self._check_at = min(self._check_at, now + self.policy.timeout + grace)
@@ -428,10 +454,46 @@ class Machine:
         return None
 
     def _allowed(self, now: float) -> int:
-        assert self._bucket is not None
-        allowed = self._bucket.allowed(now)
-        self._rate_at = math.inf if allowed else self._bucket.next_at(now)
+        """How many may start now by the rate that was asked for, and by the one that was found out."""
+        allowed, self._rate_at = sys.maxsize, math.inf
+        if self._bucket is not None:
+            allowed = self._bucket.allowed(now)
+            if not allowed:
+                self._rate_at = self._bucket.next_at(now)
+        if self.steering is not None and self.steering.pacing and not self.steering.allowed(now):
+            allowed = 0
+            self._rate_at = max(self.steering.next_at(now), self._rate_at if self._rate_at < math.inf else 0.0)
         return allowed
+
+    @property
+    def _gated(self) -> bool:
+        return self._bucket is not None or (self.steering is not None and self.steering.pacing)
+
+    # ── how many in flight ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _steer(self, steering: Steering, report: Any, in_flight: int, now: float) -> list[Command]:
+        """What was reported tells how many may be in flight. Refusals of one key say nothing about the others."""
+        steering.told(report, in_flight, now, overloads=self.policy.key is None)
+        self._straight = self._straight and not steering.pacing
+        if not self.limited:
+            self._count_slots()
+        return self._resize()  # also where a new worker came with as many slots as the plan says
+
+    def _resize(self) -> list[Command]:
+        assert self.steering is not None
+        seats = [
+            (worker, seat)
+            for worker, seat in self.seats.items()
+            if not (seat.released or seat.killed or seat.before is not None)
+        ]
+        commands: list[Command] = []
+        for (worker, seat), slots in zip(seats, self.steering.share(len(seats)), strict=True) if seats else ():
+            if slots != seat.slots:
+                seat.slots = slots
+                commands.append(Resize(worker, slots))
+        if commands:
+            self._count_slots()
+        return commands
 
     # ── what workers report ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -487,9 +549,14 @@ class Machine:
             self._value_bytes = _moving(self._value_bytes, size)
             if self._backoff is not None:
                 self._backoff.started(len(indices))
+        steered: list[Command] = []
+        if self.steering is not None and not seat.released:
+            self._steer_at = math.inf  # something came back
+            if seat.mean >= LONG:
+                steered = self._steer(self.steering, report, self.in_flight + len(indices), now)
         if report.failures:
             outcomes += self._failures(seat, report.failures, now)
-        return self._emit(outcomes) + self._after(worker, seat)
+        return steered + self._emit(outcomes) + self._after(worker, seat)
 
     def _after(self, worker: int, seat: Seat) -> list[Command]:
         if not seat.assigned:

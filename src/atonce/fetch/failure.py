@@ -73,6 +73,11 @@ class FetchError(ItemError):
         self.retryable = retryable
         self.retry_after = retry_after
 
+    @property
+    def overload(self) -> bool:
+        """Whether it says that the server has too much to do (see docs/limit.md)."""
+        return self.page is not None and self.page.error_class == "throttled"
+
 
 def is_retryable(error: BaseException) -> bool:
     """For `Retry(on=...)`."""

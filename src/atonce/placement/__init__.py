@@ -34,6 +34,7 @@ class Order:
     job: Job
     runner: str
     slots: int
+    most: int = 0  # slots it may be resized to
     share: int = 1
     loop: asyncio.AbstractEventLoop | None = None
     offload: bool = False
@@ -78,6 +79,9 @@ class Worker(abc.ABC):
     @abc.abstractmethod
     def abandon(self, slot: int, index: int) -> None:
         """Leave the thread in this slot behind."""
+
+    def resize(self, slots: int) -> None:  # noqa: B027 - a worker of one slot has nothing to resize
+        """Keep so many slots busy from now on, at most `Order.most`."""
 
     @abc.abstractmethod
     def kill(self) -> None:

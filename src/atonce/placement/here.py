@@ -39,7 +39,7 @@ class HereWorker(Worker):
         outbox = Outbox(
             send=lambda report: hub.post(Done(number, report)), broken=lambda error: hub.post(Broken(number, error))
         )
-        self._cells = Cells(order.slots)
+        self._cells = Cells(max(order.slots, order.most))
         in_callers_loop = name == "coroutine" and order.loop is not None
         extra = {"loop": order.loop} if in_callers_loop else {}
         self._runner: Any = make(order.job, order.slots, outbox, self._cells, **extra)
@@ -68,6 +68,9 @@ class HereWorker(Worker):
 
     def abandon(self, slot: int, index: int) -> None:
         self._runner.abandon(slot, index)
+
+    def resize(self, slots: int) -> None:
+        self._runner.resize(slots)
 
     def kill(self) -> None:
         """A loop that is blocked cannot be ended: its thread is left behind, with all that it had."""

@@ -91,13 +91,14 @@ class ProcessWorker(Worker):
         self._gone = False
         self._pid: int | None = None
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as undo:
-            cells_fd = _shared_memory(Cells.size(order.slots))
+            most = max(order.slots, order.most)
+            cells_fd = _shared_memory(Cells.size(most))
             theirs.callback(os.close, cells_fd)
-            self._memory = mmap.mmap(cells_fd, Cells.size(order.slots))
+            self._memory = mmap.mmap(cells_fd, Cells.size(most))
             undo.callback(self._memory.close)
             self._view = memoryview(self._memory).cast("d")
             undo.callback(self._view.release)
-            self._cells = Cells(order.slots, self._view)
+            self._cells = Cells(most, self._view)
             self._cells.clear()
             self._socket, far = socket.socketpair()
             theirs.callback(far.close)
@@ -129,6 +130,7 @@ class ProcessWorker(Worker):
             "manners": talk.manners(),
             "runner": order.runner,
             "slots": order.slots,
+            "most": max(order.slots, order.most),
             "timeout": order.job.timeout,
             "share": order.share,
             "weighed": order.weighed,
@@ -175,6 +177,9 @@ class ProcessWorker(Worker):
 
     def abandon(self, slot: int, index: int) -> None:
         self._send(wire.ABANDON, wire.dumps((slot, index)))
+
+    def resize(self, slots: int) -> None:
+        self._send(wire.RESIZE, wire.dumps(slots))
 
     def release(self, *, drop: bool = False) -> None:
         if not self._released:

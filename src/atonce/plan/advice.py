@@ -15,14 +15,29 @@ import dataclasses
 from ..errors import PlanError
 from ..options import Options
 from .function import Facts
+from .machine import usable_descriptors
 from .plan import Plan
 
-__all__ = ["COROUTINES", "MOST_DEPTH", "THREADS", "Sample", "after_first_item", "first_plan", "plan_for"]
+__all__ = [
+    "COROUTINES",
+    "MOST_COROUTINES",
+    "MOST_DEPTH",
+    "MOST_THREADS",
+    "THREADS",
+    "Sample",
+    "after_first_item",
+    "first_plan",
+    "plan_for",
+]
 
 # Slots when nobody says how many. These are guesses that serve most: 32 threads are what the standard library allows at
-# most by default, 64 coroutines keep a server of a few ms busy from one core. Nothing adapts them yet.
+# most by default, 64 coroutines keep a server of a few ms busy from one core. They are where a run begins (docs/limit.md).
 THREADS = 32
 COROUTINES = 64
+# How many they may become. A thread keeps a stack and a turn at the GIL; a coroutine mostly a descriptor, of which the half
+# are left to others.
+MOST_THREADS = 256
+MOST_COROUTINES = 1000
 # An item that spends less of its time than this computing is waiting for something. Not a half: on a busy machine an item
 # that computes waits for a core as well.
 WAITING = 0.3
@@ -86,7 +101,7 @@ def after_first_item(facts: Facts, options: Options, cpus: int, sample: Sample, 
     if wall < WORTH_THREADS and options.timeout is None:
         return plan_for("sync", facts, options, cpus, tiny)
     if share < WAITING:
-        reason = f"it mostly waits, so {THREADS} threads can wait at once"
+        reason = "it mostly waits, so threads can wait at once"
         return plan_for("threads", facts, options, cpus, (measured, reason))
     if cpus == 1:
         reason = "it computes, and there is one core: nothing can run beside it"
@@ -141,7 +156,8 @@ def plan_for(model: str, facts: Facts, options: Options, cpus: int, reasons: tup
     if model == "threads":
         if facts.kind == "own":
             _no(f"{facts.name} brings an event loop, so threads of it cannot be", 'model="coroutines" or "hybrid"')
-        return Plan(model, "here", "thread", 1, THREADS if c == "auto" else c, reasons, _MORTAL)
+        slots, most = _slots("thread", c)
+        return Plan(model, "here", "thread", 1, slots, reasons, _MORTAL, most=most)
     if model == "coroutines":
         if facts.kind == "sync":
             _no(
@@ -149,7 +165,8 @@ def plan_for(model: str, facts: Facts, options: Options, cpus: int, reasons: tup
                 'model="threads", or make it an async def',
             )
         runner = facts.runner or "coroutine"
-        return Plan(model, "here", runner, 1, COROUTINES if c == "auto" else c, reasons, _MORTAL)
+        slots, most = _slots(runner, c)
+        return Plan(model, "here", runner, 1, slots, reasons, _MORTAL, most=most)
     if depth >= MOST_DEPTH:
         _no(
             f"this runs in a worker of a worker: model={model!r} would start processes at depth {depth + 1}, "
@@ -167,8 +184,17 @@ def plan_for(model: str, facts: Facts, options: Options, cpus: int, reasons: tup
             _no(f"{facts.name} brings an event loop: one item at a time would waste it", 'model="hybrid"')
         return Plan(model, "process", "call", workers, 1, reasons, notes)
     runner = facts.runner or ("coroutine" if facts.kind == "async" else "thread")
-    slots = (THREADS if runner == "thread" else COROUTINES) if c == "auto" else c
-    return Plan(model, "process", runner, workers, slots, reasons, notes)
+    slots, most = _slots(runner, c)
+    return Plan(model, "process", runner, workers, slots, reasons, notes, most=most)
+
+
+def _slots(runner: str, concurrency: int | str) -> tuple[int, int | None]:
+    """How many slots a worker has, and how many it may get where nobody says."""
+    if isinstance(concurrency, int):
+        return concurrency, None
+    start, most = (THREADS, MOST_THREADS) if runner == "thread" else (COROUTINES, MOST_COROUTINES)
+    most = max(1, min(most, usable_descriptors() // 2))
+    return min(start, most), most
 
 
 # what every model that lives in the caller's process must say

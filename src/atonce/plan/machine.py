@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..worker.nesting import CORES
 
-__all__ = ["usable_cpus"]
+__all__ = ["usable_cpus", "usable_descriptors"]
 
 
 @functools.cache
@@ -47,3 +47,13 @@ def _cgroup_quota() -> float | None:
         return limit_us / period_us if limit_us > 0 else None
     except (OSError, ValueError):
         return None
+
+
+def usable_descriptors() -> int:
+    """Files and sockets this process may have open at once (`ulimit -n`)."""
+    try:
+        import resource
+    except ImportError:  # Windows: sockets are not counted with files
+        return 8192
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if soft == resource.RLIM_INFINITY else soft

@@ -12,7 +12,8 @@ class Plan:
     """`parallelism` workers in a `placement`, each with `concurrency` slots kept busy by a `runner`.
 
     `reasons` say in sentences, with numbers, why; `warnings` what this plan cannot promise. `probing` is true while `auto` has
-    only begun: the first item runs and is measured, a final plan follows.
+    only begun: the first item runs and is measured, a final plan follows. `most`: what `concurrency` may become in a worker
+    while the run goes on and finds out (docs/limit.md); None where it stays as it is.
     """
 
     model: str
@@ -23,6 +24,7 @@ class Plan:
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     probing: bool = False
+    most: int | None = None
 
     @property
     def headline(self) -> str:
@@ -31,6 +33,8 @@ class Plan:
             return f"{self.model}: measuring the first item"
         unit = {"call": "call", "thread": "thread", "coroutine": "coroutine"}.get(self.runner, "transfer")
         slots = f"{self.concurrency} {unit}{'s' if self.concurrency > 1 else ''} in flight"
+        if self.most is not None:
+            slots += ", adapting"
         if self.placement == "here":
             return f"{self.model}: this process × {slots}"
         return f"{self.model}: {self.parallelism} {self.placement}{'es' if self.parallelism > 1 else ''} × {slots}"

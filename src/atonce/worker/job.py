@@ -82,8 +82,8 @@ class Cells:
 
     def clear(self) -> None:
         self.view[RECEIVING] = BOOTING
-        for slot in range(self.slots):
-            self.leave(slot)
+        for at in range(4, 4 + 2 * self.slots, 2):
+            self.view[at] = IDLE
 
     def leave(self, slot: int) -> None:
         self.view[self.at(slot)] = IDLE

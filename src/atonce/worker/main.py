@@ -54,14 +54,15 @@ def main(connection: socket.socket, cells_fd: int) -> None:
     talk = Talk(line, f"atonce-{hello['number']}")
     talk.adopt(hello["manners"])
     try:
-        _serve(hello, inbox, frames, line, talk, mmap.mmap(cells_fd, Cells.size(hello["slots"])))
+        _serve(hello, inbox, frames, line, talk, mmap.mmap(cells_fd, Cells.size(hello["most"])))
     finally:
         talk.flush()
 
 
 def _serve(hello: dict[str, Any], inbox: Inbox, frames: Any, line: Line, talk: Talk, shared: mmap.mmap) -> None:
     view = memoryview(shared).cast("d")
-    cells = Cells(hello["slots"], view)
+    cells = Cells(hello["most"], view)
+
     weighed = [-math.inf]
 
     def post(kind: int, payload: bytes = b"") -> None:
@@ -124,6 +125,8 @@ def _serve(hello: dict[str, Any], inbox: Inbox, frames: Any, line: Line, talk: T
                 _batch(payload, inbox.large, runner)
             elif kind == wire.ABANDON:
                 runner.abandon(*wire.loads(payload))
+            elif kind == wire.RESIZE:
+                runner.resize(wire.loads(payload))
             elif kind == wire.RELEASE:
                 released = not payload  # else: drop what is left
                 break

@@ -1,6 +1,7 @@
 """Frames between the near side and a worker process: a kind, a length, a payload.
 
     near → far    HELLO  what to be    JOB  the function    BATCH  indices and items    ABANDON  a slot    RELEASE  finish, end
+                   RESIZE to so many slots
     far → near    READY  can be fed          REPORT what was finished        BROKEN   nothing can run here
                   UNREADABLE  a batch that cannot be unpickled         TALK  log records and warnings
                   MEMORY  how much it holds
@@ -29,7 +30,7 @@ from .outbox import Failure, Report
 
 __all__ = ["Decoder", "dump_batch", "dump_report", "dumps", "frame", "load_batch", "load_report", "loads", "not_carried"]
 
-HELLO, BATCH, ABANDON, RELEASE, JOB = 1, 2, 3, 4, 5
+HELLO, BATCH, ABANDON, RELEASE, JOB, RESIZE = 1, 2, 3, 4, 5, 6
 READY, REPORT, BROKEN, UNREADABLE, TALK, MEMORY = 11, 12, 13, 14, 15, 16
 
 _HEADER = struct.Struct("<BQ")

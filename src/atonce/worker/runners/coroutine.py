@@ -121,7 +121,7 @@ class CoroutineRunner(Runner):
         """Enter the resource, run slots until told to stop, exit the resource."""
         loop = asyncio.get_running_loop()
         self._loop = loop
-        self._who = [WorkerId(os.getpid(), threading.get_ident(), slot) for slot in range(self.cells.slots)]
+        self._pid, self._thread_id = os.getpid(), threading.get_ident()
         self._stopping = loop.create_future()
         self.outbox.meter = _Meter()
         try:
@@ -254,7 +254,7 @@ class CoroutineRunner(Runner):
         view, current, tick = self.cells.view, self._current, self.job.timeout is not None
         at = self.cells.at(slot)
         since = at + 1
-        who = self._who[slot]
+        who = WorkerId(self._pid, self._thread_id, slot)
         append, take, base = outbox.rows.append, todo.popleft, self._base
         surely = self.job.is_async  # spares `isawaitable`, which is slow
         started = clock()
@@ -308,6 +308,8 @@ class CoroutineRunner(Runner):
                 await asyncio.sleep(0)
                 ended = clock()
                 turn_at = ended + TURN
+                if len(self._tasks) > self.slots:  # there are to be fewer
+                    return False
             started = ended
             try:
                 clean = context == base
@@ -368,7 +370,7 @@ class CoroutineRunner(Runner):
         self._left.add(self._vacate(slot))
         del self._current[slot]
         error = timed_out(index, None, self.job.timeout, swallowed=True)
-        self.outbox.failures.append(Failure(index, error, started, now, 0.0, self._who[slot]))
+        self.outbox.failures.append(Failure(index, error, started, now, 0.0, WorkerId(self._pid, self._thread_id, slot)))
         self.outbox.flush()
         self._wake()
 

@@ -69,6 +69,26 @@ class ThreadRunner(Runner):
             self.cells.leave(slot)
         self._wake()
 
+    def resize(self, slots: int) -> None:
+        """Fewer: as many threads end, each after its item; nothing is cancelled. More: they start as there are items."""
+        super().resize(slots)
+        with self._lock:
+            staying = [thread for thread in self._threads.values() if not thread.left]
+            for thread in staying[self.slots :]:
+                thread.left.append(True)
+        self._wake()
+
+    def retire(self, thread: _Slot) -> None:
+        """This one has ended, since there are to be fewer; one that was left behind has a successor, and is not listed."""
+        with self._lock:
+            if self._threads.get(thread.slot) is not thread:
+                return
+            del self._threads[thread.slot]
+            self._free.append(thread.slot)
+            self.cells.leave(thread.slot)
+        self.outbox.flush()
+        self._wake()
+
     def stop(self, *, cancel: bool) -> None:
         if cancel:
             self._todo.clear()
@@ -184,6 +204,8 @@ class _Slot(threading.Thread):
                         runner._wake()
                     if not runner._tokens.get():
                         break
+            if self.left:
+                runner.retire(self)
         except BaseException as error:  # setup, or the exit of the resource: the run must hear of it
             outbox.broken(error)
             runner._entered.set()

@@ -1,0 +1,97 @@
+"""How often an item may start, learned from refusals: for servers that count requests a second, not requests at once."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["Pacer"]
+
+# What is left below the rate that the server showed: an estimate from few items is off by some per cent.
+MARGIN = 0.97
+# Growth after an interval without a refusal: quick until the first one and far below where that was; then slow, halved by each
+# refusal that follows a raise, doubled by each raise that follows a raise.
+QUICK, SLOW, FINEST, FAR = 1.5, 1.08, 1.02, 0.6
+# Seconds of an interval at most, and how long it must have been clean and of no effect to be given up.
+LONGEST, CLEAN = 30.0, 30.0
+# Items let through from which an estimate is taken for itself; fewer are added to those of the next interval.
+ENOUGH = 10
+# Seconds that starts may come late and be made up for: timers are no finer than a few milliseconds.
+SLACK = 0.01
+
+
+class Pacer:
+    """Starts evenly spaced at `rate` a second. Pure: time is passed in.
+
+    Between two refusals a token bucket was empty at both ends, so what it let through in between, over the time between,
+    *is* its rate, however long or short that time was. That makes one estimate do for what probing step by step takes minutes
+    for where latencies are long.
+    """
+
+    def __init__(self, rate: float, now: float, latency: float) -> None:
+        self.rate = rate
+        self._next = now
+        self._set_at = now  # when this rate began: what was sent before says nothing about it
+        self._interval = max(1.0, 2 * latency)
+        self._quiet_since = now
+        self._growth = QUICK
+        self._refused_at = 0.0  # the rate at the last refusal
+        self._clean = 0.0  # the rate before it was last raised, if nothing has been refused since
+        self._anchor = now
+        self._sends = self._refusals = 0  # since the anchor
+        self._bound_at = now  # when it last held an item back
+
+    def gate(self, now: float) -> float:
+        return max(now, self._next)
+
+    def sent(self, now: float) -> None:
+        if self._next > now - 1.5 / self.rate:
+            self._bound_at = now
+        self._next = max(self._next, now - SLACK) + 1.0 / self.rate
+        self._sends += 1
+
+    def accepted(self, now: float, latency: float) -> None:
+        interval = max(self._interval, 2 * latency)
+        if now - self._quiet_since >= interval and now - latency > self._set_at:
+            if self._clean:  # the raise before was fine, too: the server is another one
+                self._growth = min(1 + 2 * (self._growth - 1), QUICK)
+                self._interval = max(self._interval / 2, 1.0)
+            self._clean = self.rate
+            self._set(self.rate * (QUICK if self.rate < FAR * self._refused_at else self._growth), now)
+
+    def refused(self, now: float, latency: float) -> bool:
+        """False where it was sent at an older rate, and is no news."""
+        sent = now - latency
+        self._quiet_since = now
+        if sent < self._set_at:
+            return False
+        self._refusals += 1
+        elapsed = max(sent - self._anchor, 1e-9)
+        # of what went out since `sent` nobody knows yet what becomes of it
+        passed = self._sends * elapsed / max(now - self._anchor, 1e-9) - self._refusals
+        showed = max(passed, 0.5) / elapsed
+        if passed >= ENOUGH:
+            self._anchor, self._sends, self._refusals = now, 0, 0
+        if self._clean:
+            self._interval = min(2 * self._interval, LONGEST)
+            self._growth = max(FINEST, 1 + (self._growth - 1) / 2)
+        self._growth = min(self._growth, SLOW)
+        self._refused_at = self.rate
+        self._set(max(self._clean, MARGIN * min(self.rate, showed)), now)
+        self._clean = 0.0
+        return True
+
+    def took_effect(self, when: float) -> None:
+        """What starts before `when` was sent at an older rate."""
+        self._set_at = max(self._set_at, when)
+
+    def idle(self, now: float) -> bool:
+        """Whether it has been of no use for long: nothing refused, nothing held back."""
+        return now - max(self._quiet_since, self._bound_at) >= CLEAN
+
+    def _set(self, rate: float, now: float) -> None:
+        if not math.isfinite(rate) or rate <= 0:
+            return
+        # the next start moves with the rate, else one long pause outlives the slow rate that it came from
+        self._next = now + max(0.0, self._next - now) * self.rate / rate
+        self.rate = rate
+        self._set_at = self._quiet_since = now
