@@ -180,6 +180,17 @@ def test_big_items_are_read_ahead_in_bytes_not_in_count(monkeypatch: pytest.Monk
     assert machine.want(0.0) <= 2
 
 
+def test_what_was_large_on_its_way_is_not_read_far_ahead_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`getsizeof` sees a list as its shell."""
+    monkeypatch.setattr(machine_module, "MOST_BYTES", 10_000)
+    machine = Machine(Policy())
+    machine.add(0, Seat(1, mean=0.01, ahead=5000.0))
+    machine.handle(Ready(0), 0.0)
+    assert machine.want(0.0) > 500
+    machine.carried(2, 10_000)
+    assert machine.want(0.0) <= 3  # the one that runs, and 10 000 bytes before it
+
+
 def test_no_more_is_wanted_after_the_end() -> None:
     world = started(items=3)
     assert world.machine.source_ended
