@@ -85,8 +85,9 @@ def test_a_function_that_calls_itself_does_not_fill_the_machine() -> None:
     most = 0
     for _ in atonce.stream(_bomb, range(4), model="processes", parallelism=2):
         most = max(most, len(me.children(recursive=True)))
-    # a template and two workers, in each of these a template and its share of the cores
-    assert most <= 1 + 2 + 2 * (1 + max(1, usable_cpus() // 2))
+    # a template and two workers, in each of these a template and its share of the cores; those of the run before, which have
+    # been killed, may still be listed. Without a bound there would be three times as many at each depth.
+    assert most <= 1 + 2 + 2 * (1 + 2 * max(1, usable_cpus() // 2))
 
 
 def _computes(_: Any) -> int:
