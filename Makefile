@@ -72,6 +72,10 @@ faults: $(VENV)/.dev $(VENV)/.self ## every fault at every stage in every model,
 bench: $(VENV_BENCH)/.bench $(VENV_BENCH)/.self ## measure atonce beside other tools (BENCH=)
 	@$(VENV_BENCH)/bin/python -m bench $(BENCH)
 
+.PHONY: regret
+regret: $(VENV_BENCH)/.bench $(VENV_BENCH)/.self ## measure what auto loses to the best hand-set choice (BENCH=)
+	@$(VENV_BENCH)/bin/python -m bench.regret $(BENCH)
+
 .PHONY: lock
 lock: $(VENV_LOCK)/.uv ## write the locks from pyproject.toml (LOCK=--upgrade for newer versions)
 	$(call compile,requirements.txt,)

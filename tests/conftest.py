@@ -9,6 +9,7 @@ import contextlib
 import gc
 import os
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,10 @@ settings.load_profile("steady")
 # Tests start programs elsewhere: a relative path to what is tested must hold there, too.
 if "PYTHONPATH" in os.environ:
     os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, os.environ["PYTHONPATH"].split(os.pathsep)))
+
+# What is measured on the way is kept here, not in the user's own cache folder.
+CACHE = tempfile.TemporaryDirectory(prefix="atonce-tests-")
+os.environ["XDG_CACHE_HOME"] = os.environ["LOCALAPPDATA"] = CACHE.name
 
 # Seconds that what is ending may take to be gone, on a machine that is busy with other things.
 PATIENCE = 10.0

@@ -30,6 +30,7 @@ MAY: dict[str, set[str]] = {
     "engine": {"worker", "plan", "placement"},
     "placement": {"worker", "engine"},
     "api": {"source", "plan", "engine", "worker", "placement", "sink"},
+    "comparison": {"api", "plan", "worker"},
     "executor": {"source", "plan", "engine", "worker"},
     "testing": {"api", "source", "plan", "engine", "worker", "placement"},
     "sink": {"source", "engine", "worker"},
@@ -169,7 +170,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 def test_the_promised_surface_is_there() -> None:
     promised = {"map", "stream", "run", "amap", "astream", "arun", "Executor", "fetch", "afetch", "errors", "testing"}
-    promised |= {"Options", "Plan", "Outcome", "Run", "Retry", "Rate", "Page", "Request"}
+    promised |= {"explain", "compare", "Comparison", "Options", "Plan", "Outcome", "Run", "Retry", "Rate", "Page", "Request"}
     assert promised <= set(atonce.__all__)
 
 
@@ -207,7 +208,7 @@ def test_every_exception_is_listed_and_drawn_in_the_tree() -> None:
 
 def test_public_classes_say_the_public_place() -> None:
     """What a user sees in a traceback or a pickle is where she may import it from."""
-    for name in ("Options", "Retry", "Rate", "Outcome", "Run", "Plan", "Executor"):
+    for name in ("Options", "Retry", "Rate", "Outcome", "Run", "Plan", "Comparison", "Executor"):
         value = getattr(atonce, name)
         home = importlib.import_module(value.__module__)
         assert getattr(home, name) is value

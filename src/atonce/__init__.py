@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
     "Executor",
     "Journal",
     "Options",
@@ -21,7 +22,9 @@ __all__ = [
     "amap",
     "arun",
     "astream",
+    "compare",
     "errors",
+    "explain",
     "fetch",
     "map",
     "run",
@@ -31,6 +34,7 @@ __all__ = [
 
 # name → where it lives; loaded when first used, so that `import atonce` costs a few milliseconds
 _HOMES = {
+    "Comparison": "comparison",
     "Executor": "executor",
     "Journal": "options",
     "Options": "options",
@@ -45,6 +49,8 @@ _HOMES = {
     "amap": "api",
     "arun": "api",
     "astream": "api",
+    "compare": "comparison",
+    "explain": "api",
     "map": "api",
     "run": "api",
     "stream": "api",
@@ -52,7 +58,8 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from . import errors, testing
-    from .api import amap, arun, astream, map, run, stream
+    from .api import amap, arun, astream, explain, map, run, stream
+    from .comparison import Comparison, compare
     from .executor import Executor
     from .fetch import Page, Request, afetch, fetch
     from .options import Journal, Options, Rate, Retry

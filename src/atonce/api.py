@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import operator
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -13,12 +15,14 @@ from .engine.conductor import Conductor
 from .engine.drive import drive, drive_async
 from .engine.hub import Hub
 from .engine.observer import Observer
-from .errors import Interrupted, UsageError
+from .errors import AtonceError, Interrupted, UsageError
 from .options import Options
 from .outcome import Outcome, Run
-from .plan.advice import first_plan
+from .plan import calibration
+from .plan.advice import first_plan, probing_plan
 from .plan.function import look_at
-from .plan.machine import usable_cpus
+from .plan.machine import look_around, usable_cpus
+from .plan.plan import Plan
 from .source import AsyncSource, Source, length_of
 from .source.resumed import Resumed
 from .worker.job import Job
@@ -27,7 +31,7 @@ from .worker.nesting import depth
 if TYPE_CHECKING:
     from .sink.journal import JournalFile
 
-__all__ = ["amap", "arun", "astream", "map", "run", "stream"]
+__all__ = ["amap", "arun", "astream", "explain", "map", "run", "stream"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -77,6 +81,41 @@ def run(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Run[Any
     return _run_of(conductor, outcomes)
 
 
+def explain(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Plan:
+    """The plan that `run(fn, items, **options)` would choose, and why; print it.
+
+    Runs the first items, up to a few dozen, in this process and no other: what they do is done (`plan.ran` says how many;
+    an iterator has lost those). An item that fails is measured like any other. With `model=` named, the plan is that model's,
+    and the others' predictions are shown beside it. The first time on a machine it also measures what workers and hand-overs
+    cost, about half a second, and keeps that in the user's cache folder (see `atonce.plan.calibration`).
+
+    `journal`, `trace` and `progress` have no meaning here. How it measures: see `atonce.plan.probe`. The predictions and the
+    rule that chooses: see `atonce.plan.advice`. Not for: knowing the time to a tenth; to see models side by side, `compare`.
+    """
+    call = _Call(fn, items, {name: value for name, value in options.items() if name not in ("journal", "trace", "progress")})
+    plan = probing_plan(call._facts, call.options, call._cpus)
+    if not plan.probing:
+        return plan
+    if calibration.load().assumed:
+        with contextlib.suppress(AtonceError):  # a platform without processes: what is assumed has to do
+            machine = look_around()
+            calibration.save(calibration.measure(_timed), busy=machine.load > machine.cpus)
+    conductor = call.begin(measure=plan)
+    with contextlib.closing(drive(conductor)) as batches:
+        for _ in batches:
+            pass
+    return conductor.plan
+
+
+def _timed(model: str, n: int) -> tuple[float, float]:
+    """(seconds until the first item started, seconds from then on) for `n` items that do nothing."""
+    fn: Callable[..., Any] = calibration.nothing if model == "coroutines" else operator.index
+    begun = time.monotonic()
+    done = run(fn, range(n), model=model, parallelism=1 if model == "processes" else "auto")
+    started = min(outcome.started for outcome in done.outcomes)
+    return started - begun, max(outcome.ended for outcome in done.outcomes) - started
+
+
 def amap(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> AsyncIterator[Any]:
     """`map` for async callers: coroutines run in the caller's own loop, everything else beside it."""
     return _avalues(_Call(fn, items, options, values=True))
@@ -118,8 +157,8 @@ class _Call:
             raise UsageError(f"items={items!r} cannot be iterated", hint="a list, a generator or an async generator of items")
         self._items = items
 
-    def begin(self, loop: asyncio.AbstractEventLoop | None = None) -> Conductor:
-        """Join the stages. `loop` is the caller's, when it is an async caller."""
+    def begin(self, loop: asyncio.AbstractEventLoop | None = None, *, measure: Plan | None = None) -> Conductor:
+        """Join the stages. `loop` is the caller's, when it is an async caller; `measure`: only that, under this plan."""
         items, total = self._items, length_of(self._items)
         with contextlib.ExitStack() as undo:
             hub = Hub()
@@ -135,7 +174,7 @@ class _Call:
             self._job,
             self._facts,
             self.options,
-            self._plan,
+            measure or self._plan,
             source if journal is None else Resumed(source, journal),
             hub,
             ordered=self.ordered,
@@ -143,6 +182,7 @@ class _Call:
             cpus=self._cpus,
             journal=journal,
             loop=loop,
+            measure_only=measure is not None,
             observers=observers,
         )
 

@@ -17,7 +17,7 @@ from atonce.cli import cli, main
 from atonce.cli.talk import plain, resume_command, say, show_error
 from atonce.errors import Bug, UsageError
 
-COMMANDS = ["fetch", "map", "demo", "lab", "completion"]
+COMMANDS = ["fetch", "map", "explain", "compare", "demo", "lab", "completion"]
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,7 +44,7 @@ def test_every_command_has_help_and_so_has_each_of_its_options(name: str, capsys
             assert parameter.help, parameter.name
 
 
-@pytest.mark.parametrize("name", ["fetch", "map", "demo"])
+@pytest.mark.parametrize("name", ["fetch", "map", "explain", "compare", "demo"])
 def test_examples_are_commands_that_parse(name: str) -> None:
     command = cli.get_command(click.Context(cli), name)
     for line in command.examples.strip().splitlines():  # type: ignore[union-attr]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import math
 from typing import Any
 
 import pytest
@@ -12,17 +15,22 @@ from atonce import Options
 from atonce.errors import PlanError
 from atonce.plan.advice import (
     COROUTINES,
+    KINDS_OF_WORK,
+    LEAST_SHARE,
     MOST_DEPTH,
     THREADS,
-    WORTH_THREADS,
-    WORTH_WORKERS,
-    Sample,
-    after_first_item,
+    advise,
     first_plan,
+    kind_of_work,
     plan_for,
+    predict,
+    probing_plan,
 )
+from atonce.plan.calibration import Calibration
 from atonce.plan.function import Facts
-from atonce.plan.plan import Plan
+from atonce.plan.machine import Machine
+from atonce.plan.plan import Plan, in_bytes, in_time, where_time_goes
+from atonce.plan.probe import LEAST_GAIN, Carriage, Sample
 
 DEF = Facts("f", "sync")
 ASYNC = Facts("f", "async")
@@ -87,7 +95,7 @@ def test_what_cannot_be_is_refused_with_a_way_out(model: str, facts: Facts, opti
 @pytest.mark.parametrize(
     ("facts", "options", "model", "probing"),
     [
-        (ASYNC, {}, "coroutines", False),
+        (ASYNC, {}, "coroutines", True),
         (OWN, {}, "coroutines", False),
         (DEF, {}, "auto", True),
         (UNSURE, {}, "auto", True),
@@ -106,8 +114,132 @@ def test_auto_measures_only_what_it_cannot_know(facts: Facts, options: dict[str,
     plan = first_plan(facts, Options(**options), 4)
     assert (plan.model, plan.probing) == (model, probing)
     if probing:
-        assert point(plan)[1:] == ("here", "thread", 1, 1)
         assert "measuring" in plan.headline
+
+
+@pytest.mark.parametrize("options", [{}, {"model": "threads"}, {"parallelism": 3}, {"model": "sync"}, {"timeout": 1.0}])
+def test_explain_measures_whatever_is_asked_for(options: dict[str, Any]) -> None:
+    assert probing_plan(DEF, Options(**options), 4).probing
+    assert probing_plan(ASYNC, Options(**options), 4).runner == "coroutine"
+
+
+# ── the cost model ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+M1, M2, M4 = (Machine(cpus=cpus, memory=8 << 30, descriptors=1024) for cpus in (1, 2, 4))
+FREE = dataclasses.replace(M4, gil=False)
+SEEN = Calibration(assumed=False)
+NO_WEIGHT = Carriage(100, 1e-6)
+
+
+def sample(wall: float, cpu: float, **more: Any) -> Sample:
+    return Sample(wall, cpu, **{"carry": NO_WEIGHT, **more})
+
+
+WAITS = sample(0.1, 0.001)
+SHORT_WAITS = sample(0.01, 0.0001)
+HOLDS = sample(0.1, 0.099, held=0.099)
+RELEASES = sample(0.1, 0.099, held=0.001)
+UNMEASURED = sample(0.1, 0.099)
+MIXED = sample(0.04, 0.01, held=0.01)
+TINY = sample(1e-6, 1e-6)
+TOOL = sample(0.3, 0.002, elsewhere=0.28)
+BLAS = sample(0.1, 0.1, held=0.0, elsewhere=0.3)
+HEAVY = sample(0.01, 0.0099, held=0.0099, carry=Carriage(20 << 20, 0.02))
+STUCK = sample(0.1, 0.099, held=0.099, stuck="the function cannot be pickled (TypeError: a lock)")
+A_WAITS = sample(0.1, 0.001, blocked=0.0)
+A_BLOCKS = sample(0.02, 0.0001, blocked=0.95)
+A_PARSES = sample(0.04, 0.01, blocked=0.25)
+A_COMPUTES = sample(0.05, 0.05, blocked=1.0)
+
+
+@pytest.mark.parametrize(
+    ("facts", "measured", "machine", "expected"),
+    [
+        (DEF, WAITS, M4, "waits"),
+        (DEF, HOLDS, M4, "holds the GIL"),
+        (DEF, HOLDS, FREE, "releases the GIL"),
+        (DEF, UNMEASURED, M4, "holds the GIL"),
+        (DEF, RELEASES, M4, "releases the GIL"),
+        (DEF, TOOL, M4, "releases the GIL"),
+        (DEF, MIXED, M4, "mixed"),
+        (DEF, TINY, M4, "too small"),
+        (ASYNC, A_WAITS, M4, "waits"),
+        (ASYNC, A_BLOCKS, M4, "blocks its loop"),
+        (ASYNC, A_COMPUTES, M4, "blocks its loop"),
+        (ASYNC, A_PARSES, M4, "mixed"),
+        (ASYNC, sample(1e-6, 1e-6, blocked=1.0), M4, "too small"),
+    ],
+)
+def test_kinds_of_work(facts: Facts, measured: Sample, machine: Machine, expected: str) -> None:
+    assert kind_of_work(facts, machine, measured, SEEN) == expected
+    assert expected in KINDS_OF_WORK
+
+
+@pytest.mark.parametrize(
+    ("facts", "measured", "left", "machine", "options", "model", "p", "c"),
+    [
+        # waits: as many as a guess allows, as many as there are
+        (DEF, WAITS, 100, M4, {}, "threads", 1, THREADS),
+        (DEF, WAITS, None, M1, {}, "threads", 1, THREADS),
+        (DEF, WAITS, 5, M4, {}, "threads", 1, 5),
+        (DEF, WAITS, 2, M4, {}, "threads", 1, 2),
+        (DEF, WAITS, 1, M4, {}, "sync", 1, 1),
+        (DEF, WAITS, 0, M4, {}, "sync", 1, 1),
+        (DEF, dataclasses.replace(WAITS, unfinished=True), 1, M4, {}, "threads", 1, 2),
+        (DEF, SHORT_WAITS, 20, M4, {}, "sync", 1, 1),  # 0.2 s in all: nothing is worth it
+        (DEF, SHORT_WAITS, 100, M4, {}, "threads", 1, THREADS),
+        # computes
+        (DEF, HOLDS, 100, M4, {}, "processes", 4, 1),
+        (DEF, HOLDS, None, M2, {}, "processes", 2, 1),
+        (DEF, HOLDS, 100, M1, {}, "sync", 1, 1),
+        (DEF, HOLDS, 3, M4, {}, "sync", 1, 1),
+        (DEF, HOLDS, 100, FREE, {}, "threads", 1, 4),
+        (DEF, UNMEASURED, 100, M4, {}, "processes", 4, 1),
+        (DEF, RELEASES, 100, M4, {}, "threads", 1, 4),
+        (DEF, RELEASES, 100, M1, {}, "sync", 1, 1),
+        (DEF, STUCK, 100, M4, {}, "sync", 1, 1),
+        (DEF, HEAVY, 100, M4, {}, "sync", 1, 1),
+        (DEF, TOOL, 20, M2, {}, "threads", 1, 3),
+        (DEF, BLAS, 100, M4, {}, "sync", 1, 1),  # it uses all cores by itself
+        # both
+        (DEF, MIXED, 1000, M4, {}, "hybrid", 4, 6),
+        (DEF, MIXED, 30, M4, {}, "threads", 1, 6),
+        # a hundred thousand that are small
+        (DEF, TINY, 10**5, M4, {}, "sync", 1, 1),
+        (DEF, sample(20e-6, 20e-6, held=20e-6), 10**5, M2, {}, "processes", 2, 1),
+        # coroutines
+        (ASYNC, A_WAITS, 1000, M4, {}, "coroutines", 1, COROUTINES),
+        (ASYNC, A_WAITS, None, M4, {}, "coroutines", 1, COROUTINES),
+        (ASYNC, A_BLOCKS, 1000, M4, {}, "threads", 1, THREADS),
+        (ASYNC, A_COMPUTES, 1000, M4, {}, "processes", 4, 1),
+        (ASYNC, A_PARSES, 1000, M4, {}, "hybrid", 4, 6),
+        (ASYNC, sample(2e-6, 2e-6), 10**5, M4, {}, "coroutines", 1, COROUTINES),
+        # a timeout has to be kept, which the plain loop cannot
+        (DEF, HOLDS, 100, M1, {"timeout": 5.0}, "threads", 1, 1),
+        (DEF, HOLDS, 1, M4, {"timeout": 5.0}, "threads", 1, 1),
+        (DEF, HOLDS, 0, M4, {"timeout": 5.0}, "threads", 1, 1),
+        (DEF, TINY, 1000, M4, {"timeout": 5.0}, "threads", 1, 1),
+        (DEF, HOLDS, 100, M4, {"timeout": 5.0}, "processes", 4, 1),
+        # she has said
+        (DEF, HOLDS, 100, M4, {"concurrency": 8}, "threads", 1, 8),
+        (DEF, TINY, 100, M4, {"concurrency": 8}, "threads", 1, 8),
+        (ASYNC, A_BLOCKS, 100, M4, {"concurrency": 8}, "coroutines", 1, 8),
+        (DEF, WAITS, 100, M4, {"model": "sync"}, "sync", 1, 1),
+        (DEF, WAITS, 100, M4, {"model": "processes"}, "processes", 4, 1),
+        (DEF, WAITS, 100, M4, {"parallelism": 3}, "processes", 3, 1),
+        # what bounds the slots
+        (DEF, WAITS, 100, dataclasses.replace(M4, descriptors=20), {}, "threads", 1, 10),
+        (DEF, sample(0.1, 0.001, growth=1 << 30), 100, M4, {}, "threads", 1, 6),
+    ],
+)
+def test_what_is_chosen(
+    facts: Facts, measured: Sample, left: int | None, machine: Machine, options: dict[str, Any], model: str, p: int, c: int
+) -> None:
+    plan = advise(facts, Options(**options), machine, measured, left, SEEN)
+    assert (plan.model, plan.parallelism, plan.concurrency) == (model, p, c), str(plan)
+    assert not plan.probing
+    assert "the first item" in plan.reasons[0]
+    assert len(plan.reasons) >= 2
 
 
 @pytest.mark.parametrize(
@@ -129,78 +261,126 @@ def test_inside_a_worker_processes_get_its_share_and_end_somewhere(
 
 @pytest.mark.parametrize("depth", [1, MOST_DEPTH])
 def test_inside_a_worker_auto_starts_no_processes(depth: int) -> None:
+    inside = dataclasses.replace(M4, depth=depth)
     assert first_plan(DEF, Options(), 4, depth=depth).probing
-    assert after_first_item(DEF, Options(), 4, COMPUTES, 1000, depth=depth).model == "sync"
-    assert after_first_item(DEF, Options(timeout=1.0), 4, COMPUTES, 1000, depth=depth).model == "threads"
-    assert after_first_item(DEF, Options(), 4, WAITS, 1000, depth=depth).model == "threads"
+    assert advise(DEF, Options(), inside, HOLDS, 1000, SEEN).model == "sync"
+    assert advise(DEF, Options(timeout=1.0), inside, HOLDS, 1000, SEEN).model == "threads"
+    assert advise(DEF, Options(), inside, WAITS, 1000, SEEN).model == "threads"
 
 
-WAITS = Sample(wall=0.1, cpu=0.001)
-COMPUTES = Sample(wall=0.1, cpu=0.099)
-TINY = Sample(wall=WORTH_THREADS / 10, cpu=WORTH_THREADS / 10)
+def seconds(candidates: Any, model: str) -> float:
+    return next(each.seconds for each in candidates if each.model == model)
+
+
+def test_the_formulas() -> None:
+    """By hand, for 1000 items on 4 cores: w 40 ms, c 10 ms all with the GIL, start-up 0.195 s, 3 µs to carry an item."""
+    found = predict(DEF, Options(), M4, MIXED, 1000, dataclasses.replace(SEEN, call=0.0, thread=0.0))
+    carried = 1.5e-6 + 1e-6
+    assert seconds(found, "sync") == pytest.approx(40.0)
+    assert seconds(found, "threads") == pytest.approx(10.0)  # N·h
+    assert seconds(found, "processes") == pytest.approx(0.195 + 1000 * 0.04 / 4 + 0.04)
+    assert seconds(found, "hybrid") == pytest.approx(0.195 + 1000 * (0.01 + 2 * carried) / 4 + 0.04)
+    assert [each.model for each in found] == ["sync", "threads", "processes", "hybrid"]
+
+
+def test_what_a_fresh_worker_pays_again_is_start_up() -> None:
+    cold = dataclasses.replace(HOLDS, items=5, cold=2.1)
+    late, early = (predict(DEF, Options(), M4, each, 100, SEEN) for each in (cold, HOLDS))
+    assert seconds(late, "processes") - seconds(early, "processes") == pytest.approx(2.1 - 0.2)
 
 
 @pytest.mark.parametrize(
-    ("sample", "left", "cpus", "options", "model"),
+    ("measured", "left", "reason"),
     [
-        (WAITS, 100, 4, {}, "threads"),
-        (WAITS, 1, 4, {}, "threads"),
-        (WAITS, None, 1, {}, "threads"),
-        (WAITS, 0, 4, {}, "sync"),
-        (COMPUTES, 100, 4, {}, "processes"),
-        (COMPUTES, None, 4, {}, "processes"),
-        (COMPUTES, 100, 1, {}, "sync"),
-        (COMPUTES, 1, 4, {}, "sync"),
-        (TINY, 10**9, 4, {}, "sync"),
-        (TINY, None, 4, {}, "sync"),
-        (Sample(0.1, 0.099, stuck="it cannot be pickled"), 100, 4, {}, "sync"),
-        # a timeout has to be kept, which the plain loop cannot
-        (COMPUTES, 100, 1, {"timeout": 5.0}, "threads"),
-        (COMPUTES, 1, 4, {"timeout": 5.0}, "threads"),
-        (COMPUTES, 0, 4, {"timeout": 5.0}, "threads"),
-        (WAITS, 0, 4, {"timeout": 5.0}, "threads"),
-        (TINY, 1000, 4, {"timeout": 5.0}, "threads"),
-        (COMPUTES, 100, 4, {"timeout": 5.0}, "processes"),
-        # she has said how many
-        (COMPUTES, 100, 4, {"concurrency": 8}, "threads"),
-        (TINY, 100, 4, {"concurrency": 8}, "threads"),
+        (HOLDS, 100, "with fewer than about"),
+        (HOLDS, 4, "from about"),
+        (HOLDS, 4, "is not worth it (over 15 % and 0.3 s would be)"),
+        (HOLDS, 100, "100 more items would take 2.7"),
+        (HOLDS, None, "is not known: taken as many"),
+        (STUCK, 100, "cannot run in another process"),
+        (dataclasses.replace(HOLDS, items=4, failed=4, error="ValueError"), 100, "4 of them failed (ValueError)"),
+        (dataclasses.replace(HOLDS, busy=0.5), 100, "the machine is busy: 50 %"),
+        (dataclasses.replace(HOLDS, gain=1.02), 100, "two threads at once got 1.02 ×"),
+        (dataclasses.replace(WAITS, unfinished=True), 100, "has taken 100 ms so far"),
+        (TOOL, 100, "280 ms of it in children"),
     ],
 )
-def test_what_the_first_item_says(sample: Sample, left: int | None, cpus: int, options: dict[str, Any], model: str) -> None:
-    plan = after_first_item(DEF, Options(**options), cpus, sample, left)
-    assert plan.model == model
-    assert not plan.probing
-    assert "the first item took" in plan.reasons[0]
-    assert len(plan.reasons) >= 2
+def test_the_reasons_have_the_numbers(measured: Sample, left: int | None, reason: str) -> None:
+    assert reason in str(advise(DEF, Options(), M4, measured, left, SEEN))
 
 
-samples = st.builds(Sample, wall=st.floats(0, 1e4), cpu=st.floats(0, 1e4), stuck=st.none() | st.just("it cannot be pickled"))
+def test_what_is_assumed_is_said() -> None:
+    assert "assumed" in str(advise(DEF, Options(), M4, HOLDS, 100))
+    assert "assumed" not in str(advise(DEF, Options(), M4, HOLDS, 100, SEEN))
+
+
+def test_the_number_that_would_flip_the_choice_does() -> None:
+    plan = advise(DEF, Options(), M4, HOLDS, 100, SEEN)
+    (flip,) = (reason for reason in plan.reasons if reason.startswith("with fewer than about"))
+    number = int(flip.split()[4])
+    assert advise(DEF, Options(), M4, HOLDS, number + 1, SEEN).model == "processes"
+    assert advise(DEF, Options(), M4, HOLDS, number - 1, SEEN).model == "sync"
+
+
+def test_nothing_measured_is_a_plan_too() -> None:
+    plan = advise(DEF, Options(), M4, Sample(0.0, 0.0, items=0), 0, SEEN)
+    assert plan.model == "sync"
+    assert "no items" in plan.reasons[0]
+
+
+samples = st.builds(
+    Sample,
+    wall=st.floats(0, 1e4),
+    cpu=st.floats(0, 1e4),
+    stuck=st.none() | st.just("it cannot be pickled"),
+    elsewhere=st.floats(0, 1e4),
+    held=st.none() | st.floats(0, 1e4),
+    gain=st.none() | st.floats(0.1, 2),
+    blocked=st.none() | st.floats(0, 1),
+    cold=st.none() | st.floats(0, 1e4),
+    growth=st.integers(0, 1 << 40),
+    carry=st.none() | st.builds(Carriage, st.integers(0, 1 << 30), st.floats(0, 100)),
+    unfinished=st.booleans(),
+)
 told = st.fixed_dictionaries(
     {}, optional={"timeout": st.floats(0.001, 100), "concurrency": st.integers(1, 100), "ordered": st.booleans()}
 )
+machines = st.builds(Machine, cpus=st.integers(1, 256), memory=st.none() | st.integers(0, 1 << 45), gil=st.booleans())
 
 
-@given(samples, st.none() | st.integers(0, 10**7), st.integers(1, 256), told)
+@given(st.sampled_from([DEF, ASYNC, UNSURE]), samples, st.none() | st.integers(0, 10**7), machines, told)
 def test_whatever_is_measured_there_is_a_plan_that_keeps_what_was_asked(
-    sample: Sample, left: int | None, cpus: int, options: dict[str, Any]
+    facts: Facts, measured: Sample, left: int | None, machine: Machine, options: dict[str, Any]
 ) -> None:
-    plan = after_first_item(DEF, Options(**options), cpus, sample, left)
-    assert plan.model in ("sync", "threads", "processes")
-    assert 1 <= plan.parallelism <= cpus
-    if "concurrency" in options and left != 0:
-        assert plan.parallelism * plan.concurrency == options["concurrency"]
+    plan = advise(facts, Options(**options), machine, measured, left)
     if "timeout" in options:
         assert plan.model != "sync"
-    if sample.stuck:
+    if "concurrency" in options and plan.model != "sync" and left != 0:
+        assert plan.concurrency == options["concurrency"]
+    if measured.stuck:
         assert plan.placement == "here"
-    assert str(plan).count("because") == len(plan.reasons)
+    assert 1 <= plan.parallelism <= max(1, machine.cpus)
+    assert str(plan).count("because") >= len(plan.reasons)
+    json.dumps(plan.as_json(), allow_nan=False)
 
 
-@given(samples, st.integers(0, 10**7))
-def test_more_work_never_makes_processes_less_worth_while(sample: Sample, left: int) -> None:
-    if after_first_item(DEF, Options(), 4, sample, left).model == "processes":
-        assert after_first_item(DEF, Options(), 4, sample, left * 2).model == "processes"
-        assert sample.wall * left >= WORTH_WORKERS
+@given(samples, st.integers(1, 10**6), machines)
+def test_the_simpler_model_is_kept_unless_the_gain_is_large(measured: Sample, left: int, machine: Machine) -> None:
+    plan = advise(DEF, Options(), machine, measured, left)
+    by_model = {each.model: each.seconds for each in plan.ranked}
+    chosen, sync = by_model[plan.model], by_model["sync"]
+    if plan.model != "sync":
+        assert sync - chosen > min(LEAST_GAIN, LEAST_SHARE * sync)
+    for each in plan.ranked:
+        assert each.seconds >= 0
+
+
+@given(st.floats(1e-5, 10), st.integers(1, 10**6))
+def test_more_work_never_makes_processes_less_worth_while(wall: float, left: int) -> None:
+    measured = sample(wall, wall, held=wall)
+    if advise(DEF, Options(), M4, measured, left, SEEN).model == "processes":
+        assert advise(DEF, Options(), M4, measured, left * 2, SEEN).model == "processes"
+        assert wall * left >= LEAST_GAIN
 
 
 # ── a plan is printable data ─────────────────────────────────────────────────────────────────────────────────────────
@@ -227,6 +407,16 @@ def test_a_plan_prints_its_reasons_and_warnings() -> None:
     assert str(plan) == "sync: this process × 1 call in flight\n  because it was asked for\n  note: it is slow"
 
 
+def test_an_explained_plan_prints_where_time_goes_and_every_model() -> None:
+    plan = dataclasses.replace(advise(DEF, Options(), M4, STUCK, 100, SEEN), ran=3)
+    text = str(plan)
+    assert "ran items 0 to 2, and no other" in text
+    assert "100%  computing with the GIL held" in text or "99%  computing with the GIL held" in text
+    assert "sync         1 × 1             10 s  ← chosen" in text
+    assert "processes    4 × 1             cannot be: the function cannot be pickled" in text
+    assert plan.as_json()["ranked"][-1]["seconds"] is None
+
+
 def test_a_plan_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         plan_for("sync", DEF, Options(), 1).model = "threads"  # type: ignore[misc]
@@ -236,3 +426,23 @@ def test_a_plan_cannot_be_changed() -> None:
 def test_a_plan_in_this_process_says_what_it_cannot_survive(model: str) -> None:
     (warning,) = plan_for(model, UNSURE, Options(), 2).warnings
     assert "os._exit" in warning
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0 µs"), (3.41e-6, "3.41 µs"), (0.012, "12 ms"), (1.0, "1 s"), (0.9999, "1 s"), (1234.5, "1234 s")],
+)
+def test_in_time(value: float, text: str) -> None:
+    assert in_time(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0 B"), (812, "812 B"), (3400, "3.4 kB"), (2e6, "2 MB"), (5e9, "5 GB")])
+def test_in_bytes(value: float, text: str) -> None:
+    assert in_bytes(value) == text
+
+
+@given(samples)
+def test_the_bars_are_of_one_length_and_fill_it(measured: Sample) -> None:
+    bars = where_time_goes(measured)
+    assert all(len(bar) == 24 and math.isfinite(share) for _, share, bar in bars)
+    assert sum(bar.count("█") for _, _, bar in bars) <= 24 + len(bars)

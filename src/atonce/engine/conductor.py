@@ -21,9 +21,11 @@ from ..placement import Order, Placement, Worker
 from ..placement import load as load_placement
 from ..plan import advice
 from ..plan.function import Facts
+from ..plan.hints import hints_for
+from ..plan.machine import look_around
 from ..plan.plan import Plan
+from ..plan.probe import Sample
 from ..worker.job import Job
-from ..worker.nesting import depth
 from . import complaints
 from .events import (
     Abandon,
@@ -47,6 +49,8 @@ from .events import (
 from .hub import Hub
 from .machine import Machine, Policy
 from .observer import Observer
+from .probing import Probing, Review
+from .seat import Seat
 
 __all__ = ["Conductor"]
 
@@ -86,6 +90,7 @@ class Conductor:
         journal: Keeper | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         most_ahead: float = math.inf,
+        measure_only: bool = False,
         clock: Callable[[], float] = time.monotonic,
         observers: Sequence[Observer] = (),
     ) -> None:
@@ -120,8 +125,10 @@ class Conductor:
         self._again = False
         self._started = clock()
         self._ended: float | None = None
-        self._probe: int | None = None
-        self._warming = False
+        self._measure_only = measure_only
+        self._probing: Probing | None = None
+        self._review: Review | None = None
+        self._warming: list[int] = []  # probes that go on until the workers that are being started are ready
         self._begun = False
         self.error: BaseException | None = None
 
@@ -132,6 +139,8 @@ class Conductor:
 
     @property
     def finished(self) -> bool:
+        if self._measure_only and not self.plan.probing and not self.machine.in_flight:
+            return True
         return self.machine.finished or self.error is not None
 
     def pump(self) -> list[Outcome[Any]]:
@@ -139,7 +148,7 @@ class Conductor:
         events, machine = self.hub.events, self.machine
         if not self._begun:
             self._begun = True
-            self._hire(self.plan)
+            self._begin()
         now = self._clock()
         for _ in range(len(events)):
             event = events.popleft()
@@ -152,6 +161,11 @@ class Conductor:
             self._carry_out(machine.handle(event, now))
         if now >= machine.next_at():
             self._carry_out(machine.tick(now, {number: worker.running() for number, worker in self._workers.items()}))
+        if self._probing is not None and now >= self._probing.check_at:
+            self._probing.check(now)
+            self._adopt()
+        if self._review is not None and machine.emitted >= self._review.at:
+            self._revise(now)
         if (self._emitted or self._to_keep) and self._inline:
             self._again = True  # what the caller's own thread runs next must not hold back what is finished
         else:
@@ -160,6 +174,9 @@ class Conductor:
             self._keep()
         if self.machine.finished and self.error is None:
             self.error = self._source.error
+            if self._probing is not None:  # there were too few items
+                self._probing.give_up()
+                self._adopt()
         emitted, self._emitted = self._emitted, []
         return emitted
 
@@ -172,6 +189,8 @@ class Conductor:
         if self._again or self.hub.events or self.finished:
             return 0.0
         next_at = self.machine.next_at()
+        if self._probing is not None:
+            next_at = min(next_at, self._probing.check_at)
         return None if next_at == math.inf else max(0.0, next_at - self._clock())
 
     def close(self, *, cancel: bool) -> None:
@@ -191,6 +210,8 @@ class Conductor:
         self._source.close()
         for placement in self._placements.values():
             placement.close()
+        if self._probing is not None:
+            self._probing.end()
         workers = [*self._workers.values(), *self._leaving.values()]
         for worker in workers:
             busy = bool(seat.assigned) if (seat := self.machine.seats.get(worker.number)) else False
@@ -279,8 +300,6 @@ class Conductor:
                 self.machine.not_replaced(instead_of)
             return number
         seat = worker.seat()
-        if plan.probing:
-            self._probe, seat.only = number, 1
         self._workers[number] = worker
         self.machine.add(number, seat, instead_of)
         if self._observers:
@@ -288,50 +307,115 @@ class Conductor:
         return number
 
     def _notice(self, event: Any, now: float) -> None:
-        """What concerns the conductor itself: the first item tells the plan; a worker that ended is nobody's any more."""
+        """What concerns the conductor itself: the first items tell the plan; a worker that ended is nobody's any more."""
         kind = type(event)
         if kind is Done:
-            if self.plan.probing:
-                report = event.report
-                if report.indices:
-                    item = self.machine.seats[event.worker].assigned.get(report.indices[0])
-                    sample = advice.Sample(report.ended[0] - report.started[0], report.cpu[0])
-                    self._adopt(sample, (item, report.values[0]))
-                else:
-                    failure = report.failures[0]
-                    self._adopt(advice.Sample(failure.ended - failure.started, failure.cpu))
+            if self._probing is not None:
+                self._probing.done(event.worker, event.report, self.machine.seats[event.worker].assigned)
+                self._adopt()
         elif kind is Ready:
-            if self._warming and event.worker != self._probe:
-                self._warming = False
-                self._let_probe_go()
+            if self._warming and event.worker not in self._warming:
+                self._let_go(self._warming)
+                self._warming = []
+            if self._review is not None:
+                self._review.begin(now, self.machine)
         elif kind is Lost or kind is Ended:
             self._workers.pop(event.worker, None)
             self._leaving.pop(event.worker, None)
+            if kind is Lost and self._probing is not None:  # a loop that was blocked for too long
+                self._probing.end()
+                self._probing, self.plan = None, dataclasses.replace(self.plan, probing=False)
 
-    def _adopt(self, sample: advice.Sample, example: Sequence[Any] = ()) -> None:
-        """The first item was measured: choose, and hand over. `example` is the item and its value, to see if they pickle."""
-        left = None if self._total is None else max(0, self._total - 1)
-        plan = advice.after_first_item(self._facts, self._options, self._cpus, sample, left, depth=depth())
-        if self._placement(plan.placement).needs_pickling and (stuck := _cannot_travel(self._job, example)):
-            plan = advice.after_first_item(
-                self._facts, self._options, self._cpus, dataclasses.replace(sample, stuck=stuck), left, depth=depth()
-            )
-        self.plan = plan
-        assert self._probe is not None
-        if left == 0:  # it goes on, and finds the end of the items
-            self.machine.seats[self._probe].only = None
+    # ── the plan ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _begin(self) -> None:
+        if not self.plan.probing:
+            self._hire(self.plan)
             return
-        self._hire(self.plan)
-        if self._placement(self.plan.placement).needs_pickling:
-            # processes take a moment to start: the one who ran the first item goes on meanwhile
-            self._warming = True
-            self.machine.seats[self._probe].only = None
-        else:
-            self._let_probe_go()
+        self._probing = Probing(
+            self._job, look_around(), self._left(), self._hire_probe, thorough=self._measure_only, clock=self._clock
+        )
+        self._probing.begin()
 
-    def _let_probe_go(self) -> None:
-        assert self._probe is not None
-        self._carry_out(self.machine.release(self._probe))
+    def _hire_probe(self) -> tuple[int, Seat, Worker] | None:
+        number = self._hire_one(self.plan)
+        return (number, self.machine.seats[number], self._workers[number]) if number in self._workers else None
+
+    def _left(self) -> int | None:
+        if self.machine.source_ended:
+            return 0
+        return None if self._total is None else max(0, self._total - max(1, self.machine.read_count))
+
+    def _adopt(self) -> None:
+        """Once enough was measured: choose, and hand over."""
+        probing = self._probing
+        if probing is None or probing.sample is None:
+            return
+        sample, left, probes = probing.sample, self._left(), probing.numbers
+        slots, most = self.plan.concurrency, self.plan.most
+        plan = advice.advise(self._facts, self._options, probing.machine, sample, left, probing.calibration)
+        self._probing = None
+        if self._measure_only:
+            hints = hints_for(self._job.fn, self._facts, self._options, probing.machine, sample)
+            self.plan = dataclasses.replace(plan, hints=hints, ran=self.machine.read_count)
+            return
+        if self._job.is_async and (plan.model == "coroutines" or left == 0):
+            # the worker that probed is what was chosen
+            model = advice.plan_for("coroutines", self._facts, self._options, self._cpus).model
+            self.plan = dataclasses.replace(
+                plan, model=model, placement="here", runner="coroutine", parallelism=1, concurrency=slots, most=most
+            )
+            if most is not None:
+                self.machine.steer(slots, most)
+            self._go_on(probes)
+            return
+        self.plan = plan
+        if left == 0:  # it goes on, and finds the end of the items
+            self._go_on(probes)
+            return
+        if left is not None and plan.seconds is not None:
+            self._review = Review(plan, sample, left, probing.machine, probing.calibration)
+        hired = self._hire(plan)
+        if not any(number in self._workers for number in hired):  # there was no room for them
+            self._go_on(probes)
+        elif self._placement(plan.placement).needs_pickling and not self._job.is_async:
+            # processes take a moment to start: the one who ran the first items goes on meanwhile
+            self._warming = probes[:1]
+            self._go_on(self._warming)
+            self._let_go(probes[1:])
+        else:
+            self._let_go(probes)
+
+    def _revise(self, now: float) -> None:
+        """A tenth is done: was it as quick as predicted? If not, what has been seen since decides anew, once."""
+        review, self._review = self._review, None
+        assert review is not None
+        sample, left = review.disagrees(now, self.machine), self._left()
+        if sample is None or not left:
+            return
+        plan = advice.advise(self._facts, self._options, review.machine, sample, left, review.calibration)
+        found = review.found
+        if plan.model == self.plan.model:  # how many slots it takes is the limit's affair
+            self.plan = dataclasses.replace(self.plan, reasons=(*self.plan.reasons, f"{found}; the choice stands"))
+            return
+        before = list(self._workers)
+        reasons = (*self.plan.reasons, f"{found}: decided anew", *plan.reasons)
+        self.plan = dataclasses.replace(plan, reasons=reasons)
+        if self.plan.most is None:
+            self.machine.steering = None
+        if any(number in self._workers for number in self._hire(self.plan)):
+            self._let_go(before)
+
+    def _go_on(self, numbers: Sequence[int]) -> None:
+        """Probes that are ordinary workers from now on."""
+        for number in numbers:
+            if number in self.machine.seats:
+                self.machine.seats[number].only = None
+
+    def _let_go(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            if number in self.machine.seats:
+                self._carry_out(self.machine.release(number))
 
     def _carry_out(self, commands: list[Command]) -> None:
         for command in commands:
@@ -358,9 +442,10 @@ class Conductor:
                     self._workers[number].abandon(slot, index)
                     if self._observers:
                         self._tell("abandoned", number, slot, index, self._clock())
-                    if self.plan.probing:  # the first item itself hangs: it waits for something, and for long
+                    if self._probing is not None:  # the first item itself hangs: it waits for something, and for long
                         assert self._options.timeout is not None
-                        self._adopt(advice.Sample(self._options.timeout, 0.0))
+                        self._probing.give_up(Sample(self._options.timeout, 0.0))
+                        self._adopt()
                 case Stop(error):
                     self.error = error
 
@@ -434,16 +519,3 @@ class Conductor:
                 self.error = self.error or event.error
         self._keep()
         self._emitted += self.machine.held()
-
-
-def _cannot_travel(job: Job, example: Sequence[Any]) -> str | None:
-    """Why the work cannot go to another process, or None."""
-    from ..worker import buffers
-
-    named = zip(("the first item", "its result"), example, strict=False)
-    for what, thing in (("the function", (job.fn, job.setup)), *named):
-        try:
-            buffers.dump(thing, buffers.Large())
-        except Exception as error:
-            return f"{what} cannot be pickled ({type(error).__name__}: {error})"
-    return None

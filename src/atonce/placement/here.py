@@ -56,6 +56,11 @@ class HereWorker(Worker):
         else:
             self._hub.post(Ready(self.number))
 
+    @property
+    def loop(self) -> Any:
+        """The event loop its items run in; None where there is none of ours."""
+        return getattr(self._runner, "loop", None)
+
     def seat(self) -> Seat:
         runner = self._runner
         return Seat(runner.slots, enforces_timeout=runner.enforces_timeout, can_abandon=runner.can_abandon, can_kill=False)

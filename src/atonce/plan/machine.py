@@ -2,13 +2,59 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
+import platform
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from ..worker.nesting import CORES
+from ..worker.nesting import CORES, depth
 
-__all__ = ["usable_cpus", "usable_descriptors"]
+__all__ = ["Machine", "look_around", "usable_cpus", "usable_descriptors"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Machine:
+    """What a plan may count on, as of now.
+
+    `cpus` this process may use; `memory` bytes it may still take and `descriptors` it may open, None where nothing says;
+    `gil` whether the GIL is on at this moment (an extension may switch it back on); `interpreters` whether there are
+    sub-interpreters; `start_method` how worker processes come about; `load` how many programs wanted a core in the last
+    minute, on average; `depth` in how many workers of other runs, one inside the other, this is.
+    """
+
+    cpus: int
+    memory: int | None = None
+    descriptors: int | None = None
+    gil: bool = True
+    python: str = ""
+    interpreters: bool = False
+    start_method: str = "forkserver"
+    load: float = 0.0
+    depth: int = 0
+
+    def __str__(self) -> str:
+        gil = "with the GIL" if self.gil else "without the GIL"
+        memory = "" if self.memory is None else f", {self.memory / 2**30:.1f} GiB of memory free"
+        return f"{self.cpus} core{'s' * (self.cpus > 1)} usable{memory}; {self.python} {gil}; workers by {self.start_method}"
+
+
+def look_around() -> Machine:
+    """The machine as it is now: a few system calls and small files, about 0.1 ms."""
+    gil_enabled: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
+    return Machine(
+        cpus=usable_cpus(),
+        memory=_memory(),
+        descriptors=usable_descriptors(),
+        gil=gil_enabled(),
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        interpreters=sys.version_info >= (3, 14),
+        start_method="forkserver" if sys.platform.startswith("linux") else "spawn",
+        load=_load(),
+        depth=depth(),
+    )
 
 
 @functools.cache
@@ -49,6 +95,44 @@ def _cgroup_quota() -> float | None:
         return None
 
 
+def _memory() -> int | None:
+    """Bytes that can still be taken: the machine's (MemAvailable), or the cgroup's where that is less."""
+    free = [_available(), *(_cgroup_memory(limit, used) for limit, used in _CGROUP_MEMORY)]
+    return min((each for each in free if each is not None), default=None)
+
+
+_CGROUP_MEMORY = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
+
+def _cgroup_memory(limit: str, used: str) -> int | None:
+    try:
+        most = Path(limit).read_text(encoding="ascii").strip()
+        # version 1 says "no limit" by a number near 2**63
+        if most == "max" or int(most) >= 2**60:
+            return None
+        return max(0, int(most) - int(Path(used).read_text(encoding="ascii")))
+    except (OSError, ValueError):
+        return None
+
+
+def _available() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        import psutil
+
+        return int(psutil.virtual_memory().available)
+    except Exception:  # not there, or not on this platform
+        return None
+
+
 def usable_descriptors() -> int:
     """Files and sockets this process may have open at once (`ulimit -n`)."""
     try:
@@ -57,3 +141,10 @@ def usable_descriptors() -> int:
         return 8192
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 1 << 20 if soft == resource.RLIM_INFINITY else soft
+
+
+def _load() -> float:
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):  # not on Windows; not everywhere in a container
+        return 0.0

@@ -67,6 +67,11 @@ class CoroutineRunner(Runner):
         self._closed: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._base = job.context or contextvars.Context()
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop its items run in."""
+        return self._loop
+
     # ── called from outside ──────────────────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> None:

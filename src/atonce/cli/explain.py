@@ -1,0 +1,97 @@
+"""`atonce explain package.module:function -i items.jsonl`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import Command, controls, given, in_group, number_or_auto
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from atonce.plan.plan import Plan
+    from atonce.source.inputs import Input
+
+_EXAMPLES = """
+  atonce explain shop.prices:look_up -i products.txt
+  atonce explain resize.py:thumbnail -i photos.csv --json
+"""
+_what = in_group("What to run")
+_how = in_group("How it would run")
+
+
+@click.command("explain", cls=Command, examples=_EXAMPLES)
+@click.argument("target")
+@_what("-i", "--input", "path", required=True, metavar="FILE", help="a text file, .jsonl, .csv, or - for stdin")
+@_what("--input-format", type=click.Choice(["text", "jsonl", "csv"]), help="of -i where its name does not say it")
+@_what("--setup", metavar="MODULE:FACTORY", help="gives a context manager; the function gets (resource, item)")
+@controls
+@_how("--parallelism", metavar="N", callback=number_or_auto, help="worker processes (auto)")
+@in_group("Output")("--json", "as_json", is_flag=True, help="print the plan as JSON")
+def command(
+    *, target: str, path: str, input_format: str | None, setup: str | None, retries: int | None, as_json: bool, **options: Any
+) -> int:
+    """Measure TARGET on the first few items, and print the plan for all of them.
+
+    TARGET is package.module:function or path/file.py:function. Those few items are run, in this process; no other is.
+    The first time on a machine, what starting workers costs is measured, too, and kept in the cache folder.
+    """
+    from atonce import explain
+    from atonce.source.inputs import Input
+    from atonce.source.target import load_target
+
+    fn = load_target(target)
+    options = given(
+        **options,
+        setup=load_target(setup, what="setup") if setup else None,
+        retry=None if retries is None else retries + 1,
+    )
+    items = Input(path, kind=input_format)
+    plan = explain(fn, _Counted(items) if items.rereadable else (entry.item for entry in items), **options)
+    click.echo(json.dumps(plan.as_json(), ensure_ascii=False, indent=1)) if as_json else _show(plan)
+    return 0
+
+
+class _Counted:
+    """The items of a file that can be read twice: how many there are is part of the question."""
+
+    def __init__(self, items: Input) -> None:
+        from .job import empty
+
+        self._items = items
+        self._count = sum(1 for _ in items)
+        if not self._count:
+            raise empty(items)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Any]:
+        return (entry.item for entry in self._items)
+
+
+def _show(plan: Plan) -> None:
+    """In color on a terminal that wants it."""
+    from .talk import plain
+
+    text = plain(str(plan))
+    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
+        click.echo(text)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    shown = Text(text)
+    shown.highlight_regex(r"\A.*", "bold green")
+    shown.highlight_regex(r"█+", "cyan")
+    shown.highlight_regex(r"·{2,}", "dim")
+    shown.highlight_regex(r"(?m)^.*← chosen$", "bold")
+    shown.highlight_regex(r"(?m)^    - .*$", "red")
+    shown.highlight_regex(r"(?m)^    \+ .*$", "green")
+    shown.highlight_regex(r"(?m)^  (because|note|change):?", "dim")
+    Console().print(shown, soft_wrap=True)

@@ -1,0 +1,684 @@
+"""The first items, measured: `Probe` says what to measure next from what is known (pure), the instruments measure.
+
+    Run(1) ──► it waits long? ── yes ──────────────────────────────► Enough: go concurrent at once
+                 │ no
+               too little work in all? ── yes ─────────────────────► Enough: the plain loop
+                 │ no
+               Run(k, beat) ──► Pair ──► Carry ────────────────────► Enough
+               warm items, with a   two threads   what one item weighs
+               heartbeat when they  at once       on the way to another
+               compute                            process and back
+
+Every item that is measured is an item of the run: it counts, and is never run again. What probing costs is that it does
+one thing after another: it ends when it has taken 0.3 s or 3 % of the run, whichever is more, whatever is known by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import math
+import os
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ..worker.job import Job
+
+__all__ = [
+    "Beats",
+    "Carriage",
+    "Carry",
+    "Enough",
+    "Heartbeat",
+    "Instruments",
+    "Pair",
+    "Probe",
+    "Reading",
+    "Run",
+    "Sample",
+    "Span",
+    "Step",
+    "Ticker",
+    "Together",
+    "carry",
+    "children_at_work",
+    "gain_of_two",
+]
+
+# ── the thresholds of the protocol ───────────────────────────────────────────────────────────────────────────────────
+
+# Seconds after which an item that has mostly waited ends the probing (waiting one by one is the largest source of regret):
+# 50 ms, less what is taken off for time without a core.
+LONG_WAIT = 0.045
+# CPU per wall second under which it mostly waits, and above which CPU decides.
+WAITS = 0.1
+COMPUTES = 0.3
+# Seconds that a different model must gain to be worth it (see `advice`): with less work than that nothing need be measured.
+LEAST_GAIN = 0.3
+# Probing may take so many seconds, or this share of the run.
+BUDGET, BUDGET_SHARE = 0.3, 0.03
+# Warm items are measured until the standard error of their mean is under this share of it, …
+STEADY = 0.25
+# … or this many steps were measured.
+MOST_STEPS = 5
+# Seconds of items that a step with the heartbeat takes at least: the GIL changes hands each 5 ms, so that is a few beats.
+STEP = 0.02
+# Items in a step at most, and the share of all items: with 0.3 s of work in all that is still 15 ms.
+MOST_ITEMS, ITEMS_SHARE = 1024, 0.05
+
+
+# Beats that are too few to go by on a busy machine.
+FEW = 16
+# The GIL changes hands each 5 ms: two threads that run for less than this do not meet.
+TURN = 0.006
+# Of its time, a thread without a core: the machine is busy.
+BUSY = 0.15
+
+# ── what is known ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Span(NamedTuple):
+    """One item as its worker reported it; `queued` are the seconds its thread wanted a core and had none."""
+
+    started: float
+    ended: float
+    cpu: float
+    queued: float = 0.0
+
+    @property
+    def wall(self) -> float:
+        """Seconds it would have taken on an idle machine."""
+        return max(self.ended - self.started - self.queued, self.cpu, 0.0)
+
+
+class Together(NamedTuple):
+    """One of two threads that ran at once: `items`, in `took` seconds from when it was given them until the last ended,
+    `cpu` of which it computed and `queued` it waited for a core."""
+
+    items: int
+    took: float
+    cpu: float
+    queued: float = 0.0
+
+    @property
+    def busy(self) -> float:
+        return min(self.took, self.cpu + self.queued)
+
+
+class Beats(NamedTuple):
+    """What the heartbeat saw in `wall` seconds: how late its naps ended, in all and on average, beyond what is usual."""
+
+    count: int  # type: ignore[assignment]  # hides tuple.count, on purpose
+    late: float
+    wall: float
+
+    @property
+    def share(self) -> float:
+        """Of the time, somebody held the GIL."""
+        return min(1.0, self.late / self.wall) if self.wall > 0 else 0.0
+
+    @property
+    def stretch(self) -> float:
+        """Seconds it was held at a time, on average."""
+        return self.late / self.count if self.count else 0.0
+
+    @property
+    def valid(self) -> bool:
+        return self.count >= 8 or (self.wall >= STEP / 2 and self.count > 1)
+
+
+class Carriage(NamedTuple):
+    """One argument and its result pickled: bytes, and the seconds for both. `stuck` says why it cannot go, if so."""
+
+    nbytes: int = 0
+    seconds: float = 0.0
+    stuck: str | None = None
+
+
+class Reading(NamedTuple):
+    """One step: its items, the CPU of the whole process and of ended children meanwhile, heartbeat, memory, and how late
+    the event loop was, if it ran in one."""
+
+    spans: Sequence[Span] = ()
+    process_cpu: float = 0.0
+    children_cpu: float = 0.0
+    beats: Beats | None = None
+    grown: int = 0
+    failed: int = 0
+    error: str | None = None
+    late: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sample:
+    """What is known of one item. Times are seconds an item; None is "not measured".
+
+    `wall`; `cpu`, of the thread that ran it; `elsewhere`, CPU in child processes and in thread pools of its own; `held`, with
+    the GIL; `gain`, two threads' throughput ÷ one's; `inflation`, CPU an item in that pair ÷ alone; `stretch`, how long the
+    GIL was held at a time; `blocked`, the share of its time in which its event loop could do nothing else; `cold`, the first
+    item's wall; `spread`, standard deviation ÷ mean; `carry`; `growth`, bytes of memory; `busy`, the share of the time in
+    which it wanted a core and had none; `items` measured, of which `failed` did, with the last `error`; `unfinished`: it
+    still ran when this was taken, so `wall` is the least it can be; `cost`, seconds that probing took beyond its items.
+    """
+
+    wall: float
+    cpu: float
+    stuck: str | None = None
+    elsewhere: float = 0.0
+    held: float | None = None
+    gain: float | None = None
+    inflation: float = 1.0
+    stretch: float = 0.0
+    blocked: float | None = None
+    cold: float | None = None
+    spread: float = 0.0
+    carry: Carriage | None = None
+    growth: int = 0
+    busy: float = 0.0
+    items: int = 1
+    failed: int = 0
+    error: str | None = None
+    unfinished: bool = False
+    cost: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """CPU seconds an item, wherever they were spent."""
+        return self.cpu + self.elsewhere
+
+    @property
+    def share(self) -> float:
+        """Of its time, it computes; over 1 with threads of its own."""
+        return self.total / self.wall if self.wall > 0 else 1.0
+
+
+# ── what to do next ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Run(NamedTuple):
+    """Run `count` items, one after another, with the heartbeat or without."""
+
+    count: int = 1  # type: ignore[assignment]  # hides tuple.count, on purpose
+    beat: bool = False
+
+
+class Pair(NamedTuple):
+    """Run `count` items on each of two threads, both at once."""
+
+    count: int = 1  # type: ignore[assignment]  # hides tuple.count, on purpose
+
+
+class Carry(NamedTuple):
+    """Pickle one argument and one result."""
+
+
+class Enough(NamedTuple):
+    """Measured enough."""
+
+    why: str
+
+
+Step = Run | Pair | Carry | Enough
+
+
+class Probe:
+    """What is known and what to measure next. Pure: readings in, steps out.
+
+    `left` is how many items there are besides the first, None when unknown; `cpus` and `gil` are the machine's. `in_loop`: it
+    is an `async def`, the items of a step run at once in its loop, and readings say how `late` that loop was. `thorough`: the
+    items are there to be measured (`explain`): little work is no reason to stop.
+    """
+
+    def __init__(self, *, left: int | None, cpus: int, gil: bool = True, in_loop: bool = False, thorough: bool = False) -> None:
+        self.left, self.cpus, self.gil, self.in_loop, self.thorough = left, cpus, gil, in_loop, thorough
+        self.spans: list[Span] = []
+        self.steps = 0
+        self.spent = 0.0
+        self.beats: Beats | None = None
+        self.gain: float | None = None
+        self.inflation = 1.0
+        self.carriage: Carriage | None = None
+        self._process_cpu = self._children_cpu = 0.0
+        self._grown = 0
+        self._failed = 0
+        self._error: str | None = None
+        self._paired = False
+        self._late = 0.0
+        self._beside, self._beside_took = 0, 0.0  # items of the pair, which say nothing of one alone
+
+    # ── readings in ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def ran(self, reading: Reading, spent: float = 0.0) -> None:
+        """A `Run` is done. `spent`: seconds since probing began."""
+        self._note(reading, spent)
+        if reading.beats is not None:
+            new, old = reading.beats, self.beats or Beats(0, 0.0, 0.0)
+            self.beats = Beats(old.count + new.count, old.late + new.late, old.wall + new.wall)
+
+    def paired(self, reading: Reading, one: Together, other: Together, spent: float = 0.0) -> None:
+        """A `Pair` is done, by two threads."""
+        self._paired = True
+        self.gain, self.inflation = gain_of_two(self._mean(), one, other)
+        self._beside += one.items + other.items
+        self._beside_took += max(one.took, other.took)
+        self._note(reading._replace(spans=()), spent)
+
+    def carried(self, carriage: Carriage, spent: float = 0.0) -> None:
+        """A `Carry` is done."""
+        self.carriage = carriage
+        self.spent = max(self.spent, spent)
+
+    def _note(self, reading: Reading, spent: float) -> None:
+        self.steps += 1
+        self.spent = max(self.spent, spent)
+        self.spans += reading.spans
+        self._process_cpu += reading.process_cpu if reading.spans else 0.0
+        self._children_cpu += reading.children_cpu
+        if self.steps > 1:  # the first call imports
+            self._grown = max(self._grown, reading.grown // max(1, len(reading.spans)))
+        self._failed += reading.failed
+        self._error = reading.error or self._error
+        self._late += reading.late
+
+    def so_far(self, elapsed: float, cpu: float, late: float = 0.0) -> Sample | None:
+        """An item still runs after `elapsed` seconds: what is known already, if that is enough, which it is when it waits."""
+        if elapsed < LONG_WAIT or cpu > WAITS * elapsed or late > COMPUTES * elapsed:
+            return None
+        blocked = 0.0 if self.in_loop else None
+        items = len(self.spans) + 1
+        return Sample(wall=elapsed, cpu=cpu, blocked=blocked, items=items, failed=self._failed, unfinished=True)
+
+    # ── steps out ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def next(self) -> Step:
+        """What to measure now."""
+        if not self.spans:
+            return Run(1) if self.steps < MOST_STEPS else Enough("nothing could be measured")
+        sample = self.sample()
+        left = math.inf if self.left is None else max(0, self.left - len(self.spans) + 1)
+        if left == 0:
+            return Enough("there are no more items")
+        if self.in_loop:
+            return self._next_in_loop(sample)
+        if sample.share < WAITS and sample.wall > LONG_WAIT:
+            return Enough("it waits, and long: better to wait for many at once")
+        if left * sample.wall < LEAST_GAIN and not self.thorough:
+            return Enough(f"all that is left takes under {LEAST_GAIN} s")
+        work = left * sample.wall / self.cpus
+        if self.spent >= max(BUDGET, BUDGET_SHARE * work if work < math.inf else 0.0):
+            return Enough(f"probing has taken {self.spent:.2g} s") if not self._needs_carry(sample) else Carry()
+        computes = sample.cpu > COMPUTES * sample.wall or left * sample.cpu > 10 * LEAST_GAIN
+        if not self._steady() and self.steps < MOST_STEPS:
+            return Run(self._step(sample.wall, left), beat=computes and self.gil and self.cpus > 1)
+        if computes and self.cpus > 1:
+            few = self.beats is None or (self.beats.count < FEW and self._busy > BUSY)
+            if self.gil and few and self.steps < MOST_STEPS:
+                return Run(self._step(sample.wall, left), beat=True)
+            # waiting items pair well in any case
+            if not self._paired and left >= 4 and sample.cpu > COMPUTES * sample.wall:
+                return Pair(max(1, self._step(sample.wall, left) // 2))
+        return Carry() if self._needs_carry(sample) else Enough("enough is known")
+
+    def _next_in_loop(self, sample: Sample) -> Step:
+        """A few at once, then more, until the loop was watched for a while: what is inside a blocked loop is stuck there."""
+        if self.steps > 1 and (self.spent >= LONG_WAIT or self.steps >= MOST_STEPS or sample.wall < 0.001):
+            return Carry() if self._needs_carry(sample) else Enough("enough is known")
+        if sample.wall > LONG_WAIT and sample.share < WAITS and not sample.blocked:
+            return Enough("it waits, and long: better to wait for many at once")
+        return Run(2 ** (self.steps + 1) if sample.wall > 0.001 else 64)
+
+    def _needs_carry(self, sample: Sample) -> bool:
+        if self.carriage is not None or self.cpus == 1:
+            return False
+        if sample.blocked and sample.blocked > COMPUTES and sample.wall > 0.001:
+            return True
+        much = self.left is None or self.left * sample.total > LEAST_GAIN or self.thorough
+        return much and sample.total > WAITS * sample.wall
+
+    def _steady(self) -> bool:
+        """Whether the warm items' mean is known well enough. One step of many items is."""
+        walls = [span.wall for span in self.spans[1:]]
+        if not walls:
+            return False
+        if len(walls) == 1:
+            return walls[0] >= STEP  # a short one may have been lucky
+        return statistics.stdev(walls) / math.sqrt(len(walls)) <= STEADY * statistics.fmean(walls)
+
+    def _step(self, wall: float, left: float) -> int:
+        """How many items fill a step: none may take a large share of all there are."""
+        some = math.ceil(STEP / max(wall, STEP / MOST_ITEMS))
+        return max(1, min(some, MOST_ITEMS, math.ceil(ITEMS_SHARE * left) if left < math.inf else MOST_ITEMS))
+
+    @property
+    def _busy(self) -> float:
+        """The share of the time in which items wanted a core and had none."""
+        took = sum(span.ended - span.started for span in self.spans)
+        return min(1.0, sum(span.queued for span in self.spans) / took) if took > 0 else 0.0
+
+    # ── what it amounts to ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _mean(self) -> Span:
+        """The mean item, warm where there are warm ones: (0, wall, cpu, queued)."""
+        spans = self.spans[1:] or self.spans
+        if not spans:
+            return Span(0.0, 0.0, 0.0)
+        count = len(spans)
+        wall = sum(span.ended - span.started for span in spans) / count
+        return Span(0.0, wall, sum(span.cpu for span in spans) / count, sum(span.queued for span in spans) / count)
+
+    def sample(self) -> Sample:
+        """All that is known, an item."""
+        mean = self._mean()
+        count = max(1, len(self.spans))
+        own = sum(span.cpu for span in self.spans)
+        took = sum(span.ended - span.started for span in self.spans)
+        # a thread pool of its own shows in the process's CPU; below that much it may be our own overhead
+        pool = self._process_cpu - own
+        pool = pool / count if pool > 0.3 * own + 0.003 * self.steps + 10e-6 * count else 0.0
+        pool_and_children = pool + self._children_cpu / max(1, count + self._beside)
+        held = self._held(mean)
+        walls = [span.wall for span in (self.spans[1:] or self.spans)]
+        spread = statistics.pstdev(walls) / statistics.fmean(walls) if len(walls) > 1 and sum(walls) > 0 else 0.0
+        # items that share a loop delay each other: the quickest is nearest to what one takes alone
+        wall = min(walls, default=0.0) if self.in_loop else mean.wall
+        return Sample(
+            wall=wall,
+            blocked=min(1.0, self._late / (count * wall)) if self.in_loop and wall > 0 else None,
+            cpu=mean.cpu,
+            stuck=self.carriage.stuck if self.carriage else None,
+            elsewhere=pool_and_children,
+            held=held,
+            gain=self.gain,
+            inflation=self.inflation,
+            stretch=self.beats.stretch if self.beats else 0.0,
+            cold=self.spans[0].wall if self.spans else None,
+            spread=spread,
+            carry=self.carriage,
+            growth=self._grown,
+            busy=self._busy,
+            items=len(self.spans) + self._beside,
+            failed=self._failed,
+            error=self._error,
+            cost=max(0.0, self.spent - took - self._beside_took),
+        )
+
+    def _held(self, mean: Span) -> float | None:
+        """Seconds an item holds the GIL. The pair, where it was run, is the truth; the heartbeat fills in what it cannot say.
+
+        Two threads whose items hold the GIL for h of their c CPU seconds finish min(2/w, 1/h) items a second, so a gain of g
+        over one thread means h = w/g, as long as the GIL is what limits them (g clearly under 2).
+        """
+        if not self.gil:
+            return 0.0
+        beats = None
+        if self.beats is not None and self.beats.valid:
+            beats = min(mean.cpu, self.beats.share * mean.wall)
+            # a beat that has no core sees nothing, so that on a busy machine it sees too little
+            beats = mean.cpu if beats > (0.65 if self._busy < BUSY else 0.35) * mean.cpu else beats
+        if self.gain is None or (beats is not None and self._busy > BUSY):
+            return beats  # on a busy machine two threads cannot tell whether they wait for a core or for the GIL
+        if self.gain < 1.6:
+            return min(mean.cpu, mean.wall / max(1.0, self.gain))
+        return min(mean.cpu / 2, beats if beats is not None else mean.cpu / 2)
+
+
+def gain_of_two(alone: Span, one: Together, other: Together) -> tuple[float | None, float]:
+    """(two threads' throughput ÷ one's, CPU an item ÷ alone), or (None, 1) where that cannot be told.
+
+    A thread is computing, or waits for a core, or waits for something else; what `alone` waits for is known. The rest of the
+    two threads' time is what they cost each other: nothing when they run side by side; when they take turns, at least as
+    long as the one with less to do took, since one of them was waiting for the GIL meanwhile. Counted from when both were
+    given work, so that a thread which cannot even begin is seen; time without a core counts as work, so that other
+    programs do not count at all.
+    """
+    less = min(one.busy, other.busy)
+    if not one.items or not other.items or alone.cpu <= 0 or less < TURN:
+        return None, 1.0
+    idle = max(0.0, alone.wall - alone.cpu)
+    stalled = sum(max(0.0, each.took - each.busy - each.items * idle) for each in (one, other))
+    # a hundred microseconds are what waking a thread takes
+    gain = 2.0 - min(1.0, max(0.0, stalled - 0.0002) / less)
+    inflation = (one.cpu + other.cpu) / (one.items + other.items) / alone.cpu
+    inflation = inflation if inflation >= 1.5 and one.items + other.items >= 4 else 1.0
+    return gain / inflation, inflation
+
+
+# ── instruments ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# Seconds a beat naps, and how much later than that it wakes anyway on an idle machine (timer slack and a switch of threads).
+NAP, USUAL = 0.0005, 0.0002
+# Seconds between the ticks of an event loop, and how late one is anyway (uvloop counts in whole milliseconds). Of a block
+# that is shorter than a tick nothing is seen, so ticks are close: 1 % of a core, for the few items that are watched.
+TICK, TICK_USUAL = 0.002, 0.0015
+
+
+class Heartbeat:
+    """How long the GIL is held at a stretch: naps half a millisecond, again and again, and notes how late each nap ends.
+
+    A nap returns only with the GIL, so how late it is is how long somebody else held it; time without a core is left out,
+    where the system tells. Means nothing where there is no GIL.
+    """
+
+    def __init__(self) -> None:
+        self._stop = False
+        self._begun = math.inf  # its thread may be late itself
+        self._naps: list[tuple[float, float]] = []  # (when it ended, how late)
+        self._queued = 0.0
+        self._thread = threading.Thread(target=self._beat, name="atonce-heartbeat", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop = True
+        self._thread.join()
+
+    def beats(self, start: float, end: float) -> Beats:
+        """What it saw between two times of `time.monotonic`: while items ran, not while they were handed over."""
+        start = max(start, self._begun)
+        inside = [(ended, late) for ended, late in self._naps if ended > start and ended - late - NAP < end]
+        late = sum(min(late, ended - start, late + end - ended) for ended, late in inside)
+        total = sum(late for _, late in self._naps)
+        queued = min(late, self._queued * late / total if total > 0 else 0.0)
+        return Beats(len(inside), max(0.0, late - queued), max(0.0, end - start - queued)) if inside else Beats(0, 0.0, 0.0)
+
+    def _beat(self) -> None:
+        clock, sleep, note = time.monotonic, time.sleep, self._naps.append
+        native = threading.get_native_id()
+        queued = _queued(native)
+        self._begun = clock()
+        while not self._stop:
+            before = clock()
+            sleep(NAP)
+            now = clock()
+            note((now, max(0.0, now - before - NAP - USUAL)))
+        self._queued = _queued(native) - queued
+
+
+class Ticker:
+    """How long an event loop could do nothing else: by how much a timer comes late, in all.
+
+    Made, read and stopped from any thread. What an item computes blocks the loop as well as a `time.sleep` does.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._late = 0.0
+        self._due = 0.0
+        self._handle: asyncio.TimerHandle | None = None
+        self._on = True
+        self._soon(self._arm)
+
+    @property
+    def late(self) -> float:
+        """Seconds; a tick that is overdue counts as late until now."""
+        due = self._due
+        return self._late + (max(0.0, time.monotonic() - due - TICK_USUAL) if due else 0.0)
+
+    def stop(self) -> None:
+        self._on = False
+        self._soon(self._cancel)
+
+    def _soon(self, callback: Any) -> None:
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            if running is self._loop:
+                callback()
+            else:
+                self._loop.call_soon_threadsafe(callback)
+
+    def _arm(self) -> None:
+        if self._on:
+            self._due = time.monotonic() + TICK
+            self._handle = self._loop.call_later(TICK, self._tick)
+
+    def _tick(self) -> None:
+        self._late += max(0.0, time.monotonic() - self._due - TICK_USUAL)
+        self._arm()
+
+    def _cancel(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+
+
+class Instruments:
+    """What is read around a step: the process's CPU and its children's, memory, each thread's wait for a core, heartbeat."""
+
+    def __init__(self) -> None:
+        self._queued: dict[int, float] = {}
+        self._heartbeat: Heartbeat | None = None
+
+    def start(self, *, beat: bool = False) -> None:
+        for ident in self._queued:
+            self.queued(ident)
+        self.started = time.monotonic()
+        self._cpu, self._children, self._memory = time.process_time(), _children_cpu(), _memory()
+        self._heartbeat = Heartbeat() if beat else None
+
+    def listen(self) -> None:
+        """The heartbeat, from now on."""
+        self._heartbeat = self._heartbeat or Heartbeat()
+
+    def stop(self, start: float, end: float) -> Reading:
+        """The reading without its items, which ran from `start` to `end` (`time.monotonic`)."""
+        beats = None
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+            beats = self._heartbeat.beats(start, end)
+            self._heartbeat = None
+        cpu, children = time.process_time() - self._cpu, _children_cpu() - self._children
+        return Reading((), cpu, children, beats, max(0, _memory() - self._memory))
+
+    def drop(self) -> None:
+        """Stop without a reading."""
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+            self._heartbeat = None
+
+    def busy(self) -> float:
+        """CPU seconds since `start`, of this process and its children, ended or not: what a long item has used so far."""
+        return time.process_time() - self._cpu + _children_cpu() - self._children + children_at_work()
+
+    def queued(self, ident: int) -> float:
+        """Seconds for which this thread wanted a core and had none, since it was last asked."""
+        native = next((thread.native_id for thread in threading.enumerate() if thread.ident == ident), None)
+        if native is None:
+            return 0.0
+        now = _queued(native)
+        before, self._queued[ident] = self._queued.get(ident, 0.0), now
+        return max(0.0, now - before)
+
+
+def _queued(native: int) -> float:
+    """Seconds on the run queue in all; 0 where the system does not tell (Linux does, in schedstat's second number)."""
+    try:
+        with open(f"/proc/self/task/{native}/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def _children_cpu() -> float:
+    """Of children that have ended and were waited for."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def children_at_work() -> float:
+    """CPU seconds of children that are running now; 0 where the system does not tell (Linux lists them)."""
+    total = 0.0
+    try:
+        tick = os.sysconf("SC_CLK_TCK")
+        for task in os.listdir("/proc/self/task"):
+            with open(f"/proc/self/task/{task}/children", "rb") as children:
+                for pid in children.read().split():
+                    with open(f"/proc/{pid.decode()}/stat", "rb") as stat:
+                        fields = stat.read().rpartition(b")")[2].split()
+                    total += (int(fields[11]) + int(fields[12])) / tick
+    except (OSError, ValueError, IndexError, AttributeError):
+        pass
+    return total
+
+
+def _memory() -> int:
+    """Bytes of memory this process has, 0 where only psutil would tell (it costs more than it is worth here)."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+# Bytes beyond which a thing is not pickled to see how long it takes: large things are copied, at a gigabyte a second.
+TOO_LARGE, COPYING = 64 << 20, 1e9
+# Bytes under which pickling is too short to be timed alone: what it takes in a batch follows from its size.
+TOO_SMALL = 2000
+
+
+def carry(job: Job, example: Sequence[Any], speed: float = 1e8) -> Carriage:
+    """Pickle the function, one item and its value (`example`), once. Iterators and files are refused by pickle itself.
+
+    Seconds are for both, beyond what pickling nothing costs (a batch shares that). What is small is reckoned with `speed`
+    bytes a second.
+    """
+    from ..worker import buffers
+
+    nbytes, seconds = 0, 0.0
+    named = zip(("the first item", "its result"), example, strict=False)
+    for what, thing in (("the function", (job.fn, job.setup)), *named):
+        size = _size(thing)
+        if size > TOO_LARGE:
+            nbytes, seconds = nbytes + size, seconds + size / COPYING
+            continue
+        large = buffers.Large()
+        try:
+            begun = time.perf_counter()
+            buffers.dump(())
+            nothing = time.perf_counter() - begun
+            begun = time.perf_counter()
+            parts = buffers.dump(thing, large)
+            took = time.perf_counter() - begun - nothing
+        except Exception as error:
+            return Carriage(0, 0.0, f"{what} cannot be pickled ({type(error).__name__}: {error})")
+        if what != "the function":
+            size, shared = sum(map(len, parts)), sum(view.nbytes for view in large)
+            took = max(0.0, took) if size >= TOO_SMALL else size / speed
+            nbytes, seconds = nbytes + size + shared, seconds + took + shared / COPYING
+    return Carriage(nbytes, seconds)
+
+
+def _size(thing: Any) -> int:
+    size = getattr(thing, "nbytes", None)
+    return size if isinstance(size, int) else sys.getsizeof(thing, 64)

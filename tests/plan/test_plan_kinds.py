@@ -1,0 +1,40 @@
+"""What `explain` says of functions whose kind of work is known. Slow: it measures, for real, on whatever machine this is.
+
+No times are asserted, only what kind of work it is; and that has to come out on a machine that is busy with other things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from kinds_of_functions import cases, echo
+
+import atonce
+
+pytestmark = pytest.mark.slow
+NAMES = [case.name for case in cases(0)]
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with echo() as number:
+        yield number
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.leaves("thread")  # of the module's server
+def test_what_kind_of_work_it_is(name: str, port: int) -> None:
+    (case,) = (case for case in cases(port) if case.name == name)
+    plan = atonce.explain(case.function, [case.item] * 400)
+    for _ in range(2):
+        # It says itself that others had the cores: then a single look may mislead, three do not.
+        if plan.work not in case.expected and "busy-machine" in [hint.name for hint in plan.hints]:
+            plan = atonce.explain(case.function, [case.item] * 400)
+    assert plan.work in case.expected, str(plan)
+    assert 0 < plan.ran <= 400
+
+
+def test_there_are_at_least_thirty() -> None:
+    assert len(NAMES) >= 30
+    assert len(set(NAMES)) == len(NAMES)

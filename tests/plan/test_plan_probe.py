@@ -1,0 +1,345 @@
+"""What is measured next follows from what is known: readings that nobody took, steps that nobody runs; then the instruments."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atonce.plan.probe import (
+    LEAST_GAIN,
+    MOST_ITEMS,
+    Beats,
+    Carriage,
+    Carry,
+    Enough,
+    Heartbeat,
+    Instruments,
+    Pair,
+    Probe,
+    Reading,
+    Run,
+    Span,
+    Step,
+    Ticker,
+    Together,
+    carry,
+    children_at_work,
+    gain_of_two,
+)
+from atonce.worker.job import Job
+
+
+def items(count: int, wall: float, cpu: float, queued: float = 0.0) -> list[Span]:
+    return [Span(n * wall, (n + 1) * wall, cpu, queued) for n in range(count)]
+
+
+def follow(
+    probe: Probe, wall: float, cpu: float, *, held: float = 1.0, gain: float = 1.0, late: float = 0.0, most: int = 20
+) -> list[Step]:
+    """The steps it asks for, when every item is alike."""
+    steps: list[Step] = []
+    spent = 0.0
+    while len(steps) < most:
+        step = probe.next()
+        steps.append(step)
+        match step:
+            case Enough():
+                return steps
+            case Run(count, beat):
+                spent += wall * count
+                beats = Beats(max(1, int(count * wall / 0.0055)), held * cpu * count, wall * count) if beat else None
+                probe.ran(Reading(items(count, wall, cpu), cpu * count, beats=beats, late=late * wall * count), spent)
+            case Pair(count):
+                took = 2 * count * wall / gain
+                spent += took
+                both = Together(count, took, cpu * count)
+                probe.paired(Reading(process_cpu=2 * cpu * count), both, both, spent)
+            case Carry():
+                probe.carried(Carriage(100, 1e-5), spent)
+    raise AssertionError(f"it never ends: {steps}")
+
+
+def kinds(steps: list[Step]) -> list[str]:
+    return [type(step).__name__ for step in steps]
+
+
+@pytest.mark.parametrize(
+    ("wall", "cpu", "left", "expected"),
+    [
+        (1.0, 0.001, 100, ["Run", "Enough"]),  # waits, and long
+        (0.01, 0.0001, 10, ["Run", "Enough"]),  # too little to matter
+        (0.01, 0.0001, 1000, ["Run", "Run", "Enough"]),
+        (1e-6, 1e-6, 1000, ["Run", "Enough"]),
+        (0.1, 0.1, 2, ["Run", "Enough"]),
+        (0.1, 0.1, 100, ["Run", "Run", "Pair", "Carry", "Enough"]),
+        (0.1, 0.1, None, ["Run", "Run", "Pair", "Carry", "Enough"]),
+        (0.005, 0.005, 1000, ["Run", "Run", "Pair", "Carry", "Enough"]),
+        (20e-6, 20e-6, 10**5, ["Run", "Run", "Pair", "Carry", "Enough"]),
+        (10.0, 10.0, 100, ["Run", "Carry", "Enough"]),  # each is dear: as few as will do
+        (0.04, 0.01, 1000, ["Run", "Run", "Carry", "Enough"]),
+    ],
+)
+def test_no_more_is_measured_than_is_needed(wall: float, cpu: float, left: int | None, expected: list[str]) -> None:
+    assert kinds(follow(Probe(left=left, cpus=4), wall, cpu)) == expected
+
+
+def test_on_one_core_nothing_is_asked_that_is_of_no_use_there() -> None:
+    steps = follow(Probe(left=1000, cpus=1), 0.1, 0.1)
+    assert kinds(steps) == ["Run", "Run", "Enough"]
+    assert not any(step.beat for step in steps if isinstance(step, Run))
+
+
+def test_without_a_gil_there_is_no_heartbeat_and_nothing_is_held() -> None:
+    probe = Probe(left=1000, cpus=4, gil=False)
+    steps = follow(probe, 0.1, 0.1, gain=2.0)
+    assert not any(step.beat for step in steps if isinstance(step, Run))
+    assert Pair() in steps
+    assert probe.sample().held == 0.0
+
+
+def test_explain_measures_even_if_it_matters_little() -> None:
+    assert kinds(follow(Probe(left=10, cpus=4, thorough=True), 0.01, 0.01)) == ["Run", "Run", "Run", "Pair", "Carry", "Enough"]
+
+
+@pytest.mark.parametrize(
+    ("wall", "late", "expected"),
+    [
+        (0.02, 0.0, [Run(1), Run(4), Enough("enough is known")]),
+        (0.02, 0.9, [Run(1), Run(4), Carry(), Enough("enough is known")]),
+        (1e-5, 0.9, [Run(1), Run(64), Enough("enough is known")]),
+        (0.3, 0.0, [Run(1), Enough("it waits, and long: better to wait for many at once")]),
+    ],
+)
+def test_in_a_loop_a_few_at_once_then_more(wall: float, late: float, expected: list[Step]) -> None:
+    probe = Probe(left=10**4, cpus=4, in_loop=True)
+    assert follow(probe, wall, 0.0001 * wall, late=late) == expected
+    assert probe.sample().blocked == pytest.approx(late)
+
+
+@given(
+    st.floats(1e-7, 100),
+    st.floats(0, 1),
+    st.none() | st.integers(0, 10**7),
+    st.integers(1, 64),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+def test_it_always_ends_and_takes_a_small_part_of_the_run(
+    wall: float, share: float, left: int | None, cpus: int, gil: bool, in_loop: bool, thorough: bool
+) -> None:
+    probe = Probe(left=left, cpus=cpus, gil=gil, in_loop=in_loop, thorough=thorough)
+    steps = follow(probe, wall, share * wall)
+    counts = [step.count for step in steps if isinstance(step, Run)] + [2 * s.count for s in steps if isinstance(s, Pair)]
+    assert max(counts) <= 2 * MOST_ITEMS
+    if left is not None and not in_loop:
+        # a step is at most 5 % of the items, or one
+        assert all(count <= 2 * (0.05 * left + 1) for count in counts)
+        assert left * wall >= LEAST_GAIN or thorough or sum(counts) == 1
+
+
+def test_an_item_that_still_waits_is_known_to_wait() -> None:
+    probe = Probe(left=10, cpus=4)
+    assert probe.so_far(0.02, 0.0) is None  # too early
+    assert probe.so_far(0.05, 0.04) is None  # it computes
+    found = probe.so_far(0.05, 0.001)
+    assert found is not None
+    assert found.unfinished
+    assert found.wall == 0.05
+    assert Probe(left=10, cpus=4, in_loop=True).so_far(0.05, 0.0, late=0.04) is None  # its loop is blocked
+
+
+def test_only_failures_are_measured_too() -> None:
+    probe = Probe(left=10, cpus=4)
+    probe.ran(Reading(items(1, 0.01, 0.01), failed=1, error="ValueError"))
+    assert (probe.sample().items, probe.sample().failed, probe.sample().error) == (1, 1, "ValueError")
+
+
+def test_the_first_call_is_apart() -> None:
+    probe = Probe(left=10, cpus=4)
+    probe.ran(Reading([Span(0.0, 2.0, 1.5)]))
+    probe.ran(Reading(items(4, 0.1, 0.1)))
+    found = probe.sample()
+    assert found.cold == 2.0
+    assert found.wall == pytest.approx(0.1)
+
+
+def test_time_without_a_core_is_taken_off() -> None:
+    probe = Probe(left=10, cpus=4)
+    probe.ran(Reading(items(1, 0.3, 0.1, queued=0.2)))
+    found = probe.sample()
+    assert found.wall == pytest.approx(0.1)
+    assert found.busy == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("process", "children", "elsewhere"), [(0.1, 0.0, 0.0), (0.11, 0.0, 0.0), (0.4, 0.0, 0.3), (0.1, 0.25, 0.25)]
+)
+def test_cpu_elsewhere(process: float, children: float, elsewhere: float) -> None:
+    probe = Probe(left=10, cpus=4)
+    probe.ran(Reading(items(1, 0.1, 0.1), process, children))
+    assert probe.sample().elsewhere == pytest.approx(elsewhere)
+
+
+# ── two at once ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+ALONE = Span(0.0, 0.1, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (Together(1, 0.1, 0.1), Together(1, 0.1, 0.1), 2.0),  # side by side
+        (Together(1, 0.2, 0.1), Together(1, 0.2, 0.1), 1.0),  # by turns of 5 ms
+        (Together(1, 0.1, 0.1), Together(1, 0.2, 0.1), 1.0),  # one after the other, in native code
+        (Together(1, 0.1, 0.1), Together(1, 0.15, 0.1), 1.5),  # half of it
+        (Together(1, 0.2, 0.1, queued=0.1), Together(1, 0.2, 0.1, queued=0.1), 2.0),  # others had the cores
+        (Together(1, 0.01, 0.01), Together(1, 0.1, 0.1), 2.0),  # unequal, side by side
+        (Together(1, 0.002, 0.002), Together(1, 0.1, 0.1), None),  # too short for the GIL to change hands
+        (Together(1, 0.02, 0.01), Together(1, 0.11, 0.1), 1.0),  # unequal, by turns
+        (Together(0, 0.0, 0.0), Together(1, 0.1, 0.1), None),  # one had nothing to do
+    ],
+)
+def test_the_gain_of_two_threads(one: Together, other: Together, expected: float | None) -> None:
+    assert gain_of_two(ALONE, one, other)[0] == (expected if expected is None else pytest.approx(expected, abs=0.02))
+
+
+def test_what_they_wait_for_alone_is_not_each_others_doing() -> None:
+    alone = Span(0.0, 0.1, 0.02)
+    assert gain_of_two(alone, Together(1, 0.1, 0.02), Together(1, 0.1, 0.02))[0] == 2.0
+
+
+def test_cpu_that_grows_when_two_run_is_contention() -> None:
+    gain, inflation = gain_of_two(ALONE, Together(2, 0.4, 0.4), Together(2, 0.4, 0.4))
+    assert inflation == pytest.approx(2.0)
+    assert gain == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("held", "gain", "busy", "expected"),
+    [
+        (1.0, 1.0, 0.0, 1.0),
+        (0.0, 2.0, 0.0, 0.0),
+        (0.5, 2.0, 0.0, 0.5),
+        (1.0, 2.0, 0.0, 0.5),  # the pair is the truth …
+        (1.0, 2.0, 0.5, 1.0),  # … but not on a busy machine
+        (0.0, 1.0, 0.0, 1.0),
+        (0.0, 1.25, 0.0, 0.8),
+    ],
+)
+def test_how_much_of_it_holds_the_gil(held: float, gain: float, busy: float, expected: float) -> None:
+    probe = Probe(left=100, cpus=4)
+    queued = busy / (1 - busy)
+    spans = [Span(n * (1 + queued), (n + 1) * (1 + queued), 1.0, queued) for n in range(2)]
+    probe.ran(Reading(spans, 2.0, beats=Beats(100, held * 2, 2.0)))
+    both = Together(1, 2.0 / gain, 1.0)
+    probe.paired(Reading(), both, both._replace(took=1.0 + (2 - gain)))
+    probe.gain = gain
+    assert probe.sample().held == pytest.approx(expected)
+
+
+# ── the instruments ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_heartbeat_counts_only_what_it_is_asked_about() -> None:
+    heart = Heartbeat()
+    heart.stop()
+    heart._begun = 0.0
+    heart._naps[:] = [(1.0, 0.0), (1.1, 0.09), (1.2, 0.09), (2.0, 0.5)]
+    heart._queued = 0.0
+    found = heart.beats(1.05, 1.25)
+    assert found.count == 2
+    assert found.late == pytest.approx(0.05 + 0.09)  # of the first, what lies inside
+    assert found.wall == pytest.approx(0.2)
+    assert found.share == pytest.approx(0.7)
+
+
+def test_the_ticker_sees_a_blocked_loop_while_it_is_blocked() -> None:
+    loop = asyncio.new_event_loop()
+    ready, go_on = threading.Event(), threading.Event()
+
+    def block() -> None:
+        ready.set()
+        go_on.wait()
+
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    ticker = Ticker(loop)
+    try:
+        loop.call_soon_threadsafe(loop.call_later, 0.01, block)  # after it has begun to tick
+        assert ready.wait(30)
+        before = ticker.late
+        until = time.monotonic() + 0.05
+        while time.monotonic() < until:
+            pass
+        assert ticker.late >= before + 0.03
+        go_on.set()
+        ticker.stop()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def test_readings_are_taken_around_a_step() -> None:
+    instruments = Instruments()
+    instruments.start(beat=True)
+    start = time.monotonic()
+    spent = time.thread_time()
+    while time.thread_time() - spent < 0.02:
+        pass
+    reading = instruments.stop(start, time.monotonic())
+    assert reading.process_cpu >= 0.02
+    assert reading.beats is not None
+    assert instruments.queued(threading.get_ident()) >= 0.0
+    assert instruments.queued(-1) == 0.0  # a thread that is gone
+    assert children_at_work() >= 0.0
+
+
+class Unpicklable:
+    def __reduce__(self) -> Any:
+        raise TypeError("not this one")
+
+
+@pytest.mark.parametrize(
+    ("example", "stuck"),
+    [
+        ((1, 2), None),
+        ((Unpicklable(), 2), "the first item cannot be pickled (TypeError: not this one)"),
+        ((1, Unpicklable()), "its result cannot be pickled (TypeError: not this one)"),
+        ((), None),
+    ],
+)
+def test_carry(example: tuple[Any, ...], stuck: str | None) -> None:
+    assert carry(Job(len), example).stuck == stuck
+
+
+def test_carry_says_when_the_function_is_what_cannot_travel() -> None:
+    lock = threading.Lock()
+    stuck = carry(Job(lambda item: lock), (1, 2)).stuck
+    assert stuck is not None
+    assert stuck.startswith("the function cannot be pickled")
+
+
+def test_large_things_are_reckoned_not_pickled() -> None:
+    class Large:
+        nbytes = 1 << 30
+
+        def __reduce__(self) -> Any:
+            raise AssertionError("pickled")
+
+    found = carry(Job(len), (Large(), 1))
+    assert found.nbytes > 1 << 30
+    assert found.seconds == pytest.approx(1.07, abs=0.1)
+
+
+def test_an_iterator_is_not_consumed() -> None:
+    some = iter([1, 2, 3])
+    carry(Job(len), (some, 1))
+    assert list(some) == [1, 2, 3]
