@@ -31,7 +31,7 @@ MAY: dict[str, set[str]] = {
     "placement": {"worker", "engine"},
     "api": {"source", "plan", "engine", "worker", "placement", "sink"},
     "comparison": {"api", "plan", "worker"},
-    "executor": {"source", "plan", "engine", "worker"},
+    "executor": {"source", "plan", "engine", "worker", "placement"},
     "testing": {"api", "source", "plan", "engine", "worker", "placement"},
     "sink": {"source", "engine", "worker"},
 }

@@ -1,7 +1,7 @@
 """Every exception atonce raises or records, by whose fault it is.
 
     AtonceError
-    ├── UsageError          yours: found before anything has run (exit code 2)
+    ├── UsageError          yours: found before anything has run (exit code 2; is a ValueError)
     │   ├── PlanError       a combination that cannot be (model, limits, function)
     │   ├── TargetError     `module:function` that cannot be loaded
     │   ├── InputError      an input that cannot be read, with its line
@@ -80,8 +80,8 @@ class AtonceError(Exception):
         return "\n".join(lines)
 
 
-class UsageError(AtonceError):
-    """The call is wrong; nothing has run."""
+class UsageError(AtonceError, ValueError):
+    """The call is wrong; nothing has run. A ValueError as well, which is what the standard library raises then."""
 
     exit_code = 2
 

@@ -45,6 +45,7 @@ from .events import (
     Spawn,
     Stop,
     Succeed,
+    Withdraw,
 )
 from .hub import Hub
 from .machine import Machine, Policy
@@ -130,6 +131,7 @@ class Conductor:
         self._review: Review | None = None
         self._warming: list[int] = []  # probes that go on until the workers that are being started are ready
         self._begun = False
+        self._ask_first = False
         self.error: BaseException | None = None
 
     def __repr__(self) -> str:
@@ -193,6 +195,12 @@ class Conductor:
             next_at = min(next_at, self._probing.check_at)
         return None if next_at == math.inf else max(0.0, next_at - self._clock())
 
+    def stop(self, error: BaseException, *, ask_first: bool = False) -> None:
+        """From any thread: end the run with this error. `ask_first`: processes get a SIGTERM, and half a second to obey."""
+        self._ask_first = ask_first
+        self.error = error
+        self.hub.wake()
+
     def close(self, *, cancel: bool) -> None:
         """End what runs (`cancel`) or let it finish; resources are exited; processes get half a second, then are killed."""
         if self.hub.closed:
@@ -213,25 +221,34 @@ class Conductor:
         if self._probing is not None:
             self._probing.end()
         workers = [*self._workers.values(), *self._leaving.values()]
+        pending: list[Any] = []  # set aside, since the hub does not wait while there are events
+        if self._ask_first:
+            for worker in workers:
+                worker.terminate()
+            self._wait_for(workers, time.monotonic() + PATIENCE, pending)
         for worker in workers:
             busy = bool(seat.assigned) if (seat := self.machine.seats.get(worker.number)) else False
             worker.close(cancel=cancel and busy)
-        until = time.monotonic() + PATIENCE if cancel else math.inf
-        pending: list[Any] = []  # set aside, since the hub does not wait while there are events
-        while not all(worker.gone() for worker in workers):
-            if time.monotonic() >= until:
-                until = math.inf
-                for worker in workers:
-                    worker.kill()
-            pending += self.hub.events
-            self.hub.events.clear()
-            self.hub.wait(None if until == math.inf else max(0.0, until - time.monotonic()))
+        if cancel and not self._wait_for(workers, time.monotonic() + PATIENCE, pending):
+            for worker in workers:
+                worker.kill()
+        self._wait_for(workers, math.inf, pending)
         self.hub.events.extendleft(reversed(pending))
         self._ended = self._clock()
         self._salvage()
         if self._observers:
             self._tell("closed", self.stats(), self._ended)
         self.hub.close()
+
+    def _wait_for(self, workers: list[Worker], until: float, pending: list[Any]) -> bool:
+        """Whether all of them were gone by then; what they said meanwhile is in `pending`."""
+        while not all(worker.gone() for worker in workers):
+            if time.monotonic() >= until:
+                return False
+            pending += self.hub.events
+            self.hub.events.clear()
+            self.hub.wait(None if until == math.inf else max(0.0, until - time.monotonic()))
+        return True
 
     async def close_async(self, *, cancel: bool) -> None:
         """As `close`, where runners may live in the caller's own loop: their tasks end in turns of that loop."""
@@ -438,6 +455,8 @@ class Conductor:
                     self._hire_one(self.plan, instead_of=number)
                 case Kill(number):
                     self._workers[number].kill()
+                case Withdraw(number, index):
+                    self._workers[number].cancel(index)
                 case Abandon(number, slot, index):
                     self._workers[number].abandon(slot, index)
                     if self._observers:

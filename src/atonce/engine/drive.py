@@ -26,6 +26,7 @@ def drive(conductor: Conductor) -> Generator[list[Outcome[Any]], None, None]:
         while True:
             if outcomes := conductor.pump():
                 yield outcomes
+            del outcomes  # while nothing happens, nothing is kept alive that the caller has let go
             if conductor.finished:
                 break
             hub.wait(conductor.timeout())

@@ -12,6 +12,7 @@ from ..worker.outbox import Report
 __all__ = [
     "Abandon",
     "Broken",
+    "Cancel",
     "Command",
     "Done",
     "Emit",
@@ -30,6 +31,7 @@ __all__ = [
     "Uncarried",
     "Unreadable",
     "Weighed",
+    "Withdraw",
 ]
 
 # ── events: something happened ───────────────────────────────────────────────────────────────────────────────────────
@@ -86,6 +88,13 @@ class Ended(NamedTuple):
     worker: int
 
 
+class Cancel(NamedTuple):
+    """Somebody wants this item ended, wherever it is: it fails with `error`. One that is finished stays so."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, on purpose
+    error: BaseException
+
+
 class Said(NamedTuple):
     """A worker has log records and warnings to show: the conductor has them said, the machine is not told."""
 
@@ -100,7 +109,7 @@ class Weighed(NamedTuple):
     nbytes: int
 
 
-Event = Ready | Done | Uncarried | Unreadable | Broken | Lost | Ended | Said | Weighed
+Event = Ready | Done | Uncarried | Unreadable | Broken | Lost | Ended | Cancel | Said | Weighed
 
 # ── commands: do this ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -139,6 +148,13 @@ class Kill(NamedTuple):
     worker: int
 
 
+class Withdraw(NamedTuple):
+    """Cancel this item where it runs; its failure follows."""
+
+    worker: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, on purpose
+
+
 class Release(NamedTuple):
     """This worker gets nothing more: let it finish and end."""
 
@@ -171,4 +187,4 @@ class Stop:
     error: BaseException
 
 
-Command = Spawn | Succeed | Feed | Abandon | Kill | Release | Resize | Emit | Keep | Stop
+Command = Spawn | Succeed | Feed | Abandon | Kill | Withdraw | Release | Resize | Emit | Keep | Stop

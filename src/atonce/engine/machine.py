@@ -21,6 +21,7 @@ import math
 import operator
 import random
 import sys
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress, repeat
@@ -36,6 +37,7 @@ from .bucket import TokenBucket
 from .events import (
     Abandon,
     Broken,
+    Cancel,
     Command,
     Done,
     Emit,
@@ -54,6 +56,7 @@ from .events import (
     Uncarried,
     Unreadable,
     Weighed,
+    Withdraw,
 )
 from .keyed import Backlog, KeyedBacklog, Queued
 from .limit import SILENCE
@@ -77,8 +80,8 @@ BACKSTOP = 2.5
 @dataclasses.dataclass(frozen=True, slots=True)
 class Policy:
     """What the machine is to hold, out of the options. `total` is the number of items when it is known, `most_ahead`
-    how many a slot may have before it at most. With `keep` an outcome is emitted when it has been recorded. `max_tasks` items,
-    or more than `max_memory` bytes, and a worker is replaced."""
+    how many a slot may have before it at most: 0 keeps an item back until it can start at once. With `keep` an outcome is
+    emitted when it has been recorded. `max_tasks` items, or more than `max_memory` bytes, and a worker is replaced."""
 
     ordered: bool = False
     retry: Retry | None = None
@@ -109,7 +112,9 @@ class Machine:
         self.cpu = 0.0
         self.workers_lost = 0
         self.threads_left = 0
-        self.limited = policy.rate is not None  # an item given is an item started: nothing may wait at a worker
+        # an item given is an item started: nothing may wait at a worker
+        self._unhurried = policy.rate is not None or policy.most_ahead == 0
+        self.limited = self._unhurried
         self._straight = policy.rate is None and policy.key is None
         self._queue: Backlog = KeyedBacklog(policy.key, policy.per_key) if policy.key is not None else Backlog()
         self._suspects: deque[list[Queued]] = deque()
@@ -150,7 +155,7 @@ class Machine:
     def _count_slots(self) -> None:
         slots = sum(seat.slots for seat in self.seats.values() if seat.before is None and not seat.through)
         steered = self.steering is not None and self.steering.awake
-        self.limited = self._queue.slots(slots) or self.policy.rate is not None or steered
+        self.limited = self._queue.slots(slots) or self._unhurried or steered
 
     def steer(self, start: int, most: int) -> None:
         """Find out how many may be in flight: `start` in all to begin with, `most` at most."""
@@ -297,6 +302,8 @@ class Machine:
             case Ended(worker):
                 self.seats.pop(worker, None)
                 commands = []
+            case Cancel(index, error):
+                commands = self._cancel(index, error, now)
             case Weighed(worker, nbytes):
                 self._weighed(worker, nbytes)
                 commands = []
@@ -712,7 +719,9 @@ class Machine:
         outcomes = []
         if seat.condemned:
             late = [Failure(i, error, now, now, 0.0, None) for i, error in seat.condemned.items()]
-            outcomes = self._failures(seat, late, now)
+            # one that was cancelled is not tried again, whatever `retry` says
+            again = not any(isinstance(error, CancelledError) for error in seat.condemned.values())
+            outcomes = self._failures(seat, late, now, may_retry=again)
         else:
             culprits = [index for index in event.running if index in seat.assigned]
             if len(seat.assigned) == 1:
@@ -733,6 +742,30 @@ class Machine:
             self._queue.first(queued_item)
         needed = not self.finished and not replaced
         return self._emit(outcomes) + ([Spawn(event.worker)] if needed else [])
+
+    def _cancel(self, index: int, error: BaseException, now: float) -> list[Command]:
+        """An item that runs is cancelled by its runner, or costs its worker; one that waits to be tried again is dropped."""
+        for worker, seat in self.seats.items():
+            if index in seat.assigned:
+                if seat.can_cancel:
+                    return [Withdraw(worker, index)]
+                if seat.killed or not seat.can_kill:
+                    return []
+                seat.killed = True
+                seat.condemned[index] = error
+                return [Kill(worker)]
+        waiting = [group[0] for group in self._suspects if group[0][0] == index and len(group) == 1]
+        waiting += [queued for _, _, queued in self._retries if queued[0] == index]
+        if not waiting:
+            return []
+        self._suspects = deque(group for group in self._suspects if group[0] is not waiting[0])
+        self._retries = [entry for entry in self._retries if entry[2] is not waiting[0]]
+        heapq.heapify(self._retries)
+        self._struck.discard(index)
+        self.failed += 1
+        _, item, queued_at = waiting[0]
+        attempts = self._tries.pop(index, 0)
+        return self._emit([Outcome(index, item, False, None, error, attempts, now, now, now - queued_at)])
 
     def _unreadable(self, worker: int, indices: Sequence[int], error: BaseException, now: float) -> list[Command]:
         """A batch or a report that cannot be unpickled: one item fails; of several nobody knows which, so each goes alone."""

@@ -35,6 +35,7 @@ class Seat:
     enforces_timeout: bool = False
     can_abandon: bool = False
     can_kill: bool = True
+    can_cancel: bool = False
     only: int | None = None  # a probe takes this many items and no more
     ready: bool = False
     released: bool = False

@@ -87,6 +87,12 @@ class Worker(abc.ABC):
     def kill(self) -> None:
         """End it now; Lost is posted when it is gone."""
 
+    def cancel(self, index: int) -> None:  # noqa: B027 - only some runners can
+        """Cancel one item, where the runner can."""
+
+    def terminate(self) -> None:  # noqa: B027 - only a process can be asked
+        """Ask it to end (SIGTERM), which it may take as it likes."""
+
     @abc.abstractmethod
     def release(self) -> None:
         """Nothing more comes: finish, exit the resources, end. Ended is posted."""

@@ -63,7 +63,13 @@ class HereWorker(Worker):
 
     def seat(self) -> Seat:
         runner = self._runner
-        return Seat(runner.slots, enforces_timeout=runner.enforces_timeout, can_abandon=runner.can_abandon, can_kill=False)
+        return Seat(
+            runner.slots,
+            enforces_timeout=runner.enforces_timeout,
+            can_abandon=runner.can_abandon,
+            can_kill=False,
+            can_cancel=runner.can_cancel,
+        )
 
     def feed(self, indices: Sequence[int], items: Sequence[Any]) -> None:
         self._runner.feed(zip(indices, items, strict=True))
@@ -76,6 +82,9 @@ class HereWorker(Worker):
 
     def resize(self, slots: int) -> None:
         self._runner.resize(slots)
+
+    def cancel(self, index: int) -> None:
+        self._runner.cancel(index)
 
     def kill(self) -> None:
         """A loop that is blocked cannot be ended: its thread is left behind, with all that it had."""

@@ -142,6 +142,7 @@ class ProcessWorker(Worker):
             self._order.slots,
             enforces_timeout=self._runner.enforces_timeout,
             can_abandon=self._runner.can_abandon,
+            can_cancel=self._runner.can_cancel,
         )
 
     def running(self) -> list[tuple[int, int, float]]:
@@ -153,7 +154,7 @@ class ProcessWorker(Worker):
         large = Large()
         try:
             payload = wire.dump_batch(indices, items, large)
-        except Exception:
+        except (Exception, SystemExit):  # what pickling an item raises is that item's affair
             kept = self._carried(indices, items)
             if not kept:
                 return None
@@ -168,7 +169,7 @@ class ProcessWorker(Worker):
         for index, item in zip(indices, items, strict=True):
             try:
                 dump(item, Large())
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 errors.append((index, wire.not_carried("the item", error, f"{index}: a {type(item).__name__}")))
             else:
                 kept.append((index, item))
@@ -181,6 +182,9 @@ class ProcessWorker(Worker):
     def resize(self, slots: int) -> None:
         self._send(wire.RESIZE, wire.dumps(slots))
 
+    def cancel(self, index: int) -> None:
+        self._send(wire.CANCEL, wire.dumps(index))
+
     def release(self, *, drop: bool = False) -> None:
         if not self._released:
             self._released = True
@@ -188,10 +192,18 @@ class ProcessWorker(Worker):
 
     def kill(self) -> None:
         self._killed = True
-        self._read_pid()
+        self._signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: int) -> None:
+        """To the worker and what it has started."""
+        if not self._gone:
+            self._read_pid()
         if self._pid is not None and not self._gone:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._pid, signal.SIGKILL)
+                os.killpg(self._pid, number)
 
     def close(self, *, cancel: bool) -> None:
         if self._gone:

@@ -127,6 +127,8 @@ def _serve(hello: dict[str, Any], inbox: Inbox, frames: Any, line: Line, talk: T
                 runner.abandon(*wire.loads(payload))
             elif kind == wire.RESIZE:
                 runner.resize(wire.loads(payload))
+            elif kind == wire.CANCEL:
+                runner.cancel(wire.loads(payload))
             elif kind == wire.RELEASE:
                 released = not payload  # else: drop what is left
                 break

@@ -30,7 +30,7 @@ from .outbox import Failure, Report
 
 __all__ = ["Decoder", "dump_batch", "dump_report", "dumps", "frame", "load_batch", "load_report", "loads", "not_carried"]
 
-HELLO, BATCH, ABANDON, RELEASE, JOB, RESIZE = 1, 2, 3, 4, 5, 6
+HELLO, BATCH, ABANDON, RELEASE, JOB, RESIZE, CANCEL = 1, 2, 3, 4, 5, 6, 7
 READY, REPORT, BROKEN, UNREADABLE, TALK, MEMORY = 11, 12, 13, 14, 15, 16
 
 _HEADER = struct.Struct("<BQ")
@@ -186,15 +186,16 @@ def load_error(pickled: bytes | None, line: str, text: str) -> BaseException:
             error = None
     if error is None:
         error = RemoteError(line, causes=("the exception itself cannot be pickled",), hint="its traceback is __cause__")
-    if not isinstance(error, NotCarried):
-        error.__cause__ = RemoteTraceback(text)
+    error.__cause__ = RemoteTraceback(text)
     return error
 
 
 def not_carried(what: str, error: BaseException, item: str | None = None) -> NotCarried:
-    return NotCarried(
+    wrong = NotCarried(
         f"{what} cannot be pickled: {type(error).__name__}: {error}",
         item=item,
         causes=("it holds a lock, a socket, an open file or a generator",),
         hint='give and return plain data, make the rest in setup=, or use model="threads"',
     )
+    wrong.__cause__ = error
+    return wrong

@@ -33,6 +33,7 @@ class Runner(abc.ABC):
 
     enforces_timeout: ClassVar[bool] = False  # ends a late item itself (a loop's timer); else the near side must
     can_abandon: ClassVar[bool] = False  # can leave a stuck slot behind and go on
+    can_cancel: ClassVar[bool] = False  # can end one item and nothing else
 
     def __init__(self, job: Job, slots: int, outbox: Outbox, cells: Cells) -> None:
         self.job = job
@@ -62,6 +63,10 @@ class Runner(abc.ABC):
     def abandon(self, slot: int, index: int) -> None:
         """Leave the slot that runs `index` to itself and go on with a new one."""
         raise RuntimeError(f"{type(self).__name__} cannot leave a slot behind")
+
+    def cancel(self, index: int) -> None:
+        """End this item: it fails with CancelledError, unless it is finished first or refuses."""
+        raise RuntimeError(f"{type(self).__name__} cannot cancel an item")
 
 
 def load(where: str) -> type[Runner]:

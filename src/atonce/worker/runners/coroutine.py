@@ -41,6 +41,7 @@ class CoroutineRunner(Runner):
     """C coroutines in flight in one loop: a loop of its own in a thread of its own, or (`loop=`) the caller's."""
 
     enforces_timeout = True
+    can_cancel = True
 
     def __init__(
         self, job: Job, slots: int, outbox: Outbox, cells: Cells, loop: asyncio.AbstractEventLoop | None = None
@@ -55,6 +56,7 @@ class CoroutineRunner(Runner):
         self._free = list(range(cells.slots - 1, -1, -1))
         self._current: dict[int, tuple[int, float]] = {}  # slot → (index, started): what the timeout sweeps over
         self._expired: set[tuple[int, int]] = set()  # (slot, index) that this runner cancelled
+        self._unwanted: set[int] = set()  # those of them that are not late: somebody asked for it
         self._left: weakref.WeakSet[asyncio.Task[None]] = weakref.WeakSet()  # would not be cancelled
         self._sweeper: asyncio.TimerHandle | None = None
         self._flusher: asyncio.TimerHandle | None = None
@@ -105,6 +107,9 @@ class CoroutineRunner(Runner):
     def leave(self) -> None:
         self._todo.clear()
         self._soon(partial(self._stop, True))
+
+    def cancel(self, index: int) -> None:
+        self._soon(partial(self._cancel, index))
 
     async def wait_closed(self) -> None:
         """In the caller's loop `stop` cannot block: await this after it."""
@@ -286,7 +291,12 @@ class CoroutineRunner(Runner):
                 if (slot, index) in self._expired:
                     self._expired.discard((slot, index))
                     _uncancel()
-                    failure: BaseException = timed_out(index, item, self.job.timeout)
+                    failure: BaseException
+                    if index in self._unwanted:
+                        self._unwanted.discard(index)
+                        failure = asyncio.CancelledError()
+                    else:
+                        failure = timed_out(index, item, self.job.timeout)
                 elif isinstance(error, asyncio.CancelledError) and self._cancelled(slot):
                     raise
                 else:
@@ -303,6 +313,7 @@ class CoroutineRunner(Runner):
                 if self._expired and (slot, index) in self._expired:
                     # it finished in the very turn in which it was cancelled: the value counts, the cancellation does not
                     self._expired.discard((slot, index))
+                    self._unwanted.discard(index)
                     await _swallow_cancellation()
             if self._flusher is None:
                 self._arm()
@@ -328,6 +339,22 @@ class CoroutineRunner(Runner):
         """Whether this slot was cancelled by us because the run stops, or was left behind."""
         assert self._stopping is not None
         return self._stopping.done() or self._tasks.get(slot) is not asyncio.current_task()
+
+    def _cancel(self, index: int) -> None:
+        """This runs between two steps of the items: a slot whose cell names the item is suspended inside of it."""
+        for slot, task in self._tasks.items():
+            if self.cells.view[self.cells.at(slot)] == index:
+                self._expired.add((slot, index))
+                self._unwanted.add(index)
+                task.cancel()
+                return
+        for pair in self._todo:
+            if pair[0] == index:
+                self._todo.remove(pair)
+                now = time.monotonic()
+                self.outbox.failures.append(Failure(index, asyncio.CancelledError(), now, now, 0.0, None))
+                self.outbox.flush()
+                return
 
     # ── timers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
