@@ -394,24 +394,26 @@ def test_fault(stage: str, fault: str, model: str, expected: Expected, folder: P
 PROGRAM = """
 import sys
 sys.path.insert(0, {here!r})
-import faulty, test_faults_table as table
+import test_faults_table as table
 
-FAULTS = dict(faulty.FAULTS)
-def said(fault):
-    faulty.os.write(2, b"there\\n")
-    FAULTS[fault]()
-faulty.FAULTS = {{fault: (lambda fault=fault: said(fault)) for fault in FAULTS}}
 fn, items, options = table.work({stage!r}, {fault!r}, {model!r}, None)
 options.pop("timeout", None)
 table.atonce.run(fn, items, **options)
 """
 
 
-def program(stage: str, fault: str, model: str) -> subprocess.Popen[bytes]:
+@contextlib.contextmanager
+def program(stage: str, fault: str, model: str) -> Iterator[subprocess.Popen[bytes]]:
     text = PROGRAM.format(here=os.path.dirname(__file__), stage=stage, fault=fault, model=model)
-    return subprocess.Popen(
-        [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
+    command = [sys.executable, "-c", text]
+    environment = {**os.environ, "TELL_OF_FAULTS": "yes"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, start_new_session=True
+    ) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 def come_to_the_fault(running: subprocess.Popen[bytes]) -> None:
