@@ -90,7 +90,7 @@ def test_what_an_item_has_printed_is_there_before_its_result(model: str, tmp_pat
                 print(f"item {{item}}\\n", end="")  # in one piece: threads may print between the pieces
                 return item
             for outcome in atonce.stream(say, range(20), model={model!r}, parallelism=2):
-                print("result", outcome.value, flush=True)
+                print(f"result {{outcome.value}}\\n", end="", flush=True)
         """),
         encoding="utf-8",
     )
