@@ -31,7 +31,7 @@ class Seen:
 def test_the_first_items_run_once_and_the_plan_says_how_many() -> None:
     seen = Seen()
     plan = atonce.explain(seen, range(100_000))
-    assert seen.items == list(range(plan.ran))
+    assert sorted(seen.items) == list(range(plan.ran))  # two threads at once are measured, too
     assert 0 < plan.ran < 10_000
     assert not plan.probing
     assert f"items 0 to {plan.ran - 1}" in str(plan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import mmap
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -117,9 +118,10 @@ def test_workers_that_do_not_grow_stay() -> None:
 
 
 def test_resident_memory_is_what_psutil_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = resident()
-    held = b"x" * 50_000_000
-    assert resident() - before > 40_000_000
+    with mmap.mmap(-1, 50_000_000) as held:  # not from memory that was freed before
+        before = resident()
+        held.write(b"x" * 50_000_000)
+        assert resident() - before > 40_000_000
 
     def refuse(*_: object) -> None:
         raise OSError
@@ -127,4 +129,3 @@ def test_resident_memory_is_what_psutil_says(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("builtins.open", refuse)
     monkeypatch.setattr("psutil.Process", lambda: type("P", (), {"memory_info": lambda self: type("M", (), {"rss": 7})()})())
     assert resident() == 7
-    del held

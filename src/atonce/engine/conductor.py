@@ -220,6 +220,7 @@ class Conductor:
             placement.close()
         if self._probing is not None:
             self._probing.end()
+            self._probing = None  # it knows this object, and has seen items
         workers = [*self._workers.values(), *self._leaving.values()]
         pending: list[Any] = []  # set aside, since the hub does not wait while there are events
         if self._ask_first:

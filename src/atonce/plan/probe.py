@@ -452,6 +452,8 @@ def gain_of_two(alone: Span, one: Together, other: Together) -> tuple[float | No
 
 # Seconds a beat naps, and how much later than that it wakes anyway on an idle machine (timer slack and a switch of threads).
 NAP, USUAL = 0.0005, 0.0002
+# Beats of one item at most: two to three seconds.
+MOST_BEATS = 4000
 # Seconds between the ticks of an event loop, and how late one is anyway (uvloop counts in whole milliseconds). Of a block
 # that is shorter than a tick nothing is seen, so ticks are close: 1 % of a core, for the few items that are watched.
 TICK, TICK_USUAL = 0.002, 0.0015
@@ -461,10 +463,12 @@ class Heartbeat:
     """How long the GIL is held at a stretch: naps half a millisecond, again and again, and notes how late each nap ends.
 
     A nap returns only with the GIL, so how late it is is how long somebody else held it; time without a core is left out,
-    where the system tells. Means nothing where there is no GIL.
+    where the system tells. Means nothing where there is no GIL. It ends by itself after `MOST_BEATS`: a long item is like its
+    beginning, and what was noted must not grow with it. `cpu`: what it has used itself.
     """
 
     def __init__(self) -> None:
+        self.cpu = 0.0
         self._stop = False
         self._begun = math.inf  # its thread may be late itself
         self._naps: list[tuple[float, float]] = []  # (when it ended, how late)
@@ -479,6 +483,8 @@ class Heartbeat:
     def beats(self, start: float, end: float) -> Beats:
         """What it saw between two times of `time.monotonic`: while items ran, not while they were handed over."""
         start = max(start, self._begun)
+        if len(self._naps) >= MOST_BEATS:
+            end = min(end, self._naps[-1][0])
         inside = [(ended, late) for ended, late in self._naps if ended > start and ended - late - NAP < end]
         late = sum(min(late, ended - start, late + end - ended) for ended, late in inside)
         total = sum(late for _, late in self._naps)
@@ -486,15 +492,16 @@ class Heartbeat:
         return Beats(len(inside), max(0.0, late - queued), max(0.0, end - start - queued)) if inside else Beats(0, 0.0, 0.0)
 
     def _beat(self) -> None:
-        clock, sleep, note = time.monotonic, time.sleep, self._naps.append
+        clock, sleep, note, cpu = time.monotonic, time.sleep, self._naps.append, time.thread_time
         native = threading.get_native_id()
         queued = _queued(native)
         self._begun = clock()
-        while not self._stop:
+        while not self._stop and len(self._naps) < MOST_BEATS:
             before = clock()
             sleep(NAP)
             now = clock()
             note((now, max(0.0, now - before - NAP - USUAL)))
+            self.cpu = cpu()
         self._queued = _queued(native) - queued
 
 
@@ -583,7 +590,8 @@ class Instruments:
 
     def busy(self) -> float:
         """CPU seconds since `start`, of this process and its children, ended or not: what a long item has used so far."""
-        return time.process_time() - self._cpu + _children_cpu() - self._children + children_at_work()
+        own = self._heartbeat.cpu if self._heartbeat is not None else 0.0  # on a busy machine a tenth of a core and more
+        return max(0.0, time.process_time() - self._cpu - own + _children_cpu() - self._children + children_at_work())
 
     def queued(self, ident: int) -> float:
         """Seconds for which this thread wanted a core and had none, since it was last asked."""
