@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -343,3 +345,17 @@ def test_an_iterator_is_not_consumed() -> None:
     some = iter([1, 2, 3])
     carry(Job(len), (some, 1))
     assert list(some) == [1, 2, 3]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lists the children of a process")
+def test_what_children_used_before_is_not_the_items() -> None:
+    """A program that has a server running beside it must not look busy for as long as that one has worked."""
+    burn = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\nimport sys\nsys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert children_at_work() >= 0.2
+        instruments = Instruments()
+        instruments.start()
+        assert instruments.busy() < 0.1
+        child.communicate()

@@ -566,6 +566,7 @@ class Instruments:
             self.queued(ident)
         self.started = time.monotonic()
         self._cpu, self._children, self._memory = time.process_time(), _children_cpu(), _memory()
+        self._at_work = children_at_work()  # what they had used before is not this item's
         self._heartbeat = Heartbeat() if beat else None
 
     def listen(self) -> None:
@@ -591,7 +592,9 @@ class Instruments:
     def busy(self) -> float:
         """CPU seconds since `start`, of this process and its children, ended or not: what a long item has used so far."""
         own = self._heartbeat.cpu if self._heartbeat is not None else 0.0  # on a busy machine a tenth of a core and more
-        return max(0.0, time.process_time() - self._cpu - own + _children_cpu() - self._children + children_at_work())
+        return max(
+            0.0, time.process_time() - self._cpu - own + _children_cpu() - self._children + children_at_work() - self._at_work
+        )
 
     def queued(self, ident: int) -> float:
         """Seconds for which this thread wanted a core and had none, since it was last asked."""
