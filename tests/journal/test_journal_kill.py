@@ -45,7 +45,7 @@ def run_and_kill(command: list[str], after: int) -> tuple[bool, list[int]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("order", ["ordered", "as-finished"])
+@pytest.mark.parametrize("order", ["ordered", pytest.param("as-finished", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("model", MODELS)
 def test_what_was_recorded_before_a_kill_is_not_run_again(tmp_path: Path, model: str, order: str) -> None:
     journal, starts = tmp_path / "x.journal", tmp_path / "starts"
