@@ -101,7 +101,7 @@ def _until(more_than: int, pids: set[int]) -> Iterator[int]:
     return itertools.takewhile(lambda _: len(pids) <= more_than, itertools.count())
 
 
-@pytest.mark.parametrize("model", ["processes", "hybrid"])
+@pytest.mark.parametrize("model", ["processes", pytest.param("hybrid", marks=pytest.mark.soak)])
 def test_workers_that_grow_are_replaced(model: str) -> None:
     pids: set[int] = set()
     # a worker is some 40 MB before it has done anything
