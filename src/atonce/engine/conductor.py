@@ -21,7 +21,6 @@ from ..placement import Order, Placement, Worker
 from ..placement import load as load_placement
 from ..plan import advice
 from ..plan.function import Facts
-from ..plan.hints import hints_for
 from ..plan.machine import look_around
 from ..plan.plan import Plan
 from ..plan.probe import Sample
@@ -374,6 +373,8 @@ class Conductor:
         plan = advice.advise(self._facts, self._options, probing.machine, sample, left, probing.calibration)
         self._probing = None
         if self._measure_only:
+            from ..plan.hints import hints_for  # for `explain` only: a run need not load it
+
             hints = hints_for(self._job.fn, self._facts, self._options, probing.machine, sample)
             self.plan = dataclasses.replace(plan, hints=hints, ran=self.machine.read_count)
             return
