@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +18,7 @@ from atonce.worker.job import Cells, Job
 from atonce.worker.outbox import Failure, Outbox, Report
 from atonce.worker.runners import RUNNERS, Runner, load
 from atonce.worker.runners import coroutine as coroutine_module
+from atonce.worker.runners import thread as thread_module
 
 LONG = 20.0
 
@@ -252,6 +255,45 @@ def test_resize_lets_more_run(bench: Callable[..., Bench]) -> None:
     assert one.runner.slots == 3
     one.feed(0, 1, 2)
     one.wait_for(3)
+
+
+def test_stop_waits_for_a_thread_that_is_just_being_started(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose resource would else be entered while the process ends, and never exited."""
+    gate, starting, inside, start_it = (threading.Event() for _ in range(4))
+    log: list[str] = []
+
+    @contextlib.contextmanager
+    def setup() -> Iterator[Callable[[int], int]]:
+        log.append("enter")
+        yield lambda item: (inside.set(), gate.wait(LONG), item)[-1]
+        time.sleep(0.05)  # whoever does not wait does not see the exit
+        log.append("exit")
+
+    start = thread_module._Slot.start
+
+    def slow_start(self: threading.Thread) -> None:
+        if log:
+            starting.set()
+            start_it.wait(LONG)
+        start(self)
+
+    monkeypatch.setattr(thread_module._Slot, "start", slow_start)
+    one = bench("thread", lambda use, item: use(item), 2, setup=setup)
+    one.feed(0, 1)
+    assert inside.wait(LONG)
+    assert starting.wait(LONG)
+    stopper = threading.Thread(target=one.runner.stop, kwargs={"cancel": True})
+    stopper.start()
+    while not one.runner._stopping:  # type: ignore[attr-defined]
+        time.sleep(0.001)
+    gate.set()
+    stopper.join(0.1)  # long enough to wait for the first thread, and to meet the second
+    start_it.set()
+    stopper.join(LONG)
+    one.cancelled = True
+    assert sorted(log) == ["enter", "enter", "exit", "exit"]
 
 
 # ── coroutines ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,6 @@ started by whoever feeds; the others by the attendant, since starting one takes 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
@@ -32,6 +31,8 @@ __all__ = ["ThreadRunner"]
 TINY = 20e-6
 # Seconds that `stop(cancel=True)` waits for threads inside an item; they are daemons and end by themselves afterwards.
 PATIENCE = 0.1
+# ... and for those that enter or exit their resource. Below the patience of the engine, which then ends the process.
+PATIENCE_TO_EXIT = 0.4
 
 
 class ThreadRunner(Runner):
@@ -44,6 +45,7 @@ class ThreadRunner(Runner):
         self._todo: deque[tuple[int, Any]] = deque()
         self._tokens: SimpleQueue[bool] = SimpleQueue()
         self._lock = threading.Lock()
+        self._starting = threading.Lock()  # held while a thread is started: `stop` finds none that is not yet
         self._idle = 0
         self._entered = threading.Event()
         self._threads: dict[int, _Slot] = {}
@@ -92,16 +94,17 @@ class ThreadRunner(Runner):
     def stop(self, *, cancel: bool) -> None:
         if cancel:
             self._todo.clear()
-        with self._lock:
-            self._stopping = True
+        self._stopping = True
+        with self._starting, self._lock:
             threads = list(self._threads.values())
         for _ in threads:
             self._tokens.put(False)
-        until = time.monotonic() + PATIENCE
+        now = time.monotonic()
         for thread in threads:
-            # one that is just being started ends by its token
-            with contextlib.suppress(RuntimeError):
-                thread.join(max(0.0, until - time.monotonic()) if cancel else None)
+            thread.join(max(0.0, now + PATIENCE - time.monotonic()) if cancel else None)
+        for thread in threads:
+            if not thread.in_items:
+                thread.join(max(0.0, now + PATIENCE_TO_EXIT - time.monotonic()))
         self._attendant.stop()
         self.outbox.flush()
 
@@ -133,23 +136,27 @@ class ThreadRunner(Runner):
         return self._mean is None or self._mean >= TINY
 
     def _start_thread(self) -> None:
-        with self._lock:
-            if len(self._threads) >= self.slots or self._stopping:
-                return
-            thread = _Slot(self, self._free.pop())
-            self._threads[thread.slot] = thread
-        # outside the lock: `start` waits for the new thread, which soon wants the lock itself
-        try:
-            thread.start()
-        except RuntimeError as error:  # the system gives no more threads: go on with those there are
+        with self._starting:
             with self._lock:
-                del self._threads[thread.slot]
-                self._free.append(thread.slot)
-                self.slots = len(self._threads)
-            if not self.slots:
-                self._todo.clear()
-                self.outbox.broken(_no_thread(error))
-                self._entered.set()
+                if len(self._threads) >= self.slots or self._stopping:
+                    return
+                thread = _Slot(self, self._free.pop())
+                self._threads[thread.slot] = thread
+            # outside the inner lock: `start` waits for the new thread, which soon wants that one itself
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system gives no more threads: go on with those there are
+                self._do_without(thread, error)
+
+    def _do_without(self, thread: _Slot, error: RuntimeError) -> None:
+        with self._lock:
+            del self._threads[thread.slot]
+            self._free.append(thread.slot)
+            self.slots = len(self._threads)
+        if not self.slots:
+            self._todo.clear()
+            self.outbox.broken(_no_thread(error))
+            self._entered.set()
 
     def _items(self) -> Iterator[tuple[int, Any]]:
         """The queue as one thread sees it. Before an item starts, the next thread is woken, if items are worth it."""
@@ -184,6 +191,7 @@ class _Slot(threading.Thread):
         self._runner = runner
         self.slot = slot
         self.left: list[bool] = []  # not empty: this thread was left behind, and stops after its item
+        self.in_items = False
 
     def run(self) -> None:
         runner, outbox = self._runner, self._runner.outbox
@@ -193,7 +201,9 @@ class _Slot(threading.Thread):
             with calling(runner.job) as call:
                 runner._entered.set()
                 while not self.left:
+                    self.in_items = True
                     run_items(runner._items(), call, runner.job, outbox, runner.cells, who, measure, left=self.left)
+                    self.in_items = False
                     if self.left:
                         break
                     outbox.flush()
