@@ -14,7 +14,7 @@ __all__ = ["FINEST", "Seat"]
 
 # Seconds of work a slot has before it besides the item it runs, so that it need not wait for the near side: three times
 # the pace of reports, so that one may come late.
-AHEAD = 0.06
+AHEAD = 0.12
 # Items at a worker at most, however short: beyond this the hand-over is amortised and only memory grows.
 MOST_AHEAD = 1024
 # Items that the mean looks back on: a report of one item must not weigh as much as one of a thousand.

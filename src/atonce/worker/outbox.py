@@ -20,8 +20,8 @@ __all__ = ["DRY", "FLUSH", "FLUSH_COMPUTING", "Attendant", "Failure", "Outbox", 
 # Seconds between reports of a busy worker. Longer makes results late: 50 ms naps on 32 threads took a tenth longer at 20 ms.
 FLUSH = 0.005
 # The same for one that computes in a process: a report costs about 0.4 ms of CPU, both sides together, which nobody else has
-# then: 8 % at 5 ms, 2 % at this pace (the bench of 1 ms items on all cores shows it).
-FLUSH_COMPUTING = 0.02
+# then: 8 % at 5 ms, 3 % at 20 ms, 1.5 % at this pace (the bench of 1 ms items on all cores shows it).
+FLUSH_COMPUTING = 0.04
 # Seconds between reports of a worker that runs dry: whoever feeds it waits for news.
 DRY = 0.0005
 
