@@ -1,17 +1,21 @@
 """Storms against what can be resumed: a run is killed, interrupted or out of disk, and started again until it is done.
 
 In the end each item is recorded exactly once, and what was recorded once has stayed as it was. Whatever can be resumed is a
-`Resumable`: the command line with each of its outputs here; what the library records for itself would be one more.
+`Resumable`: the command line with each of its outputs, and a script of somebody's own with `journal=`.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import json
+import marshal
+import pickle
 import random
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -23,9 +27,14 @@ from typing import Any
 
 from chaos import Chaos
 
+from atonce.sink.frames import frames
+from atonce.source.identity import shown_by
 from soak import LIMIT, SOON, Verdict, environment, left_by
 
 __all__ = ["RESUMABLES", "Resumable", "resumption"]
+
+MAGIC = b"atonce journal 1\n"
+HEAD = struct.Struct("<QIIBHdddd")  # index, …, ok, bytes that show the item, …
 
 # Runs that something happens to; the one after them is left alone.
 CUTS = 5
@@ -46,10 +55,34 @@ async def awork(text):
     return text * 20
 """
 
+# A script with a journal. It ends as the command line does, so that both are judged alike.
+SCRIPT = """
+import sys
+import atonce, jobs
+
+def main(function, model, ordered):
+    items = [str(number) for number in range(150)]
+    options = {"parallelism": 2} if model in ("processes", "hybrid") else {}
+    for outcome in atonce.stream(getattr(jobs, function), items, model=model, ordered=ordered == "True",
+                                 journal="own.journal", rate="120/s", **options):
+        failed.append(not outcome.ok)
+
+failed = []
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except atonce.errors.OutputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    sys.exit(any(failed))
+"""
+
 
 @dataclasses.dataclass(frozen=True)
 class Resumable:
-    """`command(rng)` is what is typed each time; `recorded(folder)` the rows that are there, each with an "index", and
+    """`command(rng)` is what Python is given each time; `recorded(folder)` the rows that are there, each with an "index", and
     raises where there is anything else; `items` how many there must be."""
 
     name: str
@@ -77,12 +110,41 @@ def pages_of(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def records_of(journal: Path) -> list[dict[str, Any]]:
+    """The journal's records as rows, read frame by frame: its head line, who made it, then an outcome each."""
+    if not journal.exists() or len(data := journal.read_bytes()) < len(MAGIC):
+        return []
+    assert data.startswith(MAGIC), f"it begins with {data[:20]!r}"
+    rows: list[dict[str, Any]] = []
+    with open(journal, "rb") as file:
+        file.seek(len(MAGIC))
+        for number, (at, length, head, _) in enumerate(frames(file, len(data), HEAD.size)):
+            if number == 0:
+                continue
+            index, _, _, ok, shown, *_ = HEAD.unpack(head[: HEAD.size])
+            item = data[at + HEAD.size :][:shown]
+            value = data[at + HEAD.size + shown : at + length]
+            row = {"value": marshal.loads(value)} if ok else {"error": pickle.loads(value)}
+            rows.append({"index": index, "item": ast.literal_eval(shown_by(item)), **row})
+    return rows
+
+
+def script(rng: random.Random) -> list[str]:
+    model = rng.choice(["sync", "coroutines", "threads", "processes", "hybrid", "auto"])
+    function = "awork" if model == "coroutines" else "work"
+    return ["script.py", function, model, str(rng.random() < 0.5)]
+
+
+# Over a second, so that there is something to cut.
+SLOWLY = ["--rate", "120/s", "--quiet"]
+
+
 def mapping(output: str) -> Callable[[random.Random], list[str]]:
     def command(rng: random.Random) -> list[str]:
         model = rng.choice(["sync", "coroutines", "threads", "processes", "hybrid", "auto"])
         function = "awork" if model == "coroutines" or (model == "hybrid" and rng.random() < 0.5) else "work"
         more = ["--parallelism", "2"] if model in ("processes", "hybrid") else []
-        return ["map", f"jobs:{function}", "-i", "items.txt", "-o", output, "--model", model, *more]
+        return ["-m", "atonce", "map", f"jobs:{function}", "-i", "items.txt", "-o", output, "--model", model, *more, *SLOWLY]
 
     return command
 
@@ -92,7 +154,7 @@ def fetching(output: str) -> Callable[[random.Random], list[str]]:
         pairs = {"curl": ["coroutines", "hybrid"], "requests": ["threads", "sync"], "aiohttp": ["coroutines"]}
         transport = rng.choice(list(pairs))
         model = rng.choice(pairs[transport])
-        return ["fetch", "-i", "urls.txt", "-o", output, "--transport", transport, "--model", model]
+        return ["-m", "atonce", "fetch", "-i", "urls.txt", "-o", output, "--transport", transport, "--model", model, *SLOWLY]
 
     return command
 
@@ -102,6 +164,7 @@ RESUMABLES = [
     Resumable("map to a folder", mapping("out/"), lambda folder: rows_of(folder / "out" / "manifest.jsonl")),
     Resumable("fetch to .jsonl", fetching("out.jsonl"), lambda folder: rows_of(folder / "out.jsonl"), fetches=True, row=4500),
     Resumable("fetch to a folder", fetching("pages/"), lambda folder: pages_of(folder / "pages"), fetches=True, row=700),
+    Resumable("a script with a journal", script, lambda folder: records_of(folder / "own.journal"), row=180),
 ]
 
 
@@ -120,8 +183,9 @@ def resumption(seed: int, cuts: int = CUTS) -> Verdict:
             lab = stack.enter_context(Lab(hosts=2, latency=0.002))
             (folder / "urls.txt").write_text("".join(f"{url}\n" for url in lab.urls(what.items, "/bytes/3000")))
         (folder / "jobs.py").write_text(textwrap.dedent(JOBS))
+        (folder / "script.py").write_text(SCRIPT)
         (folder / "items.txt").write_text("".join(f"{number}\n" for number in range(what.items)))
-        words = [*what.command(rng), "--rate", "120/s"]  # over a second, so that there is something to cut
+        words = what.command(rng)
         said: list[str] = []
         broken: list[str] = []
         before: list[dict[str, Any]] = []
@@ -162,7 +226,7 @@ def _once(
 
     with open(folder.parent / "err", "wb+") as err:
         process = subprocess.Popen(
-            [sys.executable, "-m", "atonce", *words, "--quiet"],
+            [sys.executable, *words],
             cwd=folder,
             env=env,
             stdout=subprocess.DEVNULL,

@@ -21,11 +21,11 @@ def test_a_storm_breaks_no_promise(seed: int) -> None:
     assert not verdict.broken, verdict.broken
 
 
-@pytest.mark.parametrize("seed", [0, 3])
+@pytest.mark.parametrize("seed", [0, 3, 4])
 def test_what_is_cut_and_resumed_is_recorded_once(seed: int) -> None:
     verdict = resumption(seed, cuts=2)
     assert not verdict.broken, verdict.broken
 
 
-def test_the_seeds_above_are_of_map_and_of_fetch() -> None:
-    assert [RESUMABLES[seed % len(RESUMABLES)].fetches for seed in (0, 3)] == [False, True]
+def test_the_seeds_above_are_of_map_of_fetch_and_of_a_journal() -> None:
+    assert [RESUMABLES[seed].name for seed in (0, 3, 4)] == ["map to .jsonl", "fetch to a folder", "a script with a journal"]
