@@ -349,6 +349,18 @@ def test_a_death_that_does_not_come_again_costs_nothing() -> None:
     assert world.outcomes[0].attempts == 2
 
 
+def test_a_try_that_a_death_ended_is_not_one_of_those_that_retry_counts() -> None:
+    world = started(Policy(retry=Retry(attempts=2)), items=2, workers=1, slots=2)
+    world.die(workers_of(world)[0], -9)
+    (worker,) = workers_of(world)
+    world.boot(worker)
+    world.finish(worker, [0], [ValueError("its first failure")])
+    world.bring_home()
+    assert [world.outcomes[index].attempts for index in (0, 1)] == [3, 2]
+    assert all(outcome.ok for outcome in world.outcomes.values())
+    assert not world.machine._cut_short
+
+
 def test_neighbours_in_the_dead_workers_queue_are_nobodys_fault() -> None:
     world = started(workers=1, slots=1, items=100)
     (worker,) = workers_of(world)

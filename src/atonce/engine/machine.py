@@ -121,6 +121,7 @@ class Machine:
         self._retries: list[tuple[float, int, Queued]] = []
         self._tries: dict[int, int] = {}
         self._struck: set[int] = set()
+        self._cut_short: dict[int, int] = {}  # how many of an item's tries a death ended: those are not `retry`'s to count
         self._backoff = Backoff(policy.retry, rng or random.Random()) if policy.retry is not None else None
         self._bucket = TokenBucket(policy.rate) if policy.rate is not None else None
         self.steering: Steering | None = None
@@ -588,7 +589,7 @@ class Machine:
             self._struck.discard(index)
             if self._backoff is not None and may_retry:
                 self._backoff.started(1)
-                again = self._backoff.again_at(failure.error, attempts, now)
+                again = self._backoff.again_at(failure.error, attempts - self._cut_short.get(index, 0), now)
                 if again is not None:
                     self._tries[index] = attempts
                     heapq.heappush(self._retries, (again, index, found))
@@ -619,6 +620,9 @@ class Machine:
             return []
         self.emitted += len(outcomes)
         self._queue.forget(outcomes)
+        if self._cut_short:
+            for outcome in outcomes:
+                self._cut_short.pop(outcome.index, None)
         return [Keep(outcomes)] if self.policy.keep else self._let_go(outcomes)
 
     def _let_go(self, outcomes: Sequence[Outcome[Any]]) -> list[Command]:
@@ -736,6 +740,7 @@ class Machine:
                 else:
                     self._struck.add(index)
                     self._tries[index] = self._tries.get(index, 0) + 1
+                    self._cut_short[index] = self._cut_short.get(index, 0) + 1
                     self._suspects.append([suspect])
         # the rest were waiting their turn, or ran beside it: in their old order, before what has not been read yet
         for queued_item in reversed(seat.take_all()):
