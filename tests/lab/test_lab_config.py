@@ -30,6 +30,8 @@ from atonce.lab.__main__ import _parser
         ("over_limit", "drop"),
         ("seed", "x"),
         ("loop", "trio"),
+        ("behaviours", [1]),
+        ("hosts", 0.5),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(name: str, value: Any) -> None:
@@ -50,6 +52,7 @@ def test_what_cannot_be_is_refused_by_name(name: str, value: Any) -> None:
             over_limit="503",
             seed=-3,
             loop="asyncio",
+            behaviours=("truncated/10?x=y", "tls-expired"),
         ),
     ],
 )

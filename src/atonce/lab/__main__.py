@@ -65,15 +65,26 @@ def _parser(program: str) -> argparse.ArgumentParser:
     for option, choices, text in _CHOICES:
         name = option.removeprefix("--").replace("-", "_")
         add(option, choices=choices, default=getattr(Config(), name), help=f"{text} (%(default)s)")
+    add(
+        "--behaviour",
+        dest="behaviours",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="what a host does on every path: a path below without its slash (truncated/1000), or a door; once for each host",
+    )
     add("--child", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 
 def _paths() -> str:
+    from .doors import DOORS
     from .table import TABLE
 
     rows = ["paths, by any method:"]
     rows += [f"  {row.usage}\n      {row.help}" for row in TABLE.values()]
+    rows += ["", "doors: hosts that misbehave before a request is read (--behaviour NAME):"]
+    rows += [f"  {name}\n      {row.help}" for name, row in DOORS.items()]
     return "\n".join(rows)
 
 

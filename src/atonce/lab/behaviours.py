@@ -17,7 +17,7 @@ from .wire import LAST_CHUNK, Request, chunk, reply, reply_head
 if TYPE_CHECKING:
     from .connection import Connection
 
-__all__ = ["BINARY", "CHUNKED", "seconds"]
+__all__ = ["BINARY", "CHUNKED", "drip", "seconds"]
 
 BINARY = "application/octet-stream"
 CHUNKED = reply_head(200, ("Content-Type", BINARY), ("Transfer-Encoding", "chunked"))
@@ -112,7 +112,7 @@ def echo(request: Request, to: Connection) -> bytes:
     seen = {
         "host": to.host.name,
         "method": request.method.decode("latin-1"),
-        "target": request.target.decode("latin-1"),
+        "target": request.asked.decode("latin-1"),
         "headers": request.headers,
         "body": request.body.decode("utf-8", "backslashreplace"),
     }
@@ -142,6 +142,16 @@ def seconds(text: str) -> float:
     if not 0 <= value < 1e6:
         raise ValueError(f"{text!r} is not a time, 0 seconds or more")
     return value
+
+
+def drip(to: Connection, drops: Iterator[bytes], every: float) -> None:
+    """Write each of the drops, one every so many seconds; then the request is done."""
+    drop = next(drops, None)
+    if drop is None:
+        to.done()
+    else:
+        to.write(drop)
+        to.later(every, drip, to, drops, every)
 
 
 def _chunked(size: int, seed: int) -> Iterator[bytes]:

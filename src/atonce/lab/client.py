@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -41,6 +41,7 @@ class Lab:
         seed: int = 0,
         port: int = 0,
         loop: LoopName = "auto",
+        behaviours: Sequence[str] = (),
     ) -> None:
         self.config = Config(
             hosts=hosts,
@@ -51,6 +52,7 @@ class Lab:
             over_limit=over_limit,
             seed=seed,
             loop=loop,
+            behaviours=tuple(behaviours),
         )
         self._process: subprocess.Popen[bytes] | None = None
         self._addresses: Addresses | None = None
@@ -109,6 +111,12 @@ class Lab:
         mark = ("&n=" if "?" in path else "?n=") if unique else ""
         return [f"http://{hosts[n % len(hosts)]}{path}{mark}{n if unique else ''}" for n in range(start, start + count)]
 
+    def url(self, behaviour: str, path: str = "/") -> str:
+        """A URL of `path` on the host that was given this behaviour."""
+        number = self.config.behaviours.index(behaviour)
+        found = self._listening()
+        return f"{found.schemes[number]}://{found.hosts[number]}{path}"
+
     def stats(self) -> Stats:
         """What the server has seen so far. Asking is not counted."""
         return Stats.from_json(json.loads(self._ask("/__stats")))
@@ -163,4 +171,4 @@ def _read_addresses(process: subprocess.Popen[bytes]) -> Addresses:
     said: dict[str, Any] = json.loads(line)
     if "error" in said:
         raise UsageError(said["error"], hint=said["hint"])
-    return Addresses(tuple(said["hosts"]), said["control"])
+    return Addresses(tuple(said["hosts"]), said["control"], tuple(said["schemes"]))

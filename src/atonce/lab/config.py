@@ -29,6 +29,9 @@ class Config:
         and reset; "503": its first request is answered 503 and the connection closed.
     seed: of the bodies' content and of every chance the server takes.
     loop: "auto" takes uvloop where it is installed.
+    behaviours: what hosts do on every path, the first host the first one, and so on: a path of the server without its
+        first slash ("truncated/1000"), or a door, which misbehaves before a request is read ("tls-expired"). Hosts
+        beyond these do what paths say. There are as many hosts as behaviours at least.
     """
 
     hosts: int = 1
@@ -39,8 +42,13 @@ class Config:
     over_limit: OverLimit = "wait"
     seed: int = 0
     loop: LoopName = "auto"
+    behaviours: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "behaviours", tuple(self.behaviours))
+        _check(all(isinstance(one, str) for one in self.behaviours), "behaviours", self.behaviours, "names")
+        if _is_int(self.hosts) and self.hosts >= 1:
+            object.__setattr__(self, "hosts", max(self.hosts, len(self.behaviours)))
         _check(_is_int(self.hosts) and 1 <= self.hosts <= 254, "hosts", self.hosts, "a number from 1 to 254")
         _check(_is_int(self.port) and 0 <= self.port <= 65535, "port", self.port, "a number from 0 (any) to 65535")
         _check(_is_seconds(self.latency), "latency", self.latency, "seconds, 0 or more")
@@ -53,11 +61,12 @@ class Config:
 
     def arguments(self) -> list[str]:
         """The flags of `python -m atonce.lab` that give this very configuration (`None` is a flag left out)."""
-        return [
+        flags = [
             f"--{field.name.replace('_', '-')}={value}"
             for field in fields(self)
-            if (value := getattr(self, field.name)) is not None
+            if (value := getattr(self, field.name)) is not None and field.name != "behaviours"
         ]
+        return flags + [f"--behaviour={name}" for name in self.behaviours]
 
     def ips(self) -> list[str]:
         return [f"127.0.0.{number + 1}" for number in range(self.hosts)]
@@ -65,10 +74,14 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where a running lab server listens, as "ip:port". `control` serves `/__stats` apart from all counting."""
+    """Where a running lab server listens, as "ip:port". `control` serves `/__stats` apart from all counting.
+
+    schemes: what the URLs of each host begin with, "http" or "https".
+    """
 
     hosts: tuple[str, ...]
     control: str
+    schemes: tuple[str, ...]
 
 
 def _check(holds: bool, name: str, value: object, wanted: str) -> None:

@@ -22,7 +22,7 @@ from .wire import BadRequest, Request, awaits_continue, reply, take
 if TYPE_CHECKING:
     from .server import Host, Server
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "reset"]
 
 Ts = TypeVarTuple("Ts")
 End = Literal["done", "close", "stay"]
@@ -40,6 +40,7 @@ class Connection(asyncio.Protocol):
         self.server = server
         self.transport: asyncio.Transport
         self.request: Request | None = None  # the one in progress
+        self.served = 0  # requests, that one included
         self._buffer = bytearray()
         self._serving = False
         self._refusing = False
@@ -67,7 +68,7 @@ class Connection(asyncio.Protocol):
             return
         self._ended(request)
         if close or not request.keep_alive:
-            self.transport.close()
+            self.hang_up()
         elif self._buffer:
             self._listen_again()
             self.server.loop.call_soon(self._advance)
@@ -100,9 +101,11 @@ class Connection(asyncio.Protocol):
 
     def reset(self) -> None:
         """End the connection with RST: the client sees "connection reset by peer"."""
-        sock = cast("socket.socket", self.transport.get_extra_info("socket"))
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_OFF)
-        self.transport.abort()
+        reset(self.transport)
+
+    def hang_up(self) -> None:
+        """End the connection once all is sent."""
+        self.transport.close()
 
     # What the event loop and the gate call
 
@@ -178,8 +181,11 @@ class Connection(asyncio.Protocol):
         if request.is_control:
             table.act(request, self)
             return
+        self.served += 1
         tally = self.host.tally
         tally.saw(request.target)
+        if self.host.answer is not None:
+            request.become(self.host.answer)
         tally.began()
         if self._refusing:
             self.stream(reply(503, b"too many connections\n", ("Connection", "close")), iter(()), end="close")
@@ -224,3 +230,10 @@ class Connection(asyncio.Protocol):
                 return
             self.transport.write(data)
         self._pump_soon()
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection with RST."""
+    sock = cast("socket.socket", transport.get_extra_info("socket"))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_OFF)
+    transport.abort()

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import repeat
 from typing import TYPE_CHECKING
 
-from .behaviours import BINARY, CHUNKED, seconds
+from .behaviours import BINARY, CHUNKED, drip, seconds
 from .content import pieces
 from .table import behaviour
 from .wire import Request, chunk, reply_head
@@ -22,8 +21,8 @@ __all__: list[str] = []
 
 @behaviour("/truncated/N")
 def truncated(request: Request, to: Connection) -> None:
-    """Promises N bytes, sends half and closes."""
-    size = request.number(1)
+    """Promises N bytes (1000 unless told), sends half and closes."""
+    size = request.number(1, 1000)
     head = reply_head(200, ("Content-Type", BINARY), size=size)
     to.stream(head, pieces(size // 2, to.server.config.seed), end="close")
 
@@ -37,8 +36,8 @@ def truncated_chunked(request: Request, to: Connection) -> None:
 
 @behaviour("/close/N")
 def close(request: Request, to: Connection) -> None:
-    """A body of N bytes and a promise to keep the connection, then closes it."""
-    size = request.number(1)
+    """A body of N bytes (1000 unless told) and a promise to keep the connection, then closes it."""
+    size = request.number(1, 1000)
     head = reply_head(200, ("Connection", "keep-alive"), size=size)
     to.stream(head, pieces(size, to.server.config.seed), end="close")
 
@@ -51,14 +50,14 @@ def endless(request: Request, to: Connection) -> None:
 
 @behaviour("/stall/N")
 def stall(request: Request, to: Connection) -> None:
-    """Promises twice N bytes and one, sends N, then nothing more, and stays."""
-    size = request.number(1)
+    """Promises twice N bytes and one (N: 1000 unless told), sends N, then nothing more, and stays."""
+    size = request.number(1, 1000)
     head = reply_head(200, ("Content-Type", BINARY), size=2 * size + 1)
     to.stream(head, pieces(size, to.server.config.seed), end="stay")
 
 
 @behaviour("/drip/N?every=S")
-def drip(request: Request, to: Connection) -> None:
+def dripping(request: Request, to: Connection) -> None:
     """A body of N bytes (a million unless told), one every S seconds (1 unless told)."""
     size = request.number(1, 1_000_000)
     every = seconds(request.query.get("every", "1"))
@@ -67,7 +66,7 @@ def drip(request: Request, to: Connection) -> None:
         to.stream(head, iter(()))
         return
     to.write(head)
-    _drip(to, repeat(b".", size), every)
+    drip(to, repeat(b".", size), every)
 
 
 @behaviour("/silent")
@@ -79,12 +78,3 @@ def silent(request: Request, to: Connection) -> None:
 def reset(request: Request, to: Connection) -> None:
     """Resets the connection (RST) instead of an answer."""
     to.reset()
-
-
-def _drip(to: Connection, drops: Iterator[bytes], every: float) -> None:
-    drop = next(drops, None)
-    if drop is None:
-        to.done()
-    else:
-        to.write(drop)
-        to.later(every, _drip, to, drops, every)

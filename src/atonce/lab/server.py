@@ -23,30 +23,37 @@ import asyncio
 import errno
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
+from difflib import get_close_matches
 from functools import partial
+from typing import Any
 
 from atonce.errors import UsageError
 
-from . import behaviours, misbehaviours  # noqa: F401 (they fill the table)
+from . import behaviours, compressed, malformed, misbehaviours, misleading, moody, ranges  # noqa: F401 (they fill the table)
 from .config import Addresses, Config, LoopName
 from .connection import Connection
 from .counters import Tally
+from .doors import BACKLOG, DOORS, Door
 from .gate import Gate
+from .table import TABLE
 
 __all__ = ["Host", "Server", "serve"]
 
-_BACKLOG = 4096
 _PORT_TRIES = 50
 _REPLIES = 4096  # remembered, then from the beginning: a client may ask for a million different paths
 _REPLY_BYTES = 64 << 20
 
 
 class Host:
-    """One address: who is let in, and what was seen there."""
+    """One address: who is let in, and what was seen there. `door` and `answer`: what it does instead of what paths say."""
 
-    def __init__(self, name: str, config: Config, total: Tally | None) -> None:
+    def __init__(
+        self, name: str, config: Config, total: Tally | None, door: Door | None = None, answer: bytes | None = None
+    ) -> None:
         self.name = name
+        self.door = door
+        self.answer = answer
         self.gate: Gate[Connection] = Gate(config)
         self.tally = Tally(total)
 
@@ -61,7 +68,10 @@ class Server:
         self.config = config
         self.loop = loop
         self.total = Tally()
-        self.hosts = [Host(name, config, self.total) for name in names]
+        meant = [*map(_meant, config.behaviours), *[(None, None)] * len(names)]
+        self.hosts = [Host(name, config, self.total, *what) for name, what in zip(names, meant, strict=False)]
+        self.kept: list[socket.socket] = []  # that a door keeps, and no event loop
+        self.notes: dict[Hashable, Any] = {}
         self.replies: dict[bytes, bytes] = {}
         self.failures: dict[tuple[str, bytes], int] = {}
         self._reply_bytes = 0
@@ -73,14 +83,37 @@ class Server:
         self.replies[path] = data
         self._reply_bytes += len(data)
 
+    def note(self, key: Hashable, first: Callable[[], Any]) -> Any:
+        """What a behaviour remembers under a key; `first` makes it."""
+        if key not in self.notes:
+            self.notes[key] = first()
+        return self.notes[key]
+
     def forget(self) -> None:
         """Zero every count, of all that is not going on now."""
         self.failures.clear()
+        self.notes.clear()
         for tally in [self.total, *(host.tally for host in self.hosts)]:
             tally.clear()
 
     async def listen(self, host: Host, sock: socket.socket) -> None:
-        await self.loop.create_server(partial(Connection, host, self), sock=sock, backlog=_BACKLOG)
+        if host.door is not None:
+            await host.door.open(host, self, sock)
+        else:
+            await self.loop.create_server(partial(Connection, host, self), sock=sock, backlog=BACKLOG)
+
+
+def _meant(behaviour: str) -> tuple[Door | None, bytes | None]:
+    if behaviour in DOORS:
+        return DOORS[behaviour], None
+    path = behaviour.removeprefix("/")
+    name = path.partition("?")[0].partition("/")[0]
+    if name and name.encode() in TABLE and path.isascii() and path.isprintable():
+        return None, f"/{path}".encode()
+    known = [*DOORS, *(row.decode() for row in TABLE)]
+    close = get_close_matches(name, known, 3)
+    hint = f"did you mean {' or '.join(close)}?" if close else "atonce lab serve --help lists them"
+    raise UsageError(f"lab: there is no behaviour {behaviour!r}", hint=hint)
 
 
 def serve(config: Config, ready: Callable[[Addresses], object] | None = None) -> None:
@@ -95,12 +128,13 @@ def serve(config: Config, ready: Callable[[Addresses], object] | None = None) ->
 
 def announce(addresses: Addresses) -> None:
     """The hosts' URLs to stdout, one a line; the rest to stderr."""
-    print(*(f"http://{host}" for host in addresses.hosts), sep="\n", flush=True)
+    print(*map("{}://{}".format, addresses.schemes, addresses.hosts), sep="\n", flush=True)
     print(f"counts: http://{addresses.control}/__stats  stop: Ctrl-C", file=sys.stderr, flush=True)
 
 
 async def _serve(config: Config, ready: Callable[[Addresses], object]) -> None:
-    sockets = _bind_all(config)
+    quiet = [_meant(behaviour)[0] in (DOORS["refuse"], DOORS["full"]) for behaviour in config.behaviours]
+    sockets = _bind_all(config, quiet)
     names = [_name(sock) for sock in sockets]
     server = Server(config, names, asyncio.get_running_loop())
     for host, sock in zip(server.hosts, sockets, strict=True):
@@ -110,20 +144,25 @@ async def _serve(config: Config, ready: Callable[[Addresses], object]) -> None:
     control_sock = _bind("127.0.0.1", 0)
     control = Host(_name(control_sock), Config(), None)
     await server.listen(control, control_sock)
-    ready(Addresses(tuple(names), control.name))
+    schemes = [host.door.scheme if host.door else "http" for host in server.hosts]
+    ready(Addresses(tuple(names), control.name, tuple(schemes)))
     await asyncio.Event().wait()
 
 
-def _bind_all(config: Config) -> list[socket.socket]:
-    """A listening address per host, all on one port; again, if what the system chose is taken on the next address."""
+def _bind_all(config: Config, quiet: Sequence[bool]) -> list[socket.socket]:
+    """An address per host, all on one port; again, if what the system chose is taken on the next address.
+
+    All listen but the first ones that are `quiet`.
+    """
     tries = 1 if config.port else _PORT_TRIES
     while True:
         tries -= 1
         ip = ""
         sockets: list[socket.socket] = []
         try:
-            for ip in config.ips():
-                sockets.append(_bind(ip, _port(sockets[0]) if sockets else config.port))
+            for number, ip in enumerate(config.ips()):
+                port = _port(sockets[0]) if sockets else config.port
+                sockets.append(_bind(ip, port, listen=not any(quiet[number : number + 1])))
             return sockets
         except OSError as error:
             for sock in sockets:
@@ -132,14 +171,15 @@ def _bind_all(config: Config) -> list[socket.socket]:
                 raise _cannot_listen(error, ip, config.port) from error
 
 
-def _bind(ip: str, port: int) -> socket.socket:
+def _bind(ip: str, port: int, listen: bool = True) -> socket.socket:
     sock = socket.socket()
     try:
         if sys.platform != "win32":  # where it would let two servers share the port
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((ip, port))
         # At once: between bind and listen another process with SO_REUSEADDR could still take the same port.
-        sock.listen(_BACKLOG)
+        if listen:
+            sock.listen(BACKLOG)
         sock.setblocking(False)
     except OSError:
         sock.close()

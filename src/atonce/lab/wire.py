@@ -23,19 +23,25 @@ class BadRequest(ValueError):
 class Request:
     """One request as read. `target` is the path with its query, as it was sent; `path` is without.
 
-    `is_control`: it is about the server itself (`/__stats`), to be answered at once and not counted.
+    `is_control`: it is about the server itself (`/__stats`), to be answered at once and not counted. `asked` is the
+    target before `become`.
     """
 
-    __slots__ = ("body", "head", "is_control", "keep_alive", "method", "path", "target")
+    __slots__ = ("asked", "body", "head", "is_control", "keep_alive", "method", "path", "target")
 
     def __init__(self, method: bytes, target: bytes, keep_alive: bool, head: bytes, body: bytes) -> None:
         self.method = method
-        self.target = target
+        self.target = self.asked = target
         self.path = target.partition(b"?")[0]
         self.is_control = target.startswith(b"/__")
         self.keep_alive = keep_alive
         self.head = head
         self.body = body
+
+    def become(self, target: bytes) -> None:
+        """Mean another target: the host answers every path by it."""
+        self.target = target
+        self.path = target.partition(b"?")[0]
 
     @property
     def headers(self) -> list[tuple[str, str]]:
