@@ -6,7 +6,11 @@ import dataclasses
 
 from ..errors import UsageError
 
-__all__ = ["Policy", "Timeouts", "Watch"]
+__all__ = ["LONGEST_HEAD", "Policy", "Timeouts", "Watch"]
+
+# Bytes that may come before the end of an answer's head, 1xx answers included, or behind its body: a guess, above what
+# the libraries allow of headers (libcurl has 300 KB of its own).
+LONGEST_HEAD = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ import functools
 import socket
 import time
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
@@ -19,7 +21,7 @@ from ..address import refused_address
 from ..attempt import Attempt, headers_to_send
 from ..decode import ENCODINGS, BadEncoding, Body, TooBig
 from ..failure import FetchError
-from ..limits import Policy
+from ..limits import LONGEST_HEAD, Policy
 from ..page import Page
 from ..request import Request
 from ..url import origin
@@ -47,6 +49,7 @@ class Aiohttp:
             resolver=_Resolver(self.policy),
             ttl_dns_cache=60,
         )
+        connector._factory = functools.partial(_Protocol, loop=asyncio.get_running_loop())  # type: ignore[assignment]
         session = aiohttp.ClientSession(
             connector=connector,
             response_class=_Response,
@@ -85,8 +88,12 @@ class Aiohttp:
             raise self._error(attempt, error) from error
 
     async def _timed(self, session: aiohttp.ClientSession, attempt: Attempt, progress: _Progress) -> Page | None:
-        async with asyncio.timeout(attempt.watch.due - clock()) as progress.alarm:
-            return await self._exchange(session, attempt, progress)
+        try:
+            async with asyncio.timeout(attempt.watch.due - clock()) as progress.alarm:
+                return await self._exchange(session, attempt, progress)
+        finally:
+            if progress.protocol is not None:
+                progress.protocol.progress = None
 
     async def _exchange(self, session: aiohttp.ClientSession, attempt: Attempt, progress: _Progress) -> Page | None:
         hop = attempt.hop
@@ -102,12 +109,12 @@ class Aiohttp:
         ) as response:
             _read_head(attempt, response)
             progress.received(0)
+            progress.head = False
             promised = hop.method != "HEAD"
             body = Body(response.headers.get("Content-Encoding", "") if promised else "", self.policy.max_body)
             if promised and (response.content_length or 0) > self.policy.max_body:
                 raise TooBig
             async for piece in response.content.iter_any():
-                progress.received(len(piece))
                 body.feed(piece)
                 attempt.received = body.size
             attempt.body = body.finish()
@@ -158,12 +165,14 @@ class _Progress:
     """Tells an attempt's watch what happens, and sets the alarm to what the watch then says."""
 
     alarm: asyncio.Timeout
+    protocol: _Protocol | None = None
+    head = True  # it is what is awaited now
 
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
         self.reused = False  # the connection was open already
         self.since = 0.0  # the phase now measured began
-        self._bytes = 0
+        self.bytes = 0
 
     def sent(self) -> None:
         now = clock()
@@ -175,12 +184,29 @@ class _Progress:
         now = clock()
         if self.attempt.first_byte_at is None:
             self.attempt.first_byte_at = now
-        self._bytes += count
-        self.attempt.watch.received(self._bytes, now)
+        self.bytes += count
+        self.attempt.watch.received(self.bytes, now)
         self._set(now)
 
     def _set(self, now: float) -> None:
         self.alarm.reschedule(asyncio.get_running_loop().time() + self.attempt.watch.due - now)
+
+
+class _Protocol(ResponseHandler):
+    """Tells of each byte that comes, heads included: aiohttp itself tells of bodies only. Ends a head without end."""
+
+    progress: _Progress | None = None
+
+    def data_received(self, data: bytes) -> None:
+        progress = self.progress
+        if progress is not None and data:
+            if progress.head and progress.bytes > LONGEST_HEAD:
+                self.progress = None
+                self.set_exception(HttpProcessingError(code=0, message=f"no end of the headers within {LONGEST_HEAD} bytes"))
+                self.abort()
+                return
+            progress.received(len(data))
+        super().data_received(data)
 
 
 class _Response(aiohttp.ClientResponse):
@@ -191,6 +217,9 @@ class _Response(aiohttp.ClientResponse):
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
         if connection.transport is not None and (peer := connection.transport.get_extra_info("peername")):
             self.peer_ip = peer[0]
+        progress: _Progress = self._traces[0]._trace_config_ctx.trace_request_ctx
+        progress.protocol = protocol = cast(_Protocol, connection.protocol)
+        protocol.progress = progress
         return await super().start(connection)
 
 

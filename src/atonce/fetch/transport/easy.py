@@ -52,6 +52,9 @@ _LOST = frozenset(
     }
 )
 
+# What libcurl says, with the code of a lost connection, of what is no HTTP.
+_NONSENSE = ("Too large response headers", "chunk hex-length char", "invalid chunk size")
+
 
 class Transfer:
     """`begin` an attempt, have it performed, then `done` or `broken`: a page, an error, or None for another hop."""
@@ -112,6 +115,8 @@ class Transfer:
         attempt = self._ended()
         if code == pycurl.E_FILESIZE_EXCEEDED:
             return attempt.too_big(now)
+        if code == pycurl.E_RECV_ERROR and any(words in message for words in _NONSENSE):
+            return attempt.broken("protocol", message, now)
         kind = "lost" if code in _LOST else _KINDS.get(code, "protocol")
         return attempt.broken(kind, message or pycurl.easy_strerror(code), now)
 

@@ -19,7 +19,7 @@ from requests.structures import CaseInsensitiveDict
 from ..attempt import Attempt, headers_to_send
 from ..decode import ENCODINGS, BadEncoding, Body, TooBig
 from ..failure import FetchError
-from ..limits import Policy
+from ..limits import LONGEST_HEAD, Policy
 from ..page import Page
 from ..request import Request
 from ..url import origin
@@ -74,6 +74,7 @@ class Requests:
 
     def _exchange(self, session: requests.Session, attempt: Attempt) -> Page | None:
         here.opened = here.wire = 0
+        here.most = LONGEST_HEAD
         insecure = origin(attempt.hop.url)[1] in self.policy.insecure
         adapter = session.adapters["insecure" if insecure else ""]
         with adapter.send(_prepared(attempt.hop, self.policy), stream=True, timeout=None, proxies={}) as response:
@@ -84,6 +85,7 @@ class Requests:
             if promised and (raw.length_remaining or 0) > self.policy.max_body:
                 raise TooBig
             for piece in raw.stream(PIECE, decode_content=False):
+                here.most = here.wire + LONGEST_HEAD
                 body.feed(piece)
                 attempt.received = body.size
             attempt.body = body.finish()
@@ -176,8 +178,9 @@ _KINDS: tuple[tuple[Any, str], ...] = (
     ((socket.gaierror, UnicodeError), "dns"),
     ((ssl.SSLEOFError, ssl.SSLZeroReturnError), "lost"),
     ((ssl.SSLError, urllib3.exceptions.SSLError), "tls"),
+    (urllib3.exceptions.InvalidChunkLength, "protocol"),
     ((http.client.RemoteDisconnected, http.client.IncompleteRead, EOFError), "lost"),
-    ((urllib3.exceptions.IncompleteRead, urllib3.exceptions.InvalidChunkLength), "lost"),
+    (urllib3.exceptions.IncompleteRead, "lost"),
     ((http.client.HTTPException, BadEncoding, ValueError), "protocol"),
     ((OSError, urllib3.exceptions.ProtocolError), "lost"),
 )

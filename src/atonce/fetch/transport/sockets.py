@@ -18,6 +18,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from ..attempt import Attempt
+from ..limits import LONGEST_HEAD
 
 __all__ = ["PlainPool", "SecurePool", "TlsSocket", "here"]
 
@@ -31,6 +32,7 @@ class Here(threading.local):
     opened = 0  # connections, in this hop
     connected_at = 0.0  # the last of them
     wire = 0  # bytes received, in this hop
+    most = LONGEST_HEAD  # of them, unless the body goes on
 
 
 here = Here()
@@ -68,6 +70,8 @@ class _Timed(_Base):
                 attempt.first_byte_at = now
             here.wire += count
             attempt.watch.received(here.wire, now)
+            if here.wire > here.most:
+                raise http.client.HTTPException(f"no end of the headers, or trailers, within {LONGEST_HEAD} bytes")
         return count
 
 
@@ -76,7 +80,11 @@ class _Socket(_Timed, socket.socket):
 
 
 class TlsSocket(_Timed, ssl.SSLSocket):
-    pass
+    suppress_ragged_eofs: bool
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        self.suppress_ragged_eofs = False  # a connection that is cut off is no end of a body (RFC 9112, 9.8)
+        return super().recv_into(buffer, nbytes, flags)
 
 
 def _connected(host: str, port: int) -> socket.socket:
@@ -136,7 +144,7 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Lines:
-    """A response's stream while its head is read: remembers the last line."""
+    """A response's stream while its head is read: remembers the last line, refuses what would be read as two."""
 
     last = b""
 
@@ -144,8 +152,11 @@ class _Lines:
         self._stream = stream
 
     def readline(self, limit: int = -1) -> bytes:
-        self.last = self._stream.readline(limit)
-        return self.last
+        line: bytes = self._stream.readline(limit)
+        self.last = line
+        if b"\0" in line or b"\r" in line[:-2]:
+            raise http.client.HTTPException("a NUL or a carriage return in a header")  # RFC 9110, 5.5
+        return line
 
     def close(self) -> None:
         self._stream.close()
@@ -155,6 +166,11 @@ class _Verbatim(HTTPConnection):
     """Asks for the URL as it is, which urllib3 would spell anew."""
 
     response_class = _Response
+
+    def getresponse(self) -> Any:
+        if self.sock is None:  # lost while the request was sent, which urllib3 passes over
+            raise ConnectionResetError("connection reset while the request was sent")
+        return super().getresponse()
 
     def putrequest(self, method: str, url: str, *args: Any, **more: Any) -> None:
         target = "/" + here.attempt.hop.url.split("/", 3)[3]
