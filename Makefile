@@ -68,6 +68,10 @@ soak: $(VENV)/.dev $(VENV)/.self ## storms of kills, stops and full disks agains
 faults: $(VENV)/.dev $(VENV)/.self ## every fault at every stage in every model, also those that make test leaves out
 	@$(VENV)/bin/python -m pytest tests/faults -m ''
 
+.PHONY: behaviours
+behaviours: $(VENV)/.dev $(VENV)/.self ## write docs/behaviours.md from the table in tests/behaviours
+	@$(VENV)/bin/python tests/behaviours/behaviour_page.py
+
 .PHONY: bench
 bench: $(VENV_BENCH)/.bench $(VENV_BENCH)/.self ## measure atonce beside other tools (BENCH=)
 	@$(VENV_BENCH)/bin/python -m bench $(BENCH)

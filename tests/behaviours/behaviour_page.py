@@ -1,0 +1,86 @@
+"""Writes docs/behaviours.md from the table: `python tests/behaviours/behaviour_page.py`, or `make behaviours`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from behaviour_table import ELSEWHERE, GROUPS, MAX_BODY, MEMORY, QUICK, ROWS, Row
+
+from atonce.lab import server  # noqa: F401 (it fills the tables)
+from atonce.lab.doors import DOORS
+from atonce.lab.table import TABLE
+
+__all__ = ["PAGE", "page"]
+
+PAGE = Path(__file__).parents[2] / "docs" / "behaviours.md"
+
+INTRO = f"""\
+# Servers that misbehave
+
+What `atonce fetch` makes of servers that do not do as they should. Written by `make behaviours` from the table that the
+tests hold, row by row, for each of the three transports; every row is a host of the lab, on loopback:
+
+    atonce lab serve --behaviour truncated/1000 --behaviour tls-expired
+    atonce lab serve --help        # all of them
+
+**Result**: `ok`, or the class of failure that `error_class` has. **Again**: whether the attempt is made again, if there
+are attempts left. Where a transport differs, so it says, with the reason.
+
+**Time**: an attempt ends by itself, or by the timeout of its phase: `timeout-connect`, `timeout-first-byte`,
+`timeout-stall`, `timeout-total`. Where a timeout is the result, the tests wait {QUICK.connect:g} s in a phase and
+{QUICK.total:g} s in all.
+
+**Memory**: what a body may have is capped, decompressed too, and so is what may come before and after it. The tests
+allow bodies of {MAX_BODY // 1_000_000} MB, and {MEMORY >> 20} MiB for all rows of a transport at once; their bombs
+unpack to 500 MiB.
+"""
+
+
+def page() -> str:
+    parts = [INTRO]
+    for group, title in GROUPS.items():
+        parts.append(f"## {title[0].upper() if title[0] != '`' else title[0]}{title[1:]}\n")
+        rows = [row for row in ROWS if row.group == group]
+        if rows:
+            parts.append("\n".join(_rows(rows)) + "\n")
+        if group in ELSEWHERE:
+            parts.append(f"{'Also' if rows else 'See'}: {ELSEWHERE[group]}.\n")
+    return "\n".join(parts)
+
+
+def _rows(rows: list[Row]) -> Iterator[str]:
+    yield "| behaviour | the server | result | again |"
+    yield "|---|---|---|---|"
+    told: set[str] = set()
+    for row in rows:
+        help = _help(row)
+        name = row.behaviour + (row.path if row.path != "/" else "")
+        cells = (
+            f"`{name}`" if row.url is None else name,
+            "as above" if help and help in told else help,
+            "; ".join([f"`{row.expect}`", *_differences(row)]) + (f" ({row.note})" if row.note else ""),
+            "yes" if row.again else "",
+        )
+        told.add(help)
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _differences(row: Row) -> Iterator[str]:
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for transport, kind, reason in row.but:
+        by_reason.setdefault((kind, reason), []).append(transport)
+    for (kind, reason), transports in by_reason.items():
+        yield f"{' and '.join(transports)}: {' or '.join(f'`{one}`' for one in kind.split())} ({reason})"
+
+
+def _help(row: Row) -> str:
+    if row.url is not None:
+        return ""
+    if row.behaviour in DOORS:
+        return DOORS[row.behaviour].help
+    return TABLE[row.behaviour.partition("?")[0].partition("/")[0].encode()].help
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

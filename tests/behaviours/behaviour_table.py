@@ -1,0 +1,224 @@
+"""The table of misbehaviour: what a server does, and what every transport is to make of it.
+
+`test_behaviours.py` holds it, `behaviour_page.py` prints it as docs/behaviours.md. A behaviour is one of the lab's, by
+the name that `atonce lab serve --behaviour` takes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from atonce.fetch import Timeouts
+
+__all__ = ["ELSEWHERE", "GROUPS", "MAX_BODY", "MEMORY", "PATIENT", "QUICK", "ROWS", "Row"]
+
+PATIENT = Timeouts(connect=20, first_byte=20, stall=20, total=40)
+QUICK = Timeouts(connect=0.6, first_byte=0.6, stall=0.6, total=3)
+MAX_BODY = 1_000_000
+MEMORY = 64 << 20  # that all rows of a transport may take at once: the bombs alone unpack to 500 MiB
+
+GROUPS = {
+    1: "connections refused",
+    2: "accepts, and never reads or answers",
+    3: "resets and closes",
+    4: "no place in the queue",
+    5: "few served at once",
+    6: "keep-alive that ends",
+    7: "`Connection: close` that lies",
+    8: "HTTP/0.9 and 1.0",
+    9: "no HTTP at all",
+    10: "TLS",
+    11: "slow heads",
+    12: "odd heads",
+    13: "1xx answers",
+    14: "bodies where there are none",
+    15: "lengths that are not true",
+    16: "chunks",
+    17: "endless bodies",
+    18: "a byte now and then",
+    19: "stalls",
+    20: "bursts",
+    21: "encodings",
+    22: "redirects",
+    23: "throttles",
+    24: "failures that pass, and overload",
+    25: "ranges",
+    26: "conditions",
+    27: "names for files",
+    28: "cookies",
+    30: "HTTP/2",
+    31: "names",
+}
+
+# What is held by other tests, in the words of the page.
+ELSEWHERE = {
+    5: "`Lab(max_connections=…)` and `tests/lab`; the wait counts as the answer's, since the connection is there",
+    31: "addresses that are not public, behind public names: `tests/fetch`",
+}
+
+H1 = "speaks HTTP/1.1, in which the host behaves"
+SURPLUS = "takes what follows for another answer, and does not trust this one"
+
+
+class Row(NamedTuple):
+    """`expect` is "ok" or a class of failure; `again`: the attempt is made again; `but`: who differs, what it makes of
+    it (several that it may be are parted by a blank), and why; `size`: bytes of the body.
+
+    `by_path`: the behaviour is asked for by path, where it would not make sense for every path. `seen`: requests that
+    reach the host, None where they cannot be counted. `url`: what is asked for instead, of the lab's port.
+    """
+
+    group: int
+    behaviour: str
+    expect: str
+    again: bool = False
+    but: tuple[tuple[str, str, str], ...] = ()
+    size: int | None = None
+    by_path: bool = False
+    path: str = "/"
+    seen: int | None = -1  # as many as attempts
+    url: str | None = None
+    note: str = ""
+
+    @property
+    def is_slow(self) -> bool:
+        return self.expect.startswith("timeout")
+
+    def expected(self, transport: str) -> list[str]:
+        return next((kinds for name, kinds, _ in self.but if name == transport), self.expect).split()
+
+
+def _alike(kind: str, reason: str, *transports: str) -> tuple[tuple[str, str, str], ...]:
+    return tuple((transport, kind, reason) for transport in transports)
+
+
+ROWS = (
+    Row(1, "refuse", "connect", again=True, seen=None),
+    Row(2, "deaf", "timeout-first-byte", seen=None),
+    Row(2, "silent", "timeout-first-byte"),
+    Row(3, "reset-at-once", "connect", again=True, seen=None),
+    Row(3, "close-at-once", "connect", again=True, seen=None),
+    Row(3, "reset", "connect", again=True),
+    Row(3, "reset-head", "truncated"),
+    Row(3, "half-head", "truncated"),
+    Row(3, "reset-body", "truncated"),
+    Row(4, "full", "timeout-connect", again=True, seen=None),
+    Row(6, "close/1000", "ok", size=1000),
+    Row(6, "one-each", "ok", size=4),
+    Row(7, "close-lie/1000", "ok", size=1000),
+    Row(8, "http09", "protocol"),
+    Row(8, "http10/1000", "ok", size=1000),
+    Row(8, "until-close/1000", "ok", size=1000),
+    Row(9, "garbage/100", "protocol"),
+    Row(9, "tls-bytes", "protocol"),
+    Row(9, "tls-plain", "tls", seen=None),
+    Row(
+        9,
+        "greeting",
+        "protocol",
+        but=_alike("protocol connect", "loses what comes before its request is sent, and with it the connection", "aiohttp"),
+        seen=None,
+    ),
+    Row(10, "tls", "ok", path="/bytes/7", size=7),
+    Row(10, "tls-expired", "tls", seen=0),
+    Row(10, "tls-wrong-host", "tls", seen=0),
+    Row(10, "tls-self-signed", "tls", seen=0),
+    Row(10, "tls-stall", "timeout-connect", again=True, seen=None),
+    Row(10, "tls-ragged", "ok", path="/bytes/7", size=7, seen=None, note="the body has a length"),
+    Row(
+        10,
+        "tls-ragged",
+        "truncated",
+        path="/until-close/7",
+        but=_alike("ok", "asyncio does not tell a TLS connection that was cut off from one that was closed", "aiohttp"),
+        note="only its end would tell",
+        seen=None,
+    ),
+    Row(11, "slow-head?every=0.3", "timeout-stall"),
+    Row(12, "long-header/60000", "ok", size=4),
+    Row(12, "long-header/200000", "protocol"),
+    Row(12, "many-headers/90", "ok", size=4),
+    Row(12, "many-headers/10000", "protocol"),
+    Row(12, "folded", "ok", size=4, but=_alike("ok protocol", "is strict under `python -X dev`", "aiohttp")),
+    Row(12, "bare-lf", "ok", size=4, but=_alike("ok protocol", "is strict under `python -X dev`", "aiohttp")),
+    Row(12, "nul", "protocol"),
+    Row(12, "length/negative", "protocol"),
+    Row(12, "length/words", "protocol"),
+    Row(12, "length/twice", "protocol"),
+    Row(12, "length/huge", "too-big", but=_alike("protocol", "its parser has no such numbers", "aiohttp")),
+    Row(
+        12,
+        "length/chunked",
+        "ok",
+        size=4,
+        but=_alike("protocol", "refuses it; to go by the chunks is allowed as well (RFC 9112, 6.3)", "aiohttp"),
+    ),
+    Row(13, "informational/1000", "ok", size=4),
+    Row(13, "informational-endless", "protocol"),
+    Row(13, "switching", "protocol"),
+    Row(14, "bodiless/204", "ok", size=0, but=_alike("protocol", SURPLUS, "aiohttp")),
+    Row(14, "bodiless/304", "ok", size=0, but=_alike("protocol", SURPLUS, "aiohttp")),
+    Row(15, "truncated/1000", "truncated"),
+    Row(15, "longer/1000", "ok", size=1000, but=_alike("protocol", SURPLUS, "aiohttp")),
+    Row(16, "truncated-chunked/1000", "truncated"),
+    Row(16, "chunk-size/zz", "protocol"),
+    Row(16, "chunk-size/-4", "protocol"),
+    Row(
+        16,
+        "chunk-size/fffffffffffffffff",
+        "protocol",
+        but=_alike("truncated", "Python has such numbers, and what they promise does not come", "requests"),
+    ),
+    Row(16, "trailers", "protocol"),
+    Row(16, "tiny-chunks/20000", "ok", size=20_000),
+    Row(17, "endless", "too-big"),
+    Row(18, "drip/1000?every=0.3", "timeout-stall"),
+    Row(19, "stall/0", "timeout-stall"),
+    Row(19, "stall/1000", "timeout-stall"),
+    Row(20, "bursts/1000?gap=0.2", "ok", size=2000),
+    Row(21, "bomb/gzip/100", "too-big"),
+    Row(21, "bomb/deflate/100", "too-big"),
+    Row(21, "bomb/twice/100", "too-big"),
+    Row(21, "bomb/zstd/100", "protocol", note="too-big with Python 3.14, which knows zstd"),
+    Row(21, "bomb/br/100", "protocol", note="not offered"),
+    Row(21, "nested/5", "ok", size=1000),
+    Row(21, "nested/6", "protocol"),
+    Row(21, "bad-gzip/corrupt", "protocol"),
+    Row(21, "bad-gzip/truncated", "truncated"),
+    Row(21, "bad-gzip/plain", "protocol"),
+    Row(21, "bad-gzip/surplus", "protocol"),
+    Row(21, "encoding/made-up", "protocol"),
+    Row(22, "redirect-loop", "policy", seen=11),
+    Row(22, "redirect/10", "ok", by_path=True, seen=None),
+    Row(22, "redirect/30", "policy", by_path=True, seen=None),
+    Row(22, "redirect-nowhere", "protocol"),
+    Row(22, "redirect-split", "protocol"),
+    Row(22, "redirect-across", "policy", note="to an address that is not public, and was not asked for"),
+    *(Row(22, f"redirect-inside/{number}", "policy") for number in range(20)),
+    Row(22, "redirect-to?url=ftp://127.0.0.1/", "policy"),
+    Row(23, "throttled/1", "ok", again=True),
+    Row(23, "throttled/1?date=-1000", "ok", again=True),
+    Row(23, "throttled/9?after=soon", "throttled", again=True),
+    Row(23, "throttled/9?after=-5", "throttled", again=True),
+    Row(23, "status/503?retry_after=0", "throttled", again=True),
+    Row(23, "by-connections/0", "throttled", again=True),
+    Row(23, "ban/0", "http-4xx"),
+    Row(24, "flaky/1", "ok", again=True),
+    Row(24, "errors/100", "http-5xx", again=True),
+    Row(24, "brownout", "ok"),
+    Row(24, "down/1000", "http-5xx", again=True),
+    Row(25, "range/good", "ok", size=1000, note="nothing is asked for but the whole"),
+    Row(25, "status/206", "ok", note="a part that was not asked for is kept for what the server says it is"),
+    Row(26, "conditional/always-304", "ok", size=0),
+    Row(27, "disposition", "ok", size=4, note="the name is not used"),
+    Row(28, "cookie", "ok", by_path=True, seen=None, note="no cookie is kept"),
+    Row(30, "h2", "ok", seen=None),
+    Row(30, "h2-one-stream", "ok", seen=None),
+    Row(30, "h2-goaway", "ok", seen=None),
+    Row(30, "h2-goaway-always", "connect", again=True, but=_alike("ok", H1, "aiohttp", "requests"), seen=None),
+    Row(30, "h2-reset", "truncated", but=_alike("ok", H1, "aiohttp", "requests"), seen=None),
+    Row(30, "h2-refused", "connect", again=True, but=_alike("ok", H1, "aiohttp", "requests"), seen=None),
+    Row(30, "h2-garbage", "connect", again=True, but=_alike("ok", H1, "aiohttp", "requests"), seen=None),
+    Row(31, "no such name", "dns", again=True, seen=None, url="http://no-such-name.invalid/"),
+    Row(31, "localhost", "ok", seen=None, url="http://localhost:{port}/", note="perhaps a dead ::1 first"),
+)

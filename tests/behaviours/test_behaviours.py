@@ -1,0 +1,154 @@
+"""Every transport meets every behaviour of the table, all at once; its page is up to date."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from behaviour_page import PAGE, page
+from behaviour_table import GROUPS, MAX_BODY, MEMORY, PATIENT, QUICK, ROWS, Row
+
+from atonce import Retry
+from atonce.fetch import Page, Request, Timeouts
+from atonce.fetch.api import fetch
+from atonce.fetch.transport import trust
+from atonce.lab import Lab, Stats
+from atonce.lab.doors import CERTIFICATES
+from atonce.worker.runners.coroutine import new_loop
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs all of 127.0.0.0/8")
+
+# A transport and the model it runs in.
+PAIRS = {"curl": "coroutines", "aiohttp": "coroutines", "requests": "threads"}
+HOSTS = tuple(dict.fromkeys(["bytes/10", *(row.behaviour for row in ROWS if not (row.by_path or row.url))]))
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    new_loop().close()  # libuv opens a pipe with its first loop, once a process: before anybody counts
+    with Lab(hosts=len(HOSTS) + 1, behaviours=HOSTS) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _trusted() -> Iterator[None]:
+    def forget() -> None:
+        from atonce.fetch.transport.requests import _tls
+
+        for known in (trust.ca_file, trust.context, _tls):
+            known.cache_clear()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "ca.pem"))
+        forget()
+        yield
+    forget()
+
+
+class Met:
+    """What a transport made of all rows."""
+
+    def __init__(self, lab: Lab, transport: str) -> None:
+        lab.reset()
+        with _Peak() as peak:
+            slow, quick = ([row for row in ROWS if row.is_slow is slow] for slow in (True, False))
+            pages = _fetched(lab, transport, slow, QUICK) | _fetched(lab, transport, quick, PATIENT)
+        self.pages: dict[Row, Page] = pages
+        self.memory = peak[0]
+        self.stats: Stats = lab.stats()
+
+
+def _fetched(lab: Lab, transport: str, rows: list[Row], timeouts: Timeouts) -> dict[Row, Page]:
+    options: dict[str, Any] = {"transport": transport, "model": PAIRS[transport], "timeouts": timeouts}
+    requests = [Request(_url(lab, row)) for row in rows]
+    pages = fetch(
+        requests,
+        **options,
+        max_body=MAX_BODY,
+        retry=Retry(attempts=2, base=0.001),
+        concurrency=len(rows),
+        per_key=len(rows),
+        ordered=True,
+    )
+    return dict(zip(rows, pages, strict=True))
+
+
+def _url(lab: Lab, row: Row) -> str:
+    if row.url is not None:
+        return row.url.format(port=lab.hosts[0].partition(":")[2])
+    return f"http://{lab.hosts[-1]}/{row.behaviour}" if row.by_path else lab.url(row.behaviour, row.path)
+
+
+class _Peak:
+    """Bytes by which this process grew at most in the block; 0 where the system does not tell."""
+
+    def __enter__(self) -> list[int]:
+        self._grown = [0]
+        self._then = 0
+        try:
+            Path("/proc/self/clear_refs").write_text("5")  # the peak is now
+            self._then = self._read()
+        except OSError:
+            pass
+        return self._grown
+
+    def __exit__(self, *error: object) -> None:
+        if self._then:
+            self._grown[0] = self._read() - self._then
+
+    def _read(self) -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
+
+
+@pytest.fixture(scope="module", params=PAIRS)
+def met(request: pytest.FixtureRequest, lab: Lab) -> tuple[str, Met]:
+    return request.param, Met(lab, request.param)
+
+
+@pytest.mark.parametrize("group", sorted({row.group for row in ROWS}))
+def test_a_transport_meets_behaviours(met: tuple[str, Met], lab: Lab, group: int) -> None:
+    transport, every = met
+    for row in ROWS:
+        if row.group == group:
+            _check(row, every.pages[row], row.expected(transport))
+            if row.seen is not None:
+                requests = every.stats.hosts[lab.url(row.behaviour).split("/")[2]].requests
+                assert requests == (every.pages[row].attempts if row.seen < 0 else row.seen), row
+
+
+def _check(row: Row, seen: Page, expected: list[str]) -> None:
+    kind = seen.error_class or "ok"
+    assert kind in expected, (row, seen)
+    assert seen.total_s < (QUICK if row.is_slow else PATIENT).total, (row, seen)
+    assert seen.complete == (kind in ("ok", "http-4xx", "http-5xx", "throttled")), (row, seen)
+    assert bool(seen.error) is not seen.ok
+    assert (seen.error or "-").isprintable(), (row, seen)
+    if seen.ok and row.size is not None:
+        assert len(seen.body) == seen.bytes == row.size, (row, seen)
+    if not seen.complete:
+        assert seen.body == b"", (row, seen)
+    if expected == [row.expect]:
+        assert seen.attempts == 1 + row.again, (row, seen)
+
+
+def test_memory_is_bounded(met: tuple[str, Met]) -> None:
+    assert met[1].memory < MEMORY
+
+
+def test_no_cookie_is_sent(met: tuple[str, Met]) -> None:
+    [row] = [row for row in ROWS if row.behaviour == "cookie"]
+    assert b"cookie" not in met[1].pages[row].body.lower()
+
+
+def test_every_group_has_a_row_or_a_word() -> None:
+    from behaviour_table import ELSEWHERE
+
+    assert set(GROUPS) == {row.group for row in ROWS} | set(ELSEWHERE)
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: make behaviours"
