@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from atonce.fetch import Timeouts
 
-__all__ = ["ELSEWHERE", "GROUPS", "MAX_BODY", "MEMORY", "PATIENT", "QUICK", "ROWS", "Row"]
+__all__ = ["ELSEWHERE", "GROUPS", "MAX_BODY", "MEMORY", "PATIENT", "QUICK", "ROBOTS", "ROWS", "Row"]
 
 PATIENT = Timeouts(connect=20, first_byte=20, stall=20, total=40)
 QUICK = Timeouts(connect=0.6, first_byte=0.6, stall=0.6, total=3)
+ROBOTS = Timeouts(connect=20, first_byte=20, stall=0.6, total=40)
 MAX_BODY = 1_000_000
 MEMORY = 64 << 20  # that all rows of a transport may take at once: the bombs alone unpack to 500 MiB
 
@@ -46,6 +47,7 @@ GROUPS = {
     26: "conditions",
     27: "names for files",
     28: "cookies",
+    29: "robots.txt, where it is obeyed",
     30: "HTTP/2",
     31: "names",
 }
@@ -212,6 +214,14 @@ ROWS = (
     Row(26, "conditional/always-304", "ok", size=0),
     Row(27, "disposition", "ok", size=4, note="the name is not used"),
     Row(28, "cookie", "ok", by_path=True, seen=None, note="no cookie is kept"),
+    Row(29, "robots/deny", "robots", path="/private", seen=1),
+    Row(29, "robots/404", "ok", seen=2),
+    Row(29, "robots/500", "robots", again=True),
+    Row(29, "robots/429", "robots", again=True),
+    Row(29, "robots/html", "ok", seen=2),
+    Row(29, "robots/big", "too-big", note="it counts as a body; with the default cap it is read"),
+    Row(29, "robots/slow", "timeout-stall"),
+    Row(29, "robots/loop", "ok", seen=12, note="ten redirects, then there is none"),
     Row(30, "h2", "ok", seen=None),
     Row(30, "h2-one-stream", "ok", seen=None),
     Row(30, "h2-goaway", "ok", seen=None),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from behaviour_page import PAGE, page
-from behaviour_table import GROUPS, MAX_BODY, MEMORY, PATIENT, QUICK, ROWS, Row
+from behaviour_table import GROUPS, MAX_BODY, MEMORY, PATIENT, QUICK, ROBOTS, ROWS, Row
 
 from atonce import Retry
 from atonce.fetch import Page, Request, Timeouts
@@ -54,15 +55,18 @@ class Met:
     def __init__(self, lab: Lab, transport: str) -> None:
         lab.reset()
         with _Peak() as peak:
-            slow, quick = ([row for row in ROWS if row.is_slow is slow] for slow in (True, False))
+            robots = [row for row in ROWS if row.group == 29]
+            slow, quick = ([row for row in ROWS if row.is_slow is slow and row not in robots] for slow in (True, False))
             pages = _fetched(lab, transport, slow, QUICK) | _fetched(lab, transport, quick, PATIENT)
+            if find_spec("protego"):
+                pages |= _fetched(lab, transport, robots, ROBOTS, robots=True)
         self.pages: dict[Row, Page] = pages
         self.memory = peak[0]
         self.stats: Stats = lab.stats()
 
 
-def _fetched(lab: Lab, transport: str, rows: list[Row], timeouts: Timeouts) -> dict[Row, Page]:
-    options: dict[str, Any] = {"transport": transport, "model": PAIRS[transport], "timeouts": timeouts}
+def _fetched(lab: Lab, transport: str, rows: list[Row], timeouts: Timeouts, **more: Any) -> dict[Row, Page]:
+    options: dict[str, Any] = {"transport": transport, "model": PAIRS[transport], "timeouts": timeouts, **more}
     requests = [Request(_url(lab, row)) for row in rows]
     pages = fetch(
         requests,
@@ -112,6 +116,8 @@ def met(request: pytest.FixtureRequest, lab: Lab) -> tuple[str, Met]:
 @pytest.mark.parametrize("group", sorted({row.group for row in ROWS}))
 def test_a_transport_meets_behaviours(met: tuple[str, Met], lab: Lab, group: int) -> None:
     transport, every = met
+    if group == 29:
+        pytest.importorskip("protego")
     for row in ROWS:
         if row.group == group:
             _check(row, every.pages[row], row.expected(transport))

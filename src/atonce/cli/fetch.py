@@ -59,6 +59,7 @@ def _header(ctx: click.Context, parameter: click.Parameter, values: tuple[str, .
 @_limits("--max-body", metavar="SIZE", callback=_size, help="also decompressed: 500k, 20m, 1g (100m)")
 @_limits("--max-redirects", type=int, metavar="N", help="hops to follow (10)")
 @_limits("--allow-private", is_flag=True, default=None, help="follow names and redirects to addresses that are not public")
+@_limits("--robots", is_flag=True, default=None, help="obey robots.txt")
 @_limits("--insecure", multiple=True, metavar="HOST", help="do not verify the certificate of this host")
 @outputs
 @in_group("Output")("--no-body", is_flag=True, help="record everything but the bodies")

@@ -15,6 +15,7 @@ from .failure import FetchError, is_retryable
 from .limits import Policy, Timeouts
 from .page import Page
 from .request import Request
+from .robots import Robots
 from .transport import Transport, choose
 from .url import host_of
 
@@ -38,6 +39,8 @@ def fetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto
     - `max_redirects`: 10 unless told; 0 makes a redirect an answer like any other.
     - `allow_private`: let names and redirects lead to addresses that are not public. A host of that kind which you wrote
       yourself is fetched without it.
+    - `robots`: obey robots.txt, which is asked for once a host (at most `per_key` times, when the first requests to it
+      are under way together). One that cannot be had fails the requests that wait for it; see `atonce.fetch.robots`.
     - `insecure`: hosts whose certificates are not verified. `user_agent`: what we call ourselves.
     - `per_key`: requests to one host (and port) at once, 8 unless told. `retry`: a number of attempts, 3 unless told, or
       a `Retry`. The rest is as in `atonce.stream`: `model`, `concurrency`, `parallelism`, `ordered`, `rate`, …
@@ -106,7 +109,11 @@ def _policy(given: dict[str, Any], timeout: float | None) -> Policy:
         given["timeouts"] = dataclasses.replace(timeouts, total=timeout)
     insecure = given.get("insecure", ())
     given["insecure"] = frozenset([insecure] if isinstance(insecure, str) else insecure)
-    return Policy(**given)
+    robots = given.pop("robots", False)
+    if not isinstance(robots, bool):
+        raise UsageError(f"robots={robots!r} is neither True nor False")
+    policy = Policy(**given)
+    return dataclasses.replace(policy, robots=Robots(policy.user_agent)) if robots else policy
 
 
 def _retry(given: Retry | None) -> Retry:

@@ -16,6 +16,7 @@ from .limits import Policy, Watch
 from .page import Page, headers_of
 from .redirect import Refused, next_hop
 from .request import Headers, Request
+from .robots import Robots, is_unavailable
 from .url import host_of, origin, shown
 
 __all__ = ["Attempt", "headers_to_send"]
@@ -33,6 +34,8 @@ class Attempt:
     tls_s: float | None = None
     peer_ip: str | None = None
     redirects = 0
+    wanted: Request | None = None  # the hop that waits: the one under way asks for the host's robots.txt
+    leaps = 0  # redirects of that one
     # of the hop
     sent = False  # the request may have reached the server
     first_byte_at: float | None = None
@@ -52,6 +55,11 @@ class Attempt:
         self.watch = watch or Watch(policy.timeouts)
         self.watch.begin(now)
 
+    def begin(self, now: float) -> None:
+        """Before `hop` is sent first. Raises FetchError."""
+        if self.policy.robots is not None:
+            self._ask(self.hop, self.policy.robots, now)
+
     def spent(self, phase: str, seconds: float) -> None:
         """Add to `dns_s`, `connect_s` or `tls_s`: a redirect may go through them again."""
         setattr(self, phase, (getattr(self, phase) or 0.0) + seconds)
@@ -60,17 +68,23 @@ class Attempt:
         """The answer is here as a whole: its page, or None when `hop` is now the next one. Raises FetchError."""
         status = self.status
         assert status is not None
+        if self.wanted is not None:
+            self._told(status, self.wanted, now)
+            return None
         if 200 <= status < 300:
             return self._page(now)
         if status < 200:
             raise self.failed("protocol", f"the server switches to something else ({status}), unasked", now)
-        headers = {name.lower(): value for name, value in reversed(headers_of(self.head))}  # the first of each counts
+        headers = self._headers()
         try:
             hop = next_hop(self.hop, status, headers, self.policy, first=self.request, number=self.redirects)
         except Refused as refused:
             raise self.failed(refused.kind, str(refused), now) from None
         if hop is not None:
+            self.redirects += 1
             self._hop_to(hop, now)
+            if self.policy.robots is not None:
+                self._ask(hop, self.policy.robots, now)
             return None
         asked = headers.get("retry-after")
         page = self._page(now, class_of(status, asked))
@@ -116,8 +130,10 @@ class Attempt:
         if retryable is None:
             begun = self.first_byte_at is not None
             retryable = worth_retrying(kind, self.hop.method, sent=self.sent, begun=begun)
-        where = f" at {shown(self.hop.url)}" if self.redirects else ""
+        where = f" at {shown(self.hop.url)}" if self.redirects or self.wanted else ""
         why = shown(why.replace(self.hop.url, shown(self.hop.url)))[:300]  # libraries quote URLs and servers
+        if self.wanted is not None:  # what robots.txt was answered is not what was asked for
+            self.hop, self.status, self.head = self.wanted, None, b""
         page = self._page(now, kind, f"{why}{where}")
         return FetchError(f"{kind}: {page.error}", page=page, retryable=retryable, item=shown(self.request.url))
 
@@ -129,9 +145,41 @@ class Attempt:
     def too_big(self, now: float) -> FetchError:
         return self.failed("too-big", f"the body is over {self.policy.max_body} bytes", now)
 
+    def _headers(self) -> dict[str, str]:
+        return {name.lower(): value for name, value in reversed(headers_of(self.head))}  # the first of each counts
+
+    def _ask(self, hop: Request, robots: Robots, now: float) -> None:
+        """Go on with `hop` if that is allowed, or with the host's robots.txt if nobody knows."""
+        allowed = robots.allows(hop.url)
+        if allowed is False:
+            raise self.failed("robots", f"the robots.txt of {host_of(hop.url)} does not allow it", now)
+        if allowed is None:
+            self.wanted, self.leaps = hop, 0
+            self.hop = Request(robots.place(hop.url))
+
+    def _told(self, status: int, wanted: Request, now: float) -> None:
+        """robots.txt was answered: with rules, with none, with where it is, or not."""
+        robots = self.policy.robots
+        assert robots is not None
+        if is_unavailable(status):
+            raise self.failed(
+                "robots", f"the server answered {status}, so nothing may be fetched (RFC 9309)", now, retryable=True
+            )
+        try:
+            hop = next_hop(self.hop, status, self._headers(), self.policy, first=self.request, number=self.leaps)
+        except Refused:
+            hop = None
+        if hop is not None:
+            self.leaps += 1
+            self._hop_to(hop, now)
+            return
+        robots.learn(wanted.url, self.body if status < 300 else None)
+        self.wanted = None
+        self._hop_to(wanted, now)
+        self._ask(wanted, robots, now)
+
     def _hop_to(self, hop: Request, now: float) -> None:
         self.hop = hop
-        self.redirects += 1
         self.sent = False
         self.first_byte_at = self.status = self.refused = self.local = None
         self.head = self.body = b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..errors import UsageError
+from .robots import Robots
 
 __all__ = ["LONGEST_HEAD", "Policy", "Timeouts", "Watch"]
 
@@ -49,7 +50,7 @@ class Policy:
 
     `max_body` caps a body in bytes, decompressed too. `max_redirects` 0 makes a redirect an answer like any other.
     `allow_private` lets names and redirects lead to addresses that are not public. `insecure`: hosts whose certificates
-    are not verified.
+    are not verified. `robots`: the robots.txt that is obeyed, None: none.
     """
 
     timeouts: Timeouts = Timeouts()
@@ -58,6 +59,7 @@ class Policy:
     allow_private: bool = False
     insecure: frozenset[str] = frozenset()
     user_agent: str = "atonce"
+    robots: Robots | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("max_body", 1), ("max_redirects", 0)):

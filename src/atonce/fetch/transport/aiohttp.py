@@ -67,6 +67,7 @@ class Aiohttp:
 
     async def __call__(self, session: aiohttp.ClientSession, request: Request) -> Page:
         attempt = Attempt(request, self.policy, clock())
+        attempt.begin(clock())
         while True:
             page = await self._hop(session, attempt)
             if page is not None:

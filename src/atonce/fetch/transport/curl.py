@@ -173,10 +173,14 @@ class MultiRunner(Runner):
             at = self.cells.at(transfer.number)
             view[at + 1] = now
             view[at] = index
-            transfer.begin(index, request, now)
-            add(transfer.easy)
             self._in_flight += 1
             started = True
+            refused = transfer.begin(index, request, now)
+            if refused is None:
+                add(transfer.easy)
+            else:
+                self._end(transfer, refused, now)
+                self.outbox.due(now)
         return started
 
     def _new_transfer(self) -> Transfer:

@@ -76,11 +76,18 @@ class Transfer:
         self.easy.setopt(pycurl.SHARE, share)  # for good: `reset` leaves it in place
         self._plain = False
 
-    def begin(self, index: int, request: Request, now: float) -> None:
+    def begin(self, index: int, request: Request, now: float) -> FetchError | None:
+        """Ready to be performed, unless an error says why not."""
         self.index = index
         self.started = now
-        self.attempt = Attempt(request, self._policy, now, self._watch, index)
-        self._send(request, now)
+        self.attempt = attempt = Attempt(request, self._policy, now, self._watch, index)
+        if self._policy.robots is not None:
+            try:
+                attempt.begin(now)
+            except FetchError as error:
+                return error
+        self._send(attempt.hop, now)
+        return None
 
     def done(self, now: float) -> Page | FetchError | None:
         """The hop ended well as far as libcurl is concerned."""

@@ -52,6 +52,7 @@ class Requests:
 
     def __call__(self, session: requests.Session, request: Request) -> Page:
         here.attempt = attempt = Attempt(request, self.policy, clock())
+        attempt.begin(clock())
         while True:
             page = self._hop(session, attempt)
             if page is not None:

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from atonce.errors import UsageError
+from atonce.fetch import Page, Request
+from atonce.fetch.api import fetch
+from atonce.fetch.robots import KEPT, READ, Robots, is_unavailable
+from atonce.lab import Lab
+
+pytest.importorskip("protego")  # atonce requires it; the tests' environment may be older than that
+
+Get = Callable[..., Page]
+
+
+def taught(text: bytes | None, agent: str = "atonce") -> Robots:
+    robots = Robots(agent)
+    robots.learn("http://a.example/", text)
+    return robots
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "allowed"),
+    [
+        (b"User-agent: *\nDisallow: /", "/", False),
+        (b"User-agent: *\nDisallow: /", "/robots.txt", True),
+        (b"User-agent: *\nDisallow:", "/", True),
+        (b"User-agent: *\nDisallow: /a\nAllow: /a/b", "/a/b/c", True),
+        (b"User-agent: *\nDisallow: /*.pdf$", "/x/y.pdf", False),
+        (b"User-agent: other\nDisallow: /", "/", True),
+        (b"User-agent: atonce\nDisallow: /\nUser-agent: *\nAllow: /", "/", False),
+        (b"User-agent: *\nDisallow: /%C3%A9", "/%C3%A9t", False),
+        (b"\xff\xfe\0\0", "/", True),
+        (b"User-agent: *\n" + b"#" * READ + b"\nDisallow: /", "/", True),  # what is not read
+        (b"", "/", True),
+        (None, "/", True),
+    ],
+)
+def test_what_is_allowed(text: bytes | None, path: str, allowed: bool) -> None:
+    assert taught(text).allows(f"http://a.example{path}") is allowed
+
+
+def test_each_host_has_its_own() -> None:
+    robots = taught(None)
+    for url in ("https://a.example/", "http://a.example:8080/", "http://b.example/"):
+        assert robots.allows(url) is None
+        assert robots.place(url + "x/y?z") == f"{url}robots.txt"
+
+
+def test_so_many_are_kept() -> None:
+    robots = Robots("me")
+    for number in range(KEPT + 1):
+        robots.learn(f"http://{number}.example/", None)
+    assert robots.allows("http://0.example/") is None
+    assert robots.allows(f"http://{KEPT}.example/") is True
+
+
+def test_a_copy_knows_nothing_yet() -> None:
+    copy = pickle.loads(pickle.dumps(taught(b"User-agent: *\nDisallow: /", "me")))
+    assert (copy.agent, copy.allows("http://a.example/")) == ("me", None)
+
+
+@pytest.mark.parametrize(("status", "unavailable"), [(200, False), (404, False), (403, False), (429, True), (503, True)])
+def test_when_nothing_may_be_fetched(status: int, unavailable: bool) -> None:
+    assert is_unavailable(status) is unavailable
+
+
+def test_it_is_asked_for_once_and_nobody_sees_the_difference(transport: str) -> None:
+    model = "threads" if transport == "requests" else "coroutines"
+    with Lab(behaviours=["robots/deny"]) as lab:
+        paths = ["/a", "/private/x", "/b", "/private", "/robots.txt"]
+        requests: list[Any] = [Request(f"{lab.base}{path}", headers={"X-Key": "k"}) for path in paths]
+        pages = list(fetch(requests, transport=transport, model=model, concurrency=1, ordered=True, robots=True))
+        assert [page.error_class for page in pages] == [None, "robots", None, "robots", None]
+        assert [page.final_url for page in pages] == [page.url for page in pages]
+        assert (pages[0].status, pages[1].status, pages[1].head) == (200, None, b"")
+        assert "does not allow" in (pages[1].error or "")
+        assert lab.stats().paths == {"/robots.txt": 2, "/a": 1, "/b": 1}
+
+
+def test_a_redirect_asks_the_next_host(get: Get, lab: Lab) -> None:
+    with Lab(behaviours=["robots/deny"]) as other:
+        page = get(f"{lab.base}/redirect-to?url={other.base}/private", robots=True, allow_private=True)
+        assert (page.error_class, page.attempts) == ("robots", 1)
+        assert other.stats().paths == {"/robots.txt": 1}
+
+
+def test_it_is_not_sent_what_is_the_users(get: Get) -> None:
+    with Lab(behaviours=["echo"]) as lab:
+        page = get(Request(f"http://me:pw@{lab.hosts[0]}/x", "POST", {"X-Key": "k"}, b"body"), robots=True)
+        assert (page.ok, lab.stats().paths) == (True, {"/robots.txt": 1, "/x": 1})
+        assert '"POST"' in page.text
+
+
+def test_what_is_neither_yes_nor_no_is_refused() -> None:
+    with pytest.raises(UsageError, match="robots="):
+        fetch(["http://a.example/"], robots="yes")
