@@ -9,6 +9,7 @@
     ├── ItemError           one item's end; always inside an Outcome, never loose
     │   ├── ItemTimeout     the attempt took longer than `timeout` (is a TimeoutError)
     │   ├── WorkerDied      the item killed its worker, twice
+    │   ├── Unreachable     not started: its key (such as a host) does not answer any more
     │   ├── NotCarried      the item, its result or its exception cannot be pickled
     │   └── RemoteError     stands for an exception that could not travel
     ├── RunError            the world's or the function's: the run cannot go on
@@ -48,6 +49,7 @@ __all__ = [
     "StartFailed",
     "TargetError",
     "TooManyStuck",
+    "Unreachable",
     "UsageError",
     "WorkerDied",
 ]
@@ -131,6 +133,26 @@ class WorkerDied(ItemError):
             hint="run the function on this item alone under faulthandler: python -X faulthandler",
         )
         error.exit_code_of_worker = status
+        return error
+
+
+class Unreachable(ItemError):
+    """The item was not started, since its key has failed again and again, and each time that it was tried anew.
+
+    `last` is the failure that was the last of them.
+    """
+
+    last: BaseException | None = None
+
+    @classmethod
+    def because(cls, key: object, failures: int, last: BaseException | None) -> Unreachable:
+        why = str(getattr(last, "what", "") or last)
+        error = cls(
+            f"not started: {key} has failed {failures} times in a row, the last time with {why}",
+            causes=("it is down, or does not want so many requests from here",),
+            hint="run what failed again later",
+        )
+        error.last = last
         return error
 
 

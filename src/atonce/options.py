@@ -7,11 +7,11 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from .errors import UsageError
 
-__all__ = ["MODELS", "Journal", "Options", "Rate", "Retry"]
+__all__ = ["MODELS", "Journal", "Learned", "Options", "Rate", "Retry"]
 
 MODELS = ("auto", "sync", "coroutines", "threads", "processes", "hybrid")
 
@@ -104,6 +104,17 @@ class Journal:
             raise UsageError(f"Journal.retry_failed={self.retry_failed!r} is neither True nor False")
 
 
+@runtime_checkable
+class Learned(Protocol):
+    """What is known of keys from earlier runs: as `per_key=`, it is "auto" that begins where the last run ended."""
+
+    def start(self, key: Any) -> int | None:
+        """How many of this key may be in flight to begin with; None: nothing is known."""
+
+    def learned(self, key: Any, limit: int) -> None:
+        """That many were found to be right; told at the end of a run."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """Everything a run can be told. None and "auto" mean that atonce decides.
@@ -116,7 +127,8 @@ class Options:
     - `errors`: what `map` does with a failed item: "raise", "return" its exception, or "skip" it.
     - `retry`: a `Retry`, or a number of attempts. `timeout`: seconds one attempt may take, from its start.
     - `rate`: a `Rate`, text such as "5/s", or starts a second. `key`: what limits are counted by, a function of the item;
-      `per_key`: how many items of one key may be in flight.
+      `per_key`: how many items of one key may be in flight, or "auto": found for each key, 4 to begin with
+      (docs/limit.md), or a `Learned`. None: any number, unless `concurrency` is "auto", too, and items take long.
     - `max_tasks_per_worker`: attempts after which a worker process is replaced by a fresh one; `max_worker_memory`: bytes,
       or text such as "500MB" or "1.5GiB", of resident memory above which it is, looked at between items.
     - `progress`: show it on stderr. `name`: what the run is called there.
@@ -135,7 +147,7 @@ class Options:
     timeout: float | None = None
     rate: Rate | None = None
     key: Callable[[Any], Any] | None = None
-    per_key: int | None = None
+    per_key: int | Auto | Learned | None = None
     max_tasks_per_worker: int | None = None
     max_worker_memory: int | None = None
     progress: bool = False
@@ -179,7 +191,8 @@ class Options:
             if getattr(self, name) != "auto":
                 _whole(name, getattr(self, name), or_auto=True)
         if self.per_key is not None:
-            _whole("per_key", self.per_key)
+            if self.per_key != "auto" and not isinstance(self.per_key, Learned):
+                _whole("per_key", self.per_key, or_auto=True)
             if self.key is None:
                 raise UsageError("per_key= needs key=: the function that says which key an item has")
         for name in ("max_tasks_per_worker", "max_worker_memory"):

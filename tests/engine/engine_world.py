@@ -226,8 +226,9 @@ class World:
         assert repr(machine)
         # where a key cannot have more in flight than there are slots, its limit has nothing to do: items may wait at a worker
         slots = sum(seat.slots for seat in self.machine.seats.values() if seat.before is None and not seat.through)
-        if policy.per_key is not None and policy.per_key < slots:
-            assert max(self.of_key.values(), default=0) <= policy.per_key, f"per_key={policy.per_key}, and {self.of_key}"
+        if isinstance(policy.per_key, int) and policy.per_key < slots:
+            most_of_key = max(self.of_key.values(), default=0)
+            assert most_of_key <= policy.per_key, f"per_key={policy.per_key}, and {self.of_key}"
         busy = sum(bool(worker.has) for worker in self.workers.values())
         assert busy <= self.parallelism, f"{busy} workers have items, {self.parallelism} are the most"
         ahead = machine.read_count - machine.emitted - machine.in_flight

@@ -30,17 +30,19 @@ policies = st.builds(
 @st.composite
 def keyed(draw: st.DrawFn) -> Policy:
     policy = draw(policies)
-    key = draw(st.sampled_from(["no", "key", "per_key"]))
-    if key == "no":
-        return policy
-    return dataclasses.replace(policy, key=lambda item: item % 3, per_key=draw(st.integers(1, 3)) if key == "per_key" else None)
+    per_key = draw(st.sampled_from(["no key", None, 1, 2, 3, "auto"]))
+    return policy if per_key == "no key" else dataclasses.replace(policy, key=lambda item: item % 3, per_key=per_key)
 
 
 class RetryLater(ValueError):
     retry_after = 3.0
 
 
-ERRORS = [None, None, None, ValueError("no"), RetryLater("later"), KeyboardInterrupt(), SystemExit(3)]
+class Dead(ValueError):
+    unreachable = True
+
+
+ERRORS = [None, None, None, ValueError("no"), RetryLater("later"), Dead(), KeyboardInterrupt(), SystemExit(3)]
 
 
 class Promises(RuleBasedStateMachine):
@@ -151,15 +153,15 @@ TestPromises.settings = settings(stateful_step_count=40)
 def wander(seed: int, steps: int = 300) -> World:
     """A long random walk: hypothesis shrinks well and goes not far; this goes far."""
     chance = random.Random(seed)
-    key = chance.choice(["no", "key", "per_key"])
+    per_key = chance.choice(["no key", None, 1, 2, 3, "auto"])
     world = World(
         Policy(
             ordered=chance.random() < 0.5,
             retry=chance.choice([None, Retry(attempts=3, base=0.01)]),
             timeout=chance.choice([None, 2.0]),
             rate=chance.choice([None, None, Rate(50, burst=4)]),
-            key=None if key == "no" else lambda item: item % 3,
-            per_key=chance.randint(1, 3) if key == "per_key" else None,
+            key=None if per_key == "no key" else lambda item: item % 3,
+            per_key=None if per_key == "no key" else per_key,
             total=chance.choice([None, 400]),
             keep=chance.random() < 0.3,
             max_tasks=chance.choice([None, None, 1, 7]),

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 import atonce
 from atonce.engine.events import Done, Feed, Ready, Resize
+from atonce.engine.limit import kind_of
 from atonce.engine.machine import Machine, Policy
 from atonce.engine.seat import Seat
-from atonce.engine.steering import Steering, kind_of
+from atonce.engine.steering import Steering
 from atonce.errors import ItemTimeout
 from atonce.outcome import WorkerId
 from atonce.worker.outbox import Failure, Report

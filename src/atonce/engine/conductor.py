@@ -236,6 +236,7 @@ class Conductor:
         self.hub.events.extendleft(reversed(pending))
         self._ended = self._clock()
         self._salvage()
+        self.machine.learned()
         if self._observers:
             self._tell("closed", self.stats(), self._ended)
         self.hub.close()
@@ -262,6 +263,7 @@ class Conductor:
 
     def stats(self) -> Stats:
         machine = self.machine
+        limit, why = machine.limit
         return Stats(
             items=machine.emitted,
             ok=machine.emitted - machine.failed,
@@ -272,8 +274,8 @@ class Conductor:
             workers_lost=machine.workers_lost,
             threads_left=machine.threads_left,
             resumed=machine.resumed,
-            limit=machine.steering.slots if machine.steering is not None else None,
-            why=machine.steering.why if machine.steering is not None else "",
+            limit=limit,
+            why=why,
         )
 
     def take_salvaged(self) -> list[Outcome[Any]]:

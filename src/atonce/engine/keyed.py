@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import math
+import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Sequence
+from heapq import heappop, heappush
+from itertools import count, repeat
+from operator import itemgetter
+from typing import Any, Literal
 
+from ..errors import Unreachable
+from ..options import Learned
 from ..outcome import Outcome
+from .circuit import Circuit
+from .limit import AdaptiveLimit, kind_of
 
-__all__ = ["Backlog", "KeyedBacklog", "Queued"]
+__all__ = ["Backlog", "KeyedBacklog", "Lane", "Queued"]
 
 Queued = tuple[int, Any, float]  # index, item, when it was read
 
 # Items read past those whose key is full or parked, so that a list sorted by host does not idle the others.
 LOOK_AHEAD = 1000
+# In flight of one key to begin with, and at most: a browser opens six connections to a host, and nobody complains.
+START, MOST = 4, 1000
+# Keys without items that are kept for what was learned of them, some 3 kB each.
+MOST_IDLE = 1000
 
 
 class Backlog:
@@ -23,6 +34,7 @@ class Backlog:
 
     look_ahead = 0
     parked_until = math.inf
+    gave_up: Collection[Any] = ()  # keys whose items fail without being started: see `hopeless`
 
     def __init__(self) -> None:
         self._queue: deque[Queued] = deque()
@@ -51,9 +63,27 @@ class Backlog:
         """There are this many slots in all. Whether that leaves something for a limit per key to do."""
         return False
 
-    def start(self, indices: Sequence[int]) -> bool:
+    def start(self, indices: Sequence[int], now: float) -> bool:
         """Count these, which are not in the queue, as in flight; False, and nothing counted, if their keys have no room."""
         return True
+
+    def adapt(self, start: int, now: float) -> None:
+        """Find out how many of a key may be in flight, if nobody has said, with `start` to begin with."""
+
+    def told(self, report: Any, now: float) -> None:
+        """What a worker reports, before `done`."""
+
+    def hopeless(self, now: float) -> list[tuple[Queued, BaseException]]:
+        """Take out what nobody will start, each with the reason."""
+        return []
+
+    def learned(self) -> None:
+        """The run is over."""
+
+    @property
+    def why(self) -> str:
+        """In a line, for the key with the most to do."""
+        return ""
 
     def done(self, indices: Iterable[int]) -> None:
         """These no longer count as in flight."""
@@ -68,110 +98,277 @@ class Backlog:
         """Nothing of this item's key may start before `until`."""
 
 
+class Lane:
+    """A key: its items that wait, how many of it are in flight, how many may be, and when."""
+
+    __slots__ = ("circuit", "in_flight", "in_turn", "items", "key", "last", "limit", "parked", "queue", "wakes_at")
+
+    def __init__(self, key: Any, limit: AdaptiveLimit | None) -> None:
+        self.key = key
+        self.limit = limit
+        self.queue: deque[Queued] = deque()
+        self.items = 0  # that were read and are not final
+        self.in_flight = 0
+        self.in_turn = False
+        self.parked = -math.inf  # told to wait until then
+        self.wakes_at = -math.inf  # when it is looked at again, should nothing happen before
+        self.circuit: Circuit | None = None  # since the last sign of life, if something has failed
+        self.last: BaseException | None = None  # that failure
+
+    def starts_at(self, now: float, most: float) -> float:
+        """When the next one may start: `now`, later, or infinity where only what comes back makes room."""
+        circuit, limit = self.circuit, self.limit
+        if circuit is not None and circuit.open:
+            most = 1
+        if self.in_flight >= most or (limit is not None and self.in_flight >= limit.limit):
+            return math.inf
+        at = max(now, self.parked)
+        if circuit is not None:
+            at = max(at, circuit.until)
+        return at if limit is None else max(at, limit.gate(now))
+
+
 class KeyedBacklog(Backlog):
-    """A queue for each key, taken from in turn; at most `per_key` of one key are in flight, none while it is parked."""
+    """A queue for each key, taken from in turn; a key gives nothing while it is parked or has as many in flight as it may.
+
+    `per_key`: that number; None, no limit; else what finds it for each key: an `AdaptiveLimit` (docs/limit.md), which begins
+    with `start`, or with what a `Learned` remembers. Keys that cannot give anything leave the turn until something changes
+    for them, so that a thousand hosts that are parked cost nothing.
+    """
 
     look_ahead = LOOK_AHEAD
 
-    def __init__(self, key: Callable[[Any], Any], per_key: int | None) -> None:
+    def __init__(
+        self,
+        key: Callable[[Any], Any],
+        per_key: int | Literal["auto"] | Learned | None,
+        *,
+        max_wait: float = math.inf,
+        rng: random.Random | None = None,
+    ) -> None:
         super().__init__()
         self._key = key
-        self._asked = per_key if per_key is not None else math.inf
-        self._per_key: float = self._asked
-        self._queues: dict[Any, deque[Queued]] = {}
-        self._turn: deque[Any] = deque()  # keys that have items, in turn
-        self._in_flight: Counter[Any] = Counter()
-        self._keys: dict[int, Any] = {}  # index → key, from reading to the outcome: the function is called once an item
+        self._asked = per_key if isinstance(per_key, int) else math.inf
+        self._most: float = self._asked
+        self._adapts = not isinstance(per_key, int) and per_key is not None
+        self._memory = per_key if isinstance(per_key, Learned) else None
+        self._begin = START
+        self._max_wait = max_wait
+        self._rng = rng or random.Random(0)
+        self._lanes: dict[Any, Lane] = {}
+        self._idle: dict[Any, None] = {}  # keys without items whose limit is worth keeping, the oldest first
+        self._turn: deque[Lane] = deque()  # keys that may have something to give, in turn
+        self._of: dict[int, Lane] = {}  # index → key, from reading to the outcome: the function is called once an item
         self._started: set[int] = set()
-        self._parked: dict[Any, float] = {}
+        self._waits: list[tuple[float, int, Lane]] = []  # a heap; what is not its lane's `wakes_at` has been superseded
+        self.gave_up: set[Lane] = set()
+        self._numbers = count()
         self._size = 0
+        self._troubled = False  # whether there may be a circuit
 
     def __len__(self) -> int:
         return self._size
 
+    @property
+    def why(self) -> str:
+        lane = max((lane for lane in self._lanes.values() if lane.limit), key=lambda lane: lane.items, default=None)
+        return f"{lane.key}: {lane.limit.why}" if lane is not None and lane.limit is not None else ""
+
+    # ── items ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
     def extend(self, first: int, items: Sequence[Any], now: float) -> list[tuple[int, Any, BaseException]]:
         failed: list[tuple[int, Any, BaseException]] = []
-        queues, keys = self._queues, self._keys
+        lanes = self._lanes
         for index, item in enumerate(items, first):
             try:
                 key = self._key(item)
-                queue = queues.get(key)  # hashes it
+                lane = lanes.get(key)  # hashes it
             except Exception as error:  # the user's key function: this item's fault
                 failed.append((index, item, error))
                 continue
-            keys[index] = key
-            if queue is None:
-                queue = queues[key] = deque()
-                self._turn.append(key)
-            queue.append((index, item, now))
+            if lane is None:
+                lane = lanes[key] = Lane(key, self._limit_of(key) if self._adapts else None)
+            elif not lane.items:
+                self._idle.pop(key, None)
+            lane.items += 1
+            lane.queue.append((index, item, now))
+            self._of[index] = lane
+            self._back_in_turn(lane)
         self._size += len(items) - len(failed)
         return failed
 
     def first(self, queued: Queued) -> None:
-        key = self._keys[queued[0]]
-        queue = self._queues.get(key)
-        if queue is None:
-            queue = self._queues[key] = deque()
-            self._turn.append(key)
-        queue.appendleft(queued)
+        lane = self._of[queued[0]]
+        lane.queue.appendleft(queued)
         self._size += 1
+        self._back_in_turn(lane)
 
     def take(self, count: int, now: float) -> list[Queued]:
         taken: list[Queued] = []
-        passed = 0  # keys in a row that had nothing to give
-        while len(taken) < count and passed < len(self._turn):
-            key = self._turn[0]
-            self._turn.rotate(-1)
-            if key in self._parked or self._in_flight[key] >= self._per_key:
-                passed += 1
+        turn = self._turn
+        while len(taken) < count and turn:
+            lane = turn.popleft()
+            if not lane.queue or (at := lane.starts_at(now, self._most)) > now:
+                lane.in_turn = False
+                if lane.queue:
+                    self._wake(lane, at)
                 continue
-            passed = 0
-            queue = self._queues[key]
-            queued = queue.popleft()
+            queued = lane.queue.popleft()
             taken.append(queued)
-            self._size -= 1
-            self._in_flight[key] += 1
-            self._started.add(queued[0])
-            if not queue:
-                del self._queues[key]
-                self._turn.pop()  # it was rotated to the end
+            self._start(lane, queued[0], now)
+            if lane.queue:
+                turn.append(lane)
+            else:
+                lane.in_turn = False
+        self._size -= len(taken)
         return taken
 
     def slots(self, total: int) -> bool:
         # a key cannot have more in flight than there are slots: then nothing is counted, and items may wait at the worker
-        self._per_key = self._asked if self._asked < total else math.inf
-        return self._per_key != math.inf
+        before, self._most = self._most, self._asked if self._asked < total else math.inf
+        if self._most > before:
+            for lane in self._lanes.values():
+                self._back_in_turn(lane)
+        return self._adapts or self._most != math.inf
 
-    def start(self, indices: Sequence[int]) -> bool:
-        keys = Counter(self._keys[index] for index in indices)
-        if any(self._in_flight[key] + count > self._per_key for key, count in keys.items()):
+    def start(self, indices: Sequence[int], now: float) -> bool:
+        lanes = Counter(self._of[index] for index in indices)
+        at = max(lane.starts_at(now, self._most + 1 - number) for lane, number in lanes.items())
+        if at > now:
+            for lane in lanes:
+                self._wake(lane, at)
             return False
-        self._in_flight.update(keys)
-        self._started.update(indices)
+        for index in indices:
+            self._start(self._of[index], index, now)
         return True
 
     def done(self, indices: Iterable[int]) -> None:
         for index in indices:
             if index in self._started:
                 self._started.discard(index)
-                key = self._keys[index]
-                self._in_flight[key] -= 1
-                if not self._in_flight[key]:
-                    del self._in_flight[key]
+                lane = self._of[index]
+                lane.in_flight -= 1
+                self._back_in_turn(lane)
 
     def forget(self, outcomes: Iterable[Outcome[Any]]) -> None:
         for outcome in outcomes:
-            self._keys.pop(outcome.index, None)
+            lane = self._of.pop(outcome.index, None)
+            if lane is not None:
+                lane.items -= 1
+                if not lane.items:
+                    self._retire(lane)
+
+    def adapt(self, start: int, now: float) -> None:
+        if self._adapts or self._asked != math.inf:
+            return
+        self._adapts, self._begin = True, start
+        for lane in self._lanes.values():
+            lane.limit = limit = self._limit_of(lane.key)
+            for _ in range(lane.in_flight):
+                limit.sent(now)
+            self._back_in_turn(lane)
+
+    # ── how many of a key, and when ──────────────────────────────────────────────────────────────────────────────────
+
+    def told(self, report: Any, now: float) -> None:
+        if not (self._adapts or self._troubled or report.failures):
+            return
+        ends: list[tuple[float, float, int, BaseException | None]]
+        ends = list(zip(report.ended, report.started, report.indices, repeat(None), strict=False))
+        ends += [(failure.ended, failure.started, failure.index, failure.error) for failure in report.failures]
+        if len(ends) > 1:
+            ends.sort(key=itemgetter(0))
+        left: dict[Lane, int] = {}
+        for ended, started, index, error in ends:
+            lane = self._of.get(index)
+            if lane is not None and index in self._started:
+                left[lane] = left.get(lane, lane.in_flight + 1) - 1
+                self._hear(lane, ended, started, left[lane], error, now)
+
+    def _hear(self, lane: Lane, ended: float, started: float, in_flight: int, error: BaseException | None, now: float) -> None:
+        limit = lane.limit
+        if limit is not None:
+            kind, after = ("ok", None) if error is None else kind_of(error)
+            before = limit.limit
+            limit.finished(ended, max(0.0, ended - started), max(1, in_flight), kind, after and min(after, self._max_wait))
+            if limit.limit < before:
+                limit.took_effect(now)  # until now as many were started as before
+        if error is not None and getattr(error, "unreachable", False):
+            lane.circuit = lane.circuit or Circuit()
+            lane.circuit.failed(started, now)
+            lane.last, self._troubled = error, True
+            if lane.circuit.given_up:
+                self.gave_up.add(lane)
+        elif lane.circuit is not None:
+            lane.circuit = lane.last = None
+
+    def hopeless(self, now: float) -> list[tuple[Queued, BaseException]]:
+        lost: list[tuple[Queued, BaseException]] = []
+        for lane in list(self.gave_up):
+            circuit = lane.circuit
+            if circuit is None or now >= circuit.until:  # it lives, or the next one is a probe
+                self.gave_up.discard(lane)
+            else:
+                lost += [(queued, Unreachable.because(lane.key, circuit.in_a_row, lane.last)) for queued in lane.queue]
+                lane.queue.clear()
+        self._size -= len(lost)
+        return lost
 
     def unpark(self, now: float) -> None:
-        if self._parked:
-            for key in [key for key, until in self._parked.items() if until <= now]:
-                del self._parked[key]
+        while self.parked_until <= now:
+            lane = heappop(self._waits)[2]
+            lane.wakes_at = -math.inf
+            self._back_in_turn(lane)
 
     def park(self, index: int, until: float) -> None:
-        key = self._keys[index]
-        self._parked[key] = max(until, self._parked.get(key, 0.0))
+        lane = self._of[index]
+        lane.parked = max(until, lane.parked)
+        if lane.parked > lane.wakes_at:
+            self._wake(lane, lane.parked)
 
     @property
     def parked_until(self) -> float:  # type: ignore[override]
-        return min(self._parked.values(), default=math.inf)
+        waits = self._waits
+        while waits and waits[0][0] != waits[0][2].wakes_at:
+            heappop(waits)
+        return waits[0][0] if waits else math.inf
+
+    def learned(self) -> None:
+        for lane in self._lanes.values():
+            self._remember(lane)
+
+    def _start(self, lane: Lane, index: int, now: float) -> None:
+        lane.in_flight += 1
+        self._started.add(index)
+        if lane.limit is not None:
+            lane.limit.sent(now)
+
+    def _back_in_turn(self, lane: Lane) -> None:
+        """Something has changed for it: it is looked at again."""
+        if lane.queue and not lane.in_turn:
+            lane.in_turn = True
+            self._turn.append(lane)
+
+    def _wake(self, lane: Lane, at: float) -> None:
+        if at != lane.wakes_at and at < math.inf:
+            lane.wakes_at = at
+            heappush(self._waits, (at, next(self._numbers), lane))
+
+    def _limit_of(self, key: Any) -> AdaptiveLimit:
+        start = self._memory.start(key) if self._memory is not None else None
+        return AdaptiveLimit(start or self._begin, MOST, rng=self._rng)
+
+    def _retire(self, lane: Lane) -> None:
+        """It has no items any more: what was learned of it is kept for a while, since a list may come back to it."""
+        if lane.limit is None and lane.circuit is None and lane.parked == -math.inf:
+            del self._lanes[lane.key]
+            return
+        self._idle[lane.key] = None
+        if len(self._idle) > MOST_IDLE:
+            oldest = next(iter(self._idle))
+            del self._idle[oldest]
+            self._remember(self._lanes.pop(oldest))
+
+    def _remember(self, lane: Lane) -> None:
+        if self._memory is not None and lane.limit is not None and lane.limit.proven is not None:
+            self._memory.learned(lane.key, lane.limit.proven)

@@ -18,9 +18,10 @@ import random
 from collections import deque
 from typing import Literal
 
+from ..errors import ItemTimeout
 from .pacer import Pacer
 
-__all__ = ["AdaptiveLimit", "Kind", "Pressure"]
+__all__ = ["AdaptiveLimit", "Kind", "Pressure", "kind_of"]
 
 Kind = Literal["ok", "error", "overload", "timeout"]
 Pressure = Literal["none", "hold", "cut", "stop"]
@@ -120,6 +121,11 @@ class AdaptiveLimit:
     def why(self) -> str:
         """One line: `24: 36 in flight brought 2 % more`."""
         return f"{self.limit}: {self._reason}"
+
+    @property
+    def proven(self) -> int | None:
+        """The limit, where enough has come back under it to be believed another time; None where a rate is what holds back."""
+        return self.limit if self._pacer is None and self._accepted >= WINDOW else None
 
     # ── asked and told ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -475,3 +481,18 @@ class _Held:
         """A mean over all windows, and a moving one from eight on."""
         self.n += n
         self.rate += (rate - self.rate) * max(n / self.n, 1 / LONGEST_HOLD)
+
+
+def kind_of(error: BaseException) -> tuple[Kind, float | None]:
+    """What an item's failure says about load: too much, perhaps too slow, or nothing.
+
+    Too much is what has a `retry_after`, a true `overload`, or was refused a connection: attributes, so that anybody's
+    exceptions can have them.
+    """
+    after = getattr(error, "retry_after", None)
+    after = float(after) if isinstance(after, int | float) and not isinstance(after, bool) and after > 0 else None
+    if after is not None or getattr(error, "overload", False) or isinstance(error, ConnectionRefusedError):
+        return "overload", after
+    if isinstance(error, ItemTimeout | TimeoutError):
+        return "timeout", None
+    return "error", None

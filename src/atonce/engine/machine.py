@@ -25,10 +25,10 @@ from asyncio import CancelledError
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress, repeat
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import WorkerDied, shown
-from ..options import Rate, Retry
+from ..options import Learned, Rate, Retry
 from ..outcome import Outcome
 from ..worker.job import CARRYING
 from ..worker.outbox import Failure
@@ -88,7 +88,7 @@ class Policy:
     timeout: float | None = None
     rate: Rate | None = None
     key: Any = None
-    per_key: int | None = None
+    per_key: int | Literal["auto"] | Learned | None = None
     total: int | None = None
     most_ahead: float = math.inf
     keep: bool = False
@@ -116,13 +116,17 @@ class Machine:
         self._unhurried = policy.rate is not None or policy.most_ahead == 0
         self.limited = self._unhurried
         self._straight = policy.rate is None and policy.key is None
-        self._queue: Backlog = KeyedBacklog(policy.key, policy.per_key) if policy.key is not None else Backlog()
+        rng = rng or random.Random()
+        self._max_wait = (policy.retry or Retry()).max_wait
+        self._queue: Backlog = Backlog()
+        if policy.key is not None:
+            self._queue = KeyedBacklog(policy.key, policy.per_key, max_wait=self._max_wait, rng=rng)
         self._suspects: deque[list[Queued]] = deque()
         self._retries: list[tuple[float, int, Queued]] = []
         self._tries: dict[int, int] = {}
         self._struck: set[int] = set()
         self._cut_short: dict[int, int] = {}  # how many of an item's tries a death ended: those are not `retry`'s to count
-        self._backoff = Backoff(policy.retry, rng or random.Random()) if policy.retry is not None else None
+        self._backoff = Backoff(policy.retry, rng) if policy.retry is not None else None
         self._bucket = TokenBucket(policy.rate) if policy.rate is not None else None
         self.steering: Steering | None = None
         self._fed_at = math.inf  # while nothing has come back
@@ -160,7 +164,7 @@ class Machine:
 
     def steer(self, start: int, most: int) -> None:
         """Find out how many may be in flight: `start` in all to begin with, `most` at most."""
-        self.steering = Steering(start, most)
+        self.steering = Steering(start, most, max_wait=self._max_wait)
         self._fed_at = math.inf
 
     def release(self, worker: int) -> list[Command]:
@@ -341,6 +345,18 @@ class Machine:
         soonest = min(self._check_at, self._rate_at, self._queue.parked_until, self._steer_at)
         return min(soonest, self._retries[0][0]) if self._retries else soonest
 
+    @property
+    def limit(self) -> tuple[int | None, str]:
+        """How many may be in flight where that is found out, and why, in a line; with keys, also for the busiest of them."""
+        steering, keys = self.steering, self._queue.why
+        if steering is None:
+            return None, keys
+        return steering.slots, f"{steering.why}; {keys}" if keys else steering.why
+
+    def learned(self) -> None:
+        """The run is over: what was found out about keys may be remembered."""
+        self._queue.learned()
+
     def held(self) -> Sequence[Outcome[Any]]:
         """What is final and still waits for its turn: a run that is cut short keeps it."""
         return self.order.rest()
@@ -354,7 +370,7 @@ class Machine:
             self._rate_at = math.inf
         while self._retries and self._retries[0][0] <= now:
             self._queue.first(heapq.heappop(self._retries)[2])
-        commands: list[Command] = []
+        commands: list[Command] = self._give_up(now) if self._queue.gave_up else []
         if self._suspects:
             self._dispatch_suspects(commands, now)
         if self._queue:
@@ -373,6 +389,16 @@ class Machine:
         if self._spent or self._grown:
             commands += self._replace()
         return commands
+
+    def _give_up(self, now: float) -> list[Command]:
+        """Items of keys that do not answer any more fail without being started: nobody waits for a dead host."""
+        outcomes = []
+        for (index, item, queued), error in self._queue.hopeless(now):
+            self._struck.discard(index)
+            attempts = self._tries.pop(index, 0)
+            outcomes.append(Outcome(index, item, False, None, error, attempts, now, now, now - queued))
+        self.failed += len(outcomes)
+        return self._emit(outcomes)
 
     def _needs(self) -> list[tuple[int, int]]:
         """(worker, items) of those that run low: below half of their look-ahead, so that batches stay large."""
@@ -440,7 +466,7 @@ class Machine:
         """One group to each worker that has nothing else: a worker that just started, or one that is drained for it."""
         for worker, seat in self.seats.items():
             if seat.ready and not (seat.released or seat.killed or seat.assigned):
-                group = self._next_suspects()
+                group = self._next_suspects(now)
                 if group is None:
                     return
                 seat.alone = True
@@ -452,11 +478,11 @@ class Machine:
                     seat.alone = True
                     return
 
-    def _next_suspects(self) -> list[Queued] | None:
+    def _next_suspects(self, now: float) -> list[Queued] | None:
         """The first group whose keys have room."""
         for _ in range(len(self._suspects)):
             group = self._suspects.popleft()
-            if self._queue.start([index for index, _, _ in group]):
+            if self._queue.start([index for index, _, _ in group], now):
                 return group
             self._suspects.append(group)
         return None
@@ -484,6 +510,7 @@ class Machine:
         steering.told(report, in_flight, now, overloads=self.policy.key is None)
         self._straight = self._straight and not steering.pacing
         if not self.limited:
+            self._queue.adapt(steering.slots, now)
             self._count_slots()
         return self._resize()  # also where a new worker came with as many slots as the plan says
 
@@ -518,6 +545,7 @@ class Machine:
             keep = _first_of_each(report.indices, set(seat.read_at))
             seat.assigned.update(compress(zip(report.indices, items, strict=True), keep))
             return self._done(worker, _keeping(report, keep), now)
+        self._queue.told(report, now)
         outcomes: list[Outcome[Any]] = []
         indices = report.indices
         if indices:

@@ -12,8 +12,7 @@ import math
 import operator
 from typing import Any
 
-from ..errors import ItemTimeout
-from .limit import SILENCE, AdaptiveLimit, Kind
+from .limit import SILENCE, AdaptiveLimit, Kind, kind_of
 
 __all__ = ["LONG", "Steering"]
 
@@ -24,9 +23,11 @@ LONG = 0.01
 
 
 class Steering:
-    """One run's limit. `start` slots in all to begin with, `most` at most. Pure: time is passed in."""
+    """One run's limit. `start` slots in all to begin with, `most` at most; `max_wait` caps what a refusal asks for. Pure: time
+    is passed in."""
 
-    def __init__(self, start: int, most: int) -> None:
+    def __init__(self, start: int, most: int, *, max_wait: float = math.inf) -> None:
+        self._max_wait = max_wait
         self._limit = AdaptiveLimit(start, most)
         self._start = start
         self.slots = start  # in all, now
@@ -58,7 +59,7 @@ class Steering:
             if not overloads and kind != "error":
                 kind, after = "error", None
             self.pacing = self.pacing or kind == "overload"
-            rows.append((failure.ended, failure.started, kind, after))
+            rows.append((failure.ended, failure.started, kind, after and min(after, self._max_wait)))
         rows.sort(key=operator.itemgetter(0))
         left = in_flight
         for ended, started, kind, after in rows:
@@ -91,18 +92,3 @@ class Steering:
         """Slots of each of so many workers: at least one."""
         whole, rest = divmod(self.slots, workers)
         return [max(1, whole + (number < rest)) for number in range(workers)]
-
-
-def kind_of(error: BaseException) -> tuple[Kind, float | None]:
-    """What an item's failure says about load: too much, perhaps too slow, or nothing.
-
-    Too much is what has a `retry_after`, a true `overload`, or was refused a connection: attributes, so that anybody's
-    exceptions can have them.
-    """
-    after = getattr(error, "retry_after", None)
-    after = float(after) if isinstance(after, int | float) and not isinstance(after, bool) and after > 0 else None
-    if after is not None or getattr(error, "overload", False) or isinstance(error, ConnectionRefusedError):
-        return "overload", after
-    if isinstance(error, ItemTimeout | TimeoutError):
-        return "timeout", None
-    return "error", None

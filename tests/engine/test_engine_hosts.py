@@ -1,0 +1,268 @@
+"""A limit for each key: runs against several simulated hosts, each with a place where it ends, in fake time."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from atonce import Outcome, Retry, Run
+from atonce.engine.circuit import PROBES, TRIP
+from atonce.engine.keyed import LOOK_AHEAD, START, KeyedBacklog
+from atonce.errors import Unreachable
+from atonce.testing import FakeClock, FakePlacement, simulate
+from atonce.worker.outbox import Failure, Report
+
+Item = tuple[str, int]  # host and number
+
+
+class Refused(Exception):
+    overload = True
+
+    def __init__(self, retry_after: float | None = None) -> None:
+        super().__init__("too many")
+        self.retry_after = retry_after
+
+
+class Silent(Exception):
+    unreachable = True
+
+
+class Host:
+    """Answers after `latency` seconds, as long as no more than `most` are inside; refuses the others at once."""
+
+    def __init__(self, clock: FakeClock, most: float = math.inf, latency: float = 0.1) -> None:
+        self.clock, self.most, self.latency = clock, most, latency
+        self.requests = self.refused = self.high_water = 0
+        self.down_until = -math.inf
+        self.sent_at: list[float] = []
+        self._ends: list[float] = []
+
+    def __call__(self) -> float:
+        """Seconds that this request takes; raises where it is refused."""
+        now = self.clock()
+        self.requests += 1
+        self.sent_at.append(now)
+        if now < self.down_until:
+            raise Silent("nobody there")
+        self._ends = [end for end in self._ends if end > now]
+        if len(self._ends) >= self.most:
+            self.refused += 1
+            raise Refused
+        self._ends.append(now + self.latency)
+        self.high_water = max(self.high_water, len(self._ends))
+        return self.latency
+
+
+def get(hosts: dict[str, Host], items: list[Item], clock: FakeClock, **options: Any) -> Run[Any]:
+    """A run over these hosts. An item takes what its host says, one that is refused 1 ms."""
+    takes: dict[Item, float] = {}
+
+    def fetch(item: Item) -> Item:
+        takes[item] = 0.001
+        takes[item] = hosts[item[0]]()
+        return item
+
+    placement = FakePlacement(lambda item: takes[item])
+    told = {"concurrency": 64, "per_key": "auto", "retry": Retry(attempts=50, base=0.05, budget=5), **options}
+    return simulate(fetch, items, placement=placement, clock=clock, key=lambda item: item[0], **told)
+
+
+def pages(host: str, count: int) -> list[Item]:
+    return [(host, number) for number in range(count)]
+
+
+def test_each_host_finds_its_own_limit() -> None:
+    clock = FakeClock()
+    hosts = {"small": Host(clock, 3), "large": Host(clock, 40)}
+    run = get(hosts, pages("small", 400) + pages("large", 4000), clock)
+    assert run.stats.failed == 0
+    small, large = hosts["small"], hosts["large"]
+    assert (small.high_water, large.high_water) == (3, 40)
+    assert small.refused + large.refused <= 0.1 * 4400
+    # one after another would be 13.3 s and 10 s: together as long as the slower one, and a fifth more to find out
+    assert run.stats.seconds <= 1.2 * max(400 * 0.1 / 3, 4000 * 0.1 / 40)
+
+
+def test_a_host_begins_with_a_few_however_many_slots_there_are() -> None:
+    clock = FakeClock()
+    hosts = {"a": Host(clock, latency=0.05)}
+    get(hosts, pages("a", 300), clock)
+    begin = hosts["a"].sent_at[0]
+    assert hosts["a"].sent_at.count(begin) == START
+    assert sum(at < begin + 0.05 for at in hosts["a"].sent_at) <= 2 * START  # a few more, while nothing comes back
+    assert hosts["a"].high_water > 8 * START  # nobody refuses it: it grows
+
+
+def test_all_hosts_together_have_no_more_than_there_are_slots() -> None:
+    clock = FakeClock()
+    hosts = {name: Host(clock) for name in "abcdefgh"}
+    run = get(hosts, [(name, n) for name in hosts for n in range(500)], clock, concurrency=20)
+    started = sorted((at, 1) for host in hosts.values() for at in host.sent_at)
+    ends = [(at + 0.1, -1) for at, _ in started]
+    most = level = 0
+    for _, step in sorted(started + ends, key=lambda event: (round(event[0], 6), event[1])):
+        level += step
+        most = max(most, level)
+    assert most == 20
+    assert run.stats.seconds == pytest.approx(8 * 500 * 0.1 / 20, rel=0.1)
+
+
+def test_a_full_host_at_the_head_of_the_list_does_not_idle_the_others() -> None:
+    clock = FakeClock()
+    hosts = {"slow": Host(clock, 1, latency=1.0), "quick": Host(clock)}
+    items = pages("slow", LOOK_AHEAD // 2) + pages("quick", 500)
+    done: dict[str, float] = {}
+
+    def seen(outcome: Outcome[Any]) -> None:
+        done[outcome.item[0]] = clock()
+
+    begin = clock()
+    get(hosts, items, clock, seen=seen)
+    assert done["quick"] - begin < 10
+    assert done["slow"] - begin > 400
+
+
+def test_retry_after_of_one_host_stops_it_and_no_other() -> None:
+    clock = FakeClock()
+    hosts = {"a": Host(clock), "b": Host(clock)}
+    asked: list[float] = []
+
+    def fetch(item: Item) -> Item:
+        hosts[item[0]]()
+        if item == ("a", 5) and not asked:
+            asked.append(clock())
+            raise Refused(30.0)
+        return item
+
+    begin = clock()
+    run = simulate(
+        fetch, pages("a", 100) + pages("b", 100), seconds=0.1, clock=clock, concurrency=64, key=lambda item: item[0],
+        per_key="auto", retry=Retry(),
+    )  # fmt: skip
+    assert run.stats.failed == 0
+    # those that were under way when it was said go on
+    assert not [at for at in hosts["a"].sent_at if asked[0] + 0.2 < at < asked[0] + 30]
+    assert max(hosts["b"].sent_at) < begin + 5
+
+
+@pytest.mark.parametrize("retry", [None, Retry(max_wait=10)], ids=["no retry", "capped"])
+def test_a_wait_that_a_host_asks_for_is_capped(retry: Retry | None) -> None:
+    clock = FakeClock()
+
+    def fetch(item: Item) -> Item:
+        if item[1] == 0 and clock() == 1000.0:
+            raise Refused(1e6)
+        return item
+
+    run = simulate(
+        fetch, pages("a", 50), seconds=0.1, clock=clock, concurrency=4, key=lambda item: item[0], per_key="auto", retry=retry
+    )
+    assert run.stats.ok == 50 - (retry is None)
+    assert run.stats.seconds < (150 if retry is None else 15)
+
+
+# ── hosts that do not answer ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_dead_host_costs_few_attempts_and_holds_nobody_up() -> None:
+    clock = FakeClock()
+    hosts = {"dead": Host(clock), "live": Host(clock)}
+    hosts["dead"].down_until = math.inf
+    run = get(hosts, pages("dead", 5000) + pages("live", 500), clock, retry=Retry())
+    assert run.stats.ok == 500
+    # those that were under way when it opened, and the probes
+    assert TRIP <= hosts["dead"].requests <= TRIP + 4 * START + PROBES
+    kinds = Counter(type(outcome.error) for outcome in run.failures)
+    assert kinds[Unreachable] >= 4900
+    assert run.stats.seconds < 60
+    error = next(outcome.error for outcome in run.failures if isinstance(outcome.error, Unreachable))
+    assert isinstance(error.last, Silent)
+    assert "dead has failed" in str(error)
+    assert "nobody there" in str(error)
+
+
+def test_a_host_that_comes_back_is_noticed_and_loses_nothing() -> None:
+    clock = FakeClock()
+    hosts = {"a": Host(clock)}
+    hosts["a"].down_until = clock() + 12
+    run = get(hosts, pages("a", 200), clock)
+    assert run.stats.failed == 0
+    assert run.stats.seconds < 25
+
+
+def test_a_host_that_was_given_up_is_probed_later() -> None:
+    """Items come slowly: those that come after its return are fetched."""
+    clock = FakeClock()
+    hosts = {"a": Host(clock), "b": Host(clock, latency=1.0)}
+    hosts["a"].down_until = clock() + 100
+    items = [item for n in range(300) for item in (("b", n), ("a", n))]
+    run = get(hosts, items, clock, concurrency=1, retry=None)
+    failed = [outcome.item[1] for outcome in run.failures]
+    assert len(failed) >= 80
+    assert max(failed) < 200
+    assert hosts["a"].requests < 300 - len(failed) + TRIP + 4 * START + PROBES + 5
+
+
+def test_failures_that_say_nothing_of_the_host_never_stop_it() -> None:
+    def fetch(item: Item) -> Item:
+        raise ValueError("not this one")
+
+    run = simulate(fetch, pages("a", 200), seconds=0.1, concurrency=8, key=lambda item: item[0], per_key="auto")
+    assert Counter(type(outcome.error) for outcome in run.failures) == {ValueError: 200}
+
+
+# ── what is remembered ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Memory:
+    def __init__(self, **starts: int) -> None:
+        self.starts, self.told = starts, dict[str, int]()
+
+    def start(self, key: Any) -> int | None:
+        return self.starts.get(key)
+
+    def learned(self, key: Any, limit: int) -> None:
+        self.told[key] = limit
+
+
+def test_it_begins_with_what_is_remembered_and_tells_what_it_learned() -> None:
+    clock, memory = FakeClock(), Memory(known=11)
+    hosts = {"known": Host(clock, latency=0.05), "new": Host(clock, 7, latency=0.05), "brief": Host(clock)}
+    get(hosts, pages("known", 600) + pages("new", 600) + pages("brief", 3), clock, per_key=memory)
+    for name, start in (("known", 11), ("new", START)):
+        begin = hosts[name].sent_at[0]
+        assert hosts[name].sent_at.count(begin) == start
+    assert memory.told["known"] > 11
+    assert memory.told["new"] == 7
+    assert "brief" not in memory.told  # three items say nothing
+
+
+def test_a_host_that_the_list_comes_back_to_has_not_been_forgotten() -> None:
+    clock = FakeClock()
+    hosts = {"a": Host(clock, latency=0.05), "b": Host(clock, latency=0.05)}
+    get(hosts, pages("a", 500) + pages("b", 500) + [("a", 1000 + n) for n in range(500)], clock, concurrency=8)
+    backlog = KeyedBacklog(lambda item: item, "auto")
+    backlog.slots(8)
+    for index in range(2000):  # a host an item: what is kept is bounded
+        backlog.extend(index, [index], 0.0)
+        backlog.take(1, 0.0)
+        backlog.told(Report([index], [0], [0.0], [0.1], [0.0], []), 0.1)
+        backlog.done([index])
+        backlog.forget([Outcome(index, index, True)])
+    assert len(backlog._lanes) <= 1001
+
+
+def test_refusals_of_one_key_without_a_wait_lower_its_limit_and_no_other() -> None:
+    backlog = KeyedBacklog(lambda item: item, "auto")
+    backlog.slots(64)
+    backlog.extend(0, "a" * 20 + "b" * 20, 0.0)
+    taken = [index for index, _, _ in backlog.take(64, 0.0)]
+    of_a = [index for index in taken if index < 20]
+    assert len(of_a) == START
+    backlog.told(Report(failures=[Failure(of_a[0], Refused(), 0.0, 0.1, 0.0, None)]), 0.1)
+    backlog.done(of_a[:1])
+    assert backlog.take(64, 0.1) == [] or all(index >= 20 for index, _, _ in backlog.take(64, 0.1))
+    assert backlog.why.startswith("a: 3")
