@@ -123,3 +123,25 @@ def test_wrong_usage(arguments: list[str], message: str, capsys: pytest.CaptureF
     assert out == ""
     assert message in err
     assert "Traceback" not in err
+
+
+def test_an_alarm_when_most_fails(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    write_urls(list(lab.urls(70, path="/status/404")))
+    assert main(["fetch", "-i", "urls.txt", "-o", "out.jsonl", "--no-progress"]) == 1
+    err = capsys.readouterr().err
+    assert err.count("of the last 50 items failed") == 1
+    assert "40 of them: http-4xx, such as urls.txt, line " in err
+
+
+def test_what_hosts_take_is_remembered_unless_told_not_to(lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    write_urls(list(lab.urls(100, path="/bytes/10")))
+    assert main(["fetch", "-i", "urls.txt", "-o", "a.jsonl", "--no-remember", "--max-wait", "5", "-q"]) == 0
+    assert not (folder / "cache").exists()
+    assert main(["fetch", "-i", "urls.txt", "-o", "b.jsonl", "-q"]) == 0
+    assert (folder / "cache" / "atonce" / "hosts.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("wrong", [["--per-host", "many"], ["--per-host", "0"], ["--max-wait", "0"]])
+def test_limits_that_are_none_are_refused(lab: Lab, wrong: list[str]) -> None:
+    assert main(["fetch", f"{lab.base}/bytes/1", *wrong]) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import subprocess
 import sys
 import time
@@ -15,10 +16,11 @@ from typing import Any, ClassVar
 import pytest
 
 import atonce
-from atonce.errors import InputError, ItemTimeout, PlanError, TargetError, UsageError, WorkerDied
-from atonce.fetch import Page, Request, Timeouts
+from atonce.errors import InputError, ItemTimeout, PlanError, TargetError, Unreachable, UsageError, WorkerDied
+from atonce.fetch import FetchError, Page, Request, Timeouts
 from atonce.fetch.api import _failed, afetch, fetch
 from atonce.fetch.limits import Policy
+from atonce.fetch.transport import choose
 from atonce.lab import Lab
 
 SOON = Timeouts(5, 5, 5, 10)
@@ -114,6 +116,8 @@ def test_a_transport_of_ones_own() -> None:
         ([], {"max_body": "5M"}),
         ([], {"max_redirects": -1}),
         ([], {"per_key": 0}),
+        ([], {"per_key": "many"}),
+        ([], {"remember": "yes"}),
     ],
 )
 def test_wrong_usage_is_said_at_once(urls: Any, options: dict[str, Any]) -> None:
@@ -144,8 +148,11 @@ def test_urls_are_read_as_far_as_there_is_room(lab: Lab) -> None:
 
 
 def test_one_host_is_not_stormed(lab: Lab) -> None:
-    list(fetch(lab.urls(90, "/bytes/10"), concurrency=64, timeouts=SOON))
-    assert max(host.busy_peak for host in lab.stats().hosts.values()) <= 8
+    """The limit of a host begins with 4, and grows with what comes back."""
+    pages = fetch(lab.urls(40, "/delay/0.05"), concurrency=64, timeouts=SOON)
+    assert next(pages).ok
+    assert max(host.busy_peak for host in lab.stats().hosts.values()) <= 16
+    assert all(page.ok for page in pages)
     lab.reset()
     list(fetch(lab.urls(90, "/bytes/10"), concurrency=64, per_key=2, timeouts=SOON))
     assert max(host.busy_peak for host in lab.stats().hosts.values()) <= 2
@@ -182,6 +189,38 @@ def test_what_ends_outside_of_the_transport_is_a_page_too() -> None:
         assert (page.ok, page.error_class, page.url, page.complete) == (False, kind, request.url, False)
         assert page.error
         assert "abc" not in repr(page)
+
+
+def test_a_url_that_was_not_asked_for_has_the_class_of_what_its_host_failed_with() -> None:
+    last = FetchError("dns: no", page=Page("http://h/1", "GET", "http://h/1", error_class="dns", error="no such name"))
+    page = _failed(Request("http://h/2"), Unreachable.because("h:80", 14, last))
+    assert (page.url, page.error_class, page.ok, page.status) == ("http://h/2", "dns", False, None)
+    assert page.error == "not started: h:80 has failed 14 times in a row, the last time with dns: no"
+
+
+def refusing() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+    return port
+
+
+@pytest.mark.parametrize("transport", ["curl", "aiohttp", "requests"])
+def test_a_host_that_takes_no_connection_is_overloaded_or_down(transport: str) -> None:
+    """And one that breaks off is not overloaded."""
+    runner = choose(transport, "auto")(Policy(timeouts=SOON))
+    [outcome] = atonce.stream(runner, [Request(f"http://127.0.0.1:{refusing()}/")], setup=runner.setup, retry=None)
+    assert isinstance(outcome.error, FetchError)
+    assert (outcome.error.overload, outcome.error.unreachable) == (True, True)
+
+
+@pytest.mark.parametrize("transport", ["curl", "aiohttp", "requests"])
+def test_a_connection_that_is_lost_is_no_overload(lab: Lab, transport: str) -> None:
+    runner = choose(transport, "auto")(Policy(timeouts=SOON))
+    [outcome] = atonce.stream(runner, [Request(f"{lab.base}/reset")], setup=runner.setup, retry=None)
+    assert isinstance(outcome.error, FetchError)
+    assert outcome.error.overload is False
 
 
 def test_leaving_early_ends_the_run(lab: Lab) -> None:

@@ -84,3 +84,17 @@ def test_an_error_travels() -> None:
     assert is_retryable(again)
     assert not is_retryable(FetchError("no"))
     assert not is_retryable(ValueError())
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_who_says_that_the_whole_host_does_not_answer(kind: str) -> None:
+    page = Page("http://h/", "GET", "http://h/", error_class=kind, error="no")
+    nobody = kind in ("dns", "connect", "tls", "timeout-connect", "timeout-first-byte")
+    assert FetchError("no", page=page).unreachable == nobody
+
+
+@pytest.mark.parametrize(("status", "gateway"), [(500, False), (502, True), (503, True), (504, True), (404, False)])
+def test_a_gateway_may_be_all_that_answers(status: int, gateway: bool) -> None:
+    page = Page("http://h/", "GET", "http://h/", status, error_class="http-5xx", error="no")
+    assert FetchError("no", page=page).unreachable == gateway
+    assert not FetchError("no").unreachable

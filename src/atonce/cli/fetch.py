@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import Command, controls, given, in_group, outputs
+from .options import Command, controls, given, in_group, number_or_auto, outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,7 +51,9 @@ def _header(ctx: click.Context, parameter: click.Parameter, values: tuple[str, .
 @_what("--input-format", type=click.Choice(["text", "jsonl", "csv"]), help="of -i where its name does not say it")
 @_what("-H", "--header", "headers", multiple=True, callback=_header, metavar="'NAME: VALUE'", help="for each request")
 @controls
-@_how("--per-host", "per_key", type=int, metavar="N", help="in flight to one host at most (8)")
+@_how("--per-host", "per_key", metavar="N", callback=number_or_auto, help="in flight to one host (auto: begins with 4)")
+@_how("--max-wait", type=float, metavar="SECONDS", help="that a host's Retry-After may ask for at most (120)")
+@_how("--remember/--no-remember", default=True, help="begin with what earlier runs found out about hosts (on)")
 @_how("--transport", metavar="NAME", help="curl, aiohttp or requests (auto)")
 @_limits("--connect-timeout", "connect", type=float, metavar="SECONDS", help="for name, connection and TLS, each hop (10)")
 @_limits("--first-byte-timeout", "first_byte", type=float, metavar="SECONDS", help="from the request to its answer (30)")
@@ -73,6 +75,7 @@ def command(
     input_format: str | None,
     headers: Sequence[tuple[str, str]],
     retries: int | None,
+    max_wait: float | None,
     output: str,
     retry_failed: bool,
     progress: bool | None,
@@ -93,7 +96,7 @@ def command(
     A folder gets a file for each body and manifest.jsonl, a row for each URL. The same command again goes on where
     the last one ended.
     """
-    from atonce import fetch
+    from atonce import Retry, fetch
     from atonce.errors import UsageError
     from atonce.fetch import Timeouts
     from atonce.source.inputs import Input
@@ -104,7 +107,7 @@ def command(
         raise UsageError("there is nothing to get", hint="atonce fetch https://example.org/, or -i urls.txt")
     options = given(
         **options,
-        retry=None if retries is None else retries + 1,
+        retry=Retry(**given(attempts=None if retries is None else retries + 1, max_wait=max_wait)),
         insecure=frozenset(insecure),
         timeouts=Timeouts(**given(connect=connect, first_byte=first_byte, stall=stall)),
     )

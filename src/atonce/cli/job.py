@@ -15,6 +15,7 @@ import click
 
 from atonce.errors import AtonceError, OutputError, UsageError
 from atonce.sink import sink_for
+from atonce.sink.alarm import Alarm
 from atonce.sink.base import Sink
 from atonce.sink.progress import progress
 from atonce.sink.row import Row
@@ -114,6 +115,7 @@ class _Run:
         self._remaining = remaining
         self._results = results
         self._tally = Tally()
+        self._alarm = Alarm()
         rows_on_terminal = not sink.resumable and sys.stdout.isatty()
         show = job.progress if job.progress is not None else not rows_on_terminal
         self._progress = progress(show and not job.quiet)
@@ -155,8 +157,12 @@ class _Run:
                     self._sink.write((record.row,))
                 if ok:
                     self._tally.succeed()
+                    self._alarm.ended()
                 else:
-                    self._tally.fail(record.kind, f"{job.items.where(entry)}: {record.message}")
+                    example = f"{job.items.where(entry)}: {record.message}"
+                    self._tally.fail(record.kind, example)
+                    if alarm := self._alarm.ended(record.kind or "failed", example):
+                        job.say(f"{alarm}; it goes on, Ctrl-C ends it")
                 self._progress.advance(ok, not ok)
                 if not ok and job.on_failure == "raise":
                     self._stopped = "ended at the first failure"

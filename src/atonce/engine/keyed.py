@@ -300,6 +300,8 @@ class KeyedBacklog(Backlog):
             if lane.circuit.given_up:
                 self.gave_up.add(lane)
         elif lane.circuit is not None:
+            if lane.circuit.open and limit is not None:
+                lane.limit = self._limit_of(lane.key)  # what was found out while it was down says nothing
             lane.circuit = lane.last = None
 
     def hopeless(self, now: float) -> list[tuple[Queued, BaseException]]:

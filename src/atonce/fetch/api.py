@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from .. import api
-from ..errors import InputError, ItemTimeout, UsageError
+from ..errors import InputError, ItemTimeout, Unreachable, UsageError
 from ..options import Options, Retry
 from ..outcome import Outcome
 from .failure import FetchError, is_retryable
+from .hosts import Hosts
 from .limits import Policy, Timeouts
 from .page import Page
 from .request import Request
@@ -20,9 +21,6 @@ from .transport import Transport, choose
 from .url import host_of
 
 __all__ = ["afetch", "fetch"]
-
-# Requests to one host at once when nobody says how many: what Scrapy allows itself too.
-PER_HOST = 8
 
 
 def fetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto", **options: Any) -> Iterator[Page]:
@@ -42,22 +40,26 @@ def fetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto
     - `robots`: obey robots.txt, which is asked for once a host (at most `per_key` times, when the first requests to it
       are under way together). One that cannot be had fails the requests that wait for it; see `atonce.fetch.robots`.
     - `insecure`: hosts whose certificates are not verified. `user_agent`: what we call ourselves.
-    - `per_key`: requests to one host (and port) at once, 8 unless told. `retry`: a number of attempts, 3 unless told, or
-      a `Retry`. The rest is as in `atonce.stream`: `model`, `concurrency`, `parallelism`, `ordered`, `rate`, …
+    - `per_key`: requests to one host (and port) at once; found for each host unless told, 4 to begin with (docs/limit.md).
+      `remember`: begin with what earlier runs have found out, and keep what this one does, in the user's cache folder
+      (`atonce.fetch.hosts`).
+    - `retry`: a number of attempts, 3 unless told, or a `Retry`; a host that asks for a pause gets one of `Retry.max_wait`
+      seconds at most. The rest is as in `atonce.stream`: `model`, `concurrency`, `parallelism`, `ordered`, `rate`, …
 
     Nothing is shared between requests but connections: no cookies, and nothing is taken from the environment, neither
-    proxies nor `.netrc`. `Retry-After` holds for the whole host.
+    proxies nor `.netrc`. `Retry-After` holds for the whole host. One that does not answer is left alone for a while; when it
+    has not for half a minute, its other URLs fail without being asked for (`attempts` is 0), and are run by a later call.
     """
     job = _Job(transport, options)
     outcomes = api.stream(job.transport, job.items(urls), **job.options)
-    return _pages(cast("Generator[Outcome[Page]]", outcomes))
+    return _pages(cast("Generator[Outcome[Page]]", outcomes), job.end)
 
 
 def afetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto", **options: Any) -> AsyncIterator[Page]:
     """`fetch` for async callers."""
     job = _Job(transport, options)
     outcomes = api.astream(job.transport, job.items(urls), **job.options)
-    return _apages(cast("AsyncGenerator[Outcome[Page], None]", outcomes))
+    return _apages(cast("AsyncGenerator[Outcome[Page], None]", outcomes), job.end)
 
 
 class _Job:
@@ -69,7 +71,14 @@ class _Job:
     def __init__(self, transport: str, given: Mapping[str, Any]) -> None:
         ours = {name: value for name, value in given.items() if name in _OURS}
         rest = {name: value for name, value in given.items() if name not in _OURS}
-        options = Options.of({"key": _host, "per_key": PER_HOST, **rest})
+        remember = rest.pop("remember", False)
+        if remember not in (True, False):
+            raise UsageError(f"remember={remember!r} is neither True nor False")
+        options = Options.of({"key": _host, "per_key": "auto", **rest})
+        self._hosts: Hosts | None = None
+        if remember and options.per_key == "auto":
+            self._hosts = Hosts()
+            options = options.but(per_key=self._hosts)
         if options.setup is not None:
             raise UsageError("fetch takes no setup=: a transport brings its own")
         if options.journal is not None:
@@ -81,6 +90,11 @@ class _Job:
             retry=_retry(options.retry),
         )
         self.options = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+
+    def end(self) -> None:
+        """The run is over."""
+        if self._hosts is not None:
+            self._hosts.save()
 
     def items(self, urls: Iterable[Any] | AsyncIterable[Any]) -> Iterable[Request] | AsyncIterable[Request]:
         return self.arequests(urls) if isinstance(urls, AsyncIterable) else self.requests(urls)
@@ -143,18 +157,24 @@ def _page(outcome: Outcome[Page]) -> Page:
 def _failed(request: Request, error: BaseException | None) -> Page:
     if isinstance(error, FetchError) and error.page is not None:
         return error.page
+    if isinstance(error, Unreachable) and isinstance(error.last, FetchError) and error.last.page is not None:
+        return Page(request.url, request.method, request.url, error_class=error.last.page.error_class, error=error.what)
     kind = "timeout-total" if isinstance(error, ItemTimeout) else "local-io"
     why = getattr(error, "what", "") or f"{type(error).__name__}: {error}"
     return Page(request.url, request.method, request.url, error_class=kind, error=why)
 
 
-def _pages(outcomes: Generator[Outcome[Page]]) -> Iterator[Page]:
-    with contextlib.closing(outcomes):
+def _pages(outcomes: Generator[Outcome[Page]], end: Callable[[], None]) -> Iterator[Page]:
+    with contextlib.ExitStack() as stack:
+        stack.callback(end)
+        stack.enter_context(contextlib.closing(outcomes))
         for outcome in outcomes:
             yield _page(outcome)
 
 
-async def _apages(outcomes: AsyncGenerator[Outcome[Page], None]) -> AsyncIterator[Page]:
-    async with contextlib.aclosing(outcomes):
+async def _apages(outcomes: AsyncGenerator[Outcome[Page], None], end: Callable[[], None]) -> AsyncIterator[Page]:
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(end)
+        await stack.enter_async_context(contextlib.aclosing(outcomes))
         async for outcome in outcomes:
             yield _page(outcome)

@@ -92,7 +92,8 @@ class Attempt:
             return page
         wait = None if asked is None else retry_after(asked, time.time())
         what = f"{page.error_class}: {page.error}"
-        raise FetchError(what, page=page, retryable=True, retry_after=wait, item=shown(self.request.url))
+        full = page.error_class == "throttled"
+        raise FetchError(what, page=page, retryable=True, retry_after=wait, overload=full, item=shown(self.request.url))
 
     def is_free_to_repeat(self, *, reused: bool) -> bool:
         """Whether a hop that was lost is sent again, once and unasked: it went over a connection that was open already.
@@ -135,7 +136,8 @@ class Attempt:
         if self.wanted is not None:  # what robots.txt was answered is not what was asked for
             self.hop, self.status, self.head = self.wanted, None, b""
         page = self._page(now, kind, f"{why}{where}")
-        return FetchError(f"{kind}: {page.error}", page=page, retryable=retryable, item=shown(self.request.url))
+        full = kind == "connect" and not self.sent
+        return FetchError(f"{kind}: {page.error}", page=page, retryable=retryable, overload=full, item=shown(self.request.url))
 
     def late(self, phase: str, now: float) -> FetchError:
         """The error of an attempt whose watch named this phase."""

@@ -54,7 +54,8 @@ CLASSES = (
 class FetchError(ItemError):
     """An attempt that brought no final answer. `page` tells as much of it as is known, `page.error_class` its class.
 
-    `retryable` says whether another attempt is right; `retry_after`, in seconds, when the server wants it.
+    `retryable` says whether another attempt is right; `retry_after`, in seconds, when the server wants it; `overload`, that
+    the server has too much to do (docs/limit.md): it throttles, or takes no more connections.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class FetchError(ItemError):
         page: Page | None = None,
         retryable: bool = False,
         retry_after: float | None = None,
+        overload: bool = False,
         item: str | None = None,
         causes: Sequence[str] = (),
         hint: str | None = None,
@@ -72,11 +74,17 @@ class FetchError(ItemError):
         self.page = page
         self.retryable = retryable
         self.retry_after = retry_after
+        self.overload = overload
 
     @property
-    def overload(self) -> bool:
-        """Whether it says that the server has too much to do (see docs/limit.md)."""
-        return self.page is not None and self.page.error_class == "throttled"
+    def unreachable(self) -> bool:
+        """Whether it says nothing of this request, but that nobody answers at this host, or only a gateway before it."""
+        page = self.page
+        return page is not None and (page.error_class in _NOBODY or page.status in _GATEWAY)
+
+
+_NOBODY = frozenset({"dns", "connect", "tls", "timeout-connect", "timeout-first-byte"})
+_GATEWAY = frozenset({502, 503, 504})
 
 
 def is_retryable(error: BaseException) -> bool:
