@@ -228,23 +228,12 @@ def _outcomes(call: _Call) -> Iterator[Outcome[Any]]:
 
 
 def _values(call: _Call) -> Iterator[Any]:
-    errors = call.options.errors
-    in_order, first = call.ordered and errors != "skip", 0
+    picked = _Picked(call)
     with contextlib.closing(call.drive(call.begin())) as batches:
         for batch in batches:
-            if in_order:
-                batch = _in_a_row(batch, first)
-                first += len(batch)
-            for outcome in batch:
-                if outcome[2]:
-                    yield outcome[3]
-                elif errors == "return":
-                    yield outcome.error
-                elif errors == "raise":
-                    try:
-                        raise cast(BaseException, outcome.error)
-                    finally:  # its traceback holds this frame, which must not hold it in turn, nor what else is in flight
-                        del outcome, batch
+            values = picked.of(batch)
+            del batch  # see `of`
+            yield from values
 
 
 async def _aoutcomes(call: _Call) -> AsyncIterator[Outcome[Any]]:
@@ -255,23 +244,39 @@ async def _aoutcomes(call: _Call) -> AsyncIterator[Outcome[Any]]:
 
 
 async def _avalues(call: _Call) -> AsyncIterator[Any]:
-    errors = call.options.errors
-    in_order, first = call.ordered and errors != "skip", 0
+    picked = _Picked(call)
     async with contextlib.aclosing(call.drive_async(call.begin(asyncio.get_running_loop()))) as batches:
         async for batch in batches:
-            if in_order:
-                batch = _in_a_row(batch, first)
-                first += len(batch)
-            for outcome in batch:
-                if outcome[2]:
-                    yield outcome[3]
-                elif errors == "return":
-                    yield outcome.error
-                elif errors == "raise":
-                    try:
-                        raise cast(BaseException, outcome.error)
-                    finally:  # its traceback holds this frame, which must not hold it in turn, nor what else is in flight
-                        del outcome, batch
+            values = picked.of(batch)
+            del batch
+            for value in values:
+                yield value
+
+
+class _Picked:
+    """What `map` gives of the outcomes: values, and of those that failed what `errors=` says."""
+
+    def __init__(self, call: _Call) -> None:
+        self._errors = call.options.errors
+        self._in_order, self._first = call.ordered and self._errors != "skip", 0
+
+    def of(self, batch: list[Outcome[Any]]) -> Iterator[Any]:
+        """The values of a batch, which nobody else may hold: an error's traceback holds the frames it went through, and they
+        must not hold it in turn, nor what else is in flight."""
+        errors = self._errors
+        if self._in_order:
+            batch = _in_a_row(batch, self._first)
+            self._first += len(batch)
+        for outcome in batch:
+            if outcome[2]:
+                yield outcome[3]
+            elif errors == "return":
+                yield outcome.error
+            elif errors == "raise":
+                try:
+                    raise cast(BaseException, outcome.error)
+                finally:
+                    del outcome, batch
 
 
 def _in_a_row(batch: list[Outcome[Any]], first: int) -> list[Outcome[Any]]:

@@ -30,7 +30,8 @@ from atonce.plan.calibration import Calibration
 from atonce.plan.function import Facts
 from atonce.plan.machine import Machine
 from atonce.plan.plan import Plan, in_bytes, in_time, where_time_goes
-from atonce.plan.probe import LEAST_GAIN, Carriage, Sample
+from atonce.plan.probe import LEAST_GAIN
+from atonce.plan.sample import Carriage, Sample
 
 DEF = Facts("f", "sync")
 ASYNC = Facts("f", "async")

@@ -14,7 +14,7 @@ from atonce.plan import hints
 from atonce.plan.function import dotted_calls, look_at, native_imports, travels
 from atonce.plan.hints import NAMES, hints_for
 from atonce.plan.machine import Machine
-from atonce.plan.probe import Carriage, Sample
+from atonce.plan.sample import Carriage, Sample
 
 
 def plain(item: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import Command, given, in_group, number_or_auto
+from .options import Command, called, given, in_group, number_or_auto, parallelism, what_to_run
 
 if TYPE_CHECKING:
     from atonce.comparison import Comparison, Turn
@@ -26,16 +26,14 @@ _out = in_group("Output")
 
 @click.command("compare", cls=Command, examples=_EXAMPLES)
 @click.argument("target", required=False)
-@_what("-i", "--input", "path", required=True, metavar="FILE", help="a text file, .jsonl, .csv, or - for stdin")
-@_what("--input-format", type=click.Choice(["text", "jsonl", "csv"]), help="of -i where its name does not say it")
-@_what("--setup", metavar="MODULE:FACTORY", help="gives a context manager; the function gets (resource, item)")
+@what_to_run
 @_what("--fetch", "fetching", is_flag=True, help="get the URLs of -i instead of running a target")
 @_what("--yes", is_flag=True, help="yes, every item may run several times")
 @_how("--models", metavar="A,B", help="these only, such as threads,processes (all that can, and auto)")
 @_how("--rounds", type=click.IntRange(min=1), default=3, metavar="N", help="turns of each model (3)")
 @_how("--seed", type=int, default=0, metavar="N", help="draws the order of the models in a round (0)")
 @_how("--concurrency", metavar="N", callback=number_or_auto, help="in flight in each worker (auto)")
-@_how("--parallelism", metavar="N", callback=number_or_auto, help="worker processes (auto)")
+@parallelism
 @_out("--format", "form", type=click.Choice(["table", "json", "csv", "markdown"]), default="table", help="of stdout (table)")
 @_out("-q", "--quiet", is_flag=True, help="print errors and the result only")
 def command(
@@ -67,7 +65,7 @@ def command(
     name, start, names, left_out, count, repeatable = (
         _fetch(path, input_format, chosen, given(**options))
         if target is None
-        else _target(target, path, input_format, setup, chosen, given(**options))
+        else _target(path, input_format, chosen, *called(target, setup=setup, **options))
     )
     times = rounds * len(names)
     if not (yes or repeatable):
@@ -89,16 +87,12 @@ def command(
     return 0 if comparison.winner is not None or comparison.rows else 1
 
 
-def _target(target: str, path: str, kind: str | None, setup: str | None, models: list[str], options: dict[str, Any]) -> Any:
+def _target(path: str, kind: str | None, models: list[str], fn: Any, options: dict[str, Any]) -> Any:
     from atonce.comparison import models_for
     from atonce.options import Options
     from atonce.plan.function import look_at
     from atonce.source.inputs import Input
-    from atonce.source.target import load_target
 
-    fn = load_target(target)
-    if setup:
-        options["setup"] = load_target(setup, what="setup")
     names, left_out = models_for(fn, Options.of(options), models)
     items = _all(Input(path, kind=kind))
     start = functools.partial(_mapped, fn, items, options)
@@ -134,9 +128,9 @@ def _mapped(fn: Any, items: list[Any], options: dict[str, Any], model: str) -> R
 
 def _fetched(requests: list[Any], options: dict[str, Any], model: str) -> Run[Any]:
     from atonce import run
-    from atonce.fetch.api import _Job
+    from atonce.fetch.api import FetchJob
 
-    job = _Job("auto", {**options, "model": model})
+    job = FetchJob("auto", {**options, "model": model})
     return run(job.transport, requests, **job.options)
 
 

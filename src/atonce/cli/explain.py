@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import Command, controls, given, in_group, number_or_auto
+from .options import Command, called, controls, in_group, parallelism, what_to_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,17 +21,13 @@ _EXAMPLES = """
   atonce explain shop.prices:look_up -i products.txt
   atonce explain resize.py:thumbnail -i photos.csv --json
 """
-_what = in_group("What to run")
-_how = in_group("How it would run")
 
 
 @click.command("explain", cls=Command, examples=_EXAMPLES)
 @click.argument("target")
-@_what("-i", "--input", "path", required=True, metavar="FILE", help="a text file, .jsonl, .csv, or - for stdin")
-@_what("--input-format", type=click.Choice(["text", "jsonl", "csv"]), help="of -i where its name does not say it")
-@_what("--setup", metavar="MODULE:FACTORY", help="gives a context manager; the function gets (resource, item)")
+@what_to_run
 @controls
-@_how("--parallelism", metavar="N", callback=number_or_auto, help="worker processes (auto)")
+@parallelism
 @in_group("Output")("--json", "as_json", is_flag=True, help="print the plan as JSON")
 def command(
     *, target: str, path: str, input_format: str | None, setup: str | None, retries: int | None, as_json: bool, **options: Any
@@ -43,14 +39,8 @@ def command(
     """
     from atonce import explain
     from atonce.source.inputs import Input
-    from atonce.source.target import load_target
 
-    fn = load_target(target)
-    options = given(
-        **options,
-        setup=load_target(setup, what="setup") if setup else None,
-        retry=None if retries is None else retries + 1,
-    )
+    fn, options = called(target, setup=setup, retries=retries, **options)
     items = Input(path, kind=input_format)
     plan = explain(fn, _Counted(items) if items.rereadable else (entry.item for entry in items), **options)
     click.echo(json.dumps(plan.as_json(), ensure_ascii=False, indent=1)) if as_json else _show(plan)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import Command, controls, given, in_group, number_or_auto, outputs
+from .options import Command, called, controls, in_group, outputs, parallelism, what_to_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,17 +21,14 @@ _EXAMPLES = """
   atonce map resize.py:thumbnail -i photos.csv -o thumbs/ --model processes
   ls *.pdf | atonce map text.py:extract -i - > texts.jsonl
 """
-_what = in_group("What to run")
 _how = in_group("How it runs")
 
 
 @click.command("map", cls=Command, examples=_EXAMPLES)
 @click.argument("target")
-@_what("-i", "--input", "path", required=True, metavar="FILE", help="a text file, .jsonl, .csv, or - for stdin")
-@_what("--input-format", type=click.Choice(["text", "jsonl", "csv"]), help="of -i where its name does not say it")
-@_what("--setup", metavar="MODULE:FACTORY", help="gives a context manager; the function gets (resource, item)")
+@what_to_run
 @controls
-@_how("--parallelism", metavar="N", callback=number_or_auto, help="worker processes (auto)")
+@parallelism
 @_how("--max-tasks-per-worker", type=int, metavar="N", help="items after which a worker process is replaced (no limit)")
 @_how("--max-worker-memory", metavar="SIZE", help="memory above which it is: 500MB, 1.5GiB (no limit)")
 @_how(
@@ -69,16 +66,10 @@ def command(
     """
     from atonce import stream
     from atonce.source.inputs import Input
-    from atonce.source.target import load_target
 
     from .job import Job
 
-    fn = load_target(target)
-    options = given(
-        **options,
-        setup=load_target(setup, what="setup") if setup else None,
-        retry=None if retries is None else retries + 1,
-    )
+    fn, options = called(target, setup=setup, retries=retries, **options)
     return Job(
         name=target,
         items=Input(path, kind=input_format, salt=_name_of(fn)),

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["Command", "controls", "given", "in_group", "number_or_auto", "outputs"]
+__all__ = ["Command", "called", "controls", "given", "in_group", "number_or_auto", "outputs", "parallelism", "what_to_run"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,8 +74,17 @@ def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+_what = in_group("What to run")
 _how = in_group("How it runs")
 _out = in_group("Output")
+
+# A function over the lines of a file.
+what_to_run = _all(
+    _what("-i", "--input", "path", required=True, metavar="FILE", help="a text file, .jsonl, .csv, or - for stdin"),
+    _what("--input-format", type=click.Choice(["text", "jsonl", "csv"]), help="of -i where its name does not say it"),
+    _what("--setup", metavar="MODULE:FACTORY", help="gives a context manager; the function gets (resource, item)"),
+)
+parallelism = _how("--parallelism", metavar="N", callback=number_or_auto, help="worker processes (auto)")
 
 # Unset options are None and are not passed on: the defaults are those of `atonce.Options`, in one place.
 controls = _all(
@@ -93,6 +102,14 @@ outputs = _all(
     _out("--json", "as_json", is_flag=True, help="print the summary as JSON on stdout"),
     _out("-q", "--quiet", is_flag=True, help="print errors only"),
 )
+
+
+def called(target: str, *, setup: str | None, retries: int | None = None, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """The function that TARGET names, and the options of `atonce.run` that were given."""
+    from atonce.source.target import load_target
+
+    resource = load_target(setup, what="setup") if setup else None
+    return load_target(target), given(**options, setup=resource, retry=None if retries is None else retries + 1)
 
 
 def given(**options: Any) -> dict[str, Any]:

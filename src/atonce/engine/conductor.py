@@ -23,7 +23,7 @@ from ..plan import advice
 from ..plan.function import Facts
 from ..plan.machine import look_around
 from ..plan.plan import Plan
-from ..plan.probe import Sample
+from ..plan.sample import Sample
 from ..worker.job import Job
 from . import complaints
 from .events import (

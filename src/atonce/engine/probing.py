@@ -17,24 +17,11 @@ from typing import Any
 from ..placement import Worker
 from ..plan import calibration
 from ..plan.calibration import Calibration
+from ..plan.instruments import Instruments, Ticker, carry
 from ..plan.machine import Machine
 from ..plan.plan import Plan
-from ..plan.probe import (
-    LONG_WAIT,
-    WAITS,
-    Carry,
-    Enough,
-    Instruments,
-    Pair,
-    Probe,
-    Run,
-    Sample,
-    Span,
-    Step,
-    Ticker,
-    Together,
-    carry,
-)
+from ..plan.probe import LONG_WAIT, WAITS, Carry, Enough, Pair, Probe, Run, Step
+from ..plan.sample import Sample, Span, Together
 from ..worker.job import Job
 from .machine import Machine as EngineMachine
 from .seat import Seat

@@ -20,7 +20,7 @@ from .robots import Robots
 from .transport import Transport, choose
 from .url import host_of
 
-__all__ = ["afetch", "fetch"]
+__all__ = ["FetchJob", "afetch", "fetch"]
 
 
 def fetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto", **options: Any) -> Iterator[Page]:
@@ -50,20 +50,23 @@ def fetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto
     proxies nor `.netrc`. `Retry-After` holds for the whole host. One that does not answer is left alone for a while; when it
     has not for half a minute, its other URLs fail without being asked for (`attempts` is 0), and are run by a later call.
     """
-    job = _Job(transport, options)
+    job = FetchJob(transport, options)
     outcomes = api.stream(job.transport, job.items(urls), **job.options)
     return _pages(cast("Generator[Outcome[Page]]", outcomes), job.end)
 
 
 def afetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto", **options: Any) -> AsyncIterator[Page]:
     """`fetch` for async callers."""
-    job = _Job(transport, options)
+    job = FetchJob(transport, options)
     outcomes = api.astream(job.transport, job.items(urls), **job.options)
     return _apages(cast("AsyncGenerator[Outcome[Page], None]", outcomes), job.end)
 
 
-class _Job:
-    """One call, checked when it is made: the transport to run, and what the public API is told."""
+class FetchJob:
+    """One call, checked when it is made: `api.stream(job.transport, job.items(urls), **job.options)` gives outcomes of `Page`s.
+
+    For what in the package needs outcomes rather than pages, as `atonce compare --fetch` does.
+    """
 
     transport: Transport
     options: dict[str, Any]

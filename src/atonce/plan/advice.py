@@ -23,7 +23,8 @@ from .calibration import ASSUMED, Calibration
 from .function import Facts
 from .machine import Machine, usable_descriptors
 from .plan import Candidate, Plan, in_time
-from .probe import BUSY, COMPUTES, LEAST_GAIN, LONG_WAIT, WAITS, Sample
+from .probe import BUSY, COMPUTES, LEAST_GAIN, LONG_WAIT, WAITS
+from .sample import Sample
 
 __all__ = [
     "COROUTINES",

@@ -11,7 +11,7 @@ from ..options import Options
 from .function import Facts, dotted_calls, native_imports
 from .machine import Machine
 from .plan import in_bytes, in_time
-from .probe import Sample
+from .sample import Sample
 
 __all__ = ["NAMES", "Hint", "hints_for"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .hints import Hint
-    from .probe import Sample
+    from .sample import Sample
 
 __all__ = ["Candidate", "Plan", "in_bytes", "in_time", "where_time_goes"]
 

@@ -1,0 +1,262 @@
+"""What the first items are measured with: the heartbeat, the event loop's ticker, meters of CPU and memory, scales."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ..worker.job import Job
+from .sample import Beats, Carriage, Reading
+
+__all__ = ["Heartbeat", "Instruments", "Ticker", "carry", "children_at_work"]
+
+# Seconds a beat naps, and how much later than that it wakes anyway on an idle machine (timer slack and a switch of threads).
+NAP, USUAL = 0.0005, 0.0002
+# Beats of one item at most: two to three seconds.
+MOST_BEATS = 4000
+# Seconds between the ticks of an event loop, and how late one is anyway (uvloop counts in whole milliseconds). Of a block
+# that is shorter than a tick nothing is seen, so ticks are close: 1 % of a core, for the few items that are watched.
+TICK, TICK_USUAL = 0.002, 0.0015
+
+
+class Heartbeat:
+    """How long the GIL is held at a stretch: naps half a millisecond, again and again, and notes how late each nap ends.
+
+    A nap returns only with the GIL, so how late it is is how long somebody else held it; time without a core is left out,
+    where the system tells. Means nothing where there is no GIL. It ends by itself after `MOST_BEATS`: a long item is like its
+    beginning, and what was noted must not grow with it. `cpu`: what it has used itself.
+    """
+
+    def __init__(self) -> None:
+        self.cpu = 0.0
+        self._stop = False
+        self._begun = math.inf  # its thread may be late itself
+        self._naps: list[tuple[float, float]] = []  # (when it ended, how late)
+        self._queued = 0.0
+        self._thread = threading.Thread(target=self._beat, name="atonce-heartbeat", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop = True
+        self._thread.join()
+
+    def beats(self, start: float, end: float) -> Beats:
+        """What it saw between two times of `time.monotonic`: while items ran, not while they were handed over."""
+        start = max(start, self._begun)
+        if len(self._naps) >= MOST_BEATS:
+            end = min(end, self._naps[-1][0])
+        inside = [(ended, late) for ended, late in self._naps if ended > start and ended - late - NAP < end]
+        late = sum(min(late, ended - start, late + end - ended) for ended, late in inside)
+        total = sum(late for _, late in self._naps)
+        queued = min(late, self._queued * late / total if total > 0 else 0.0)
+        return Beats(len(inside), max(0.0, late - queued), max(0.0, end - start - queued)) if inside else Beats(0, 0.0, 0.0)
+
+    def _beat(self) -> None:
+        clock, sleep, note, cpu = time.monotonic, time.sleep, self._naps.append, time.thread_time
+        native = threading.get_native_id()
+        queued = _queued(native)
+        self._begun = clock()
+        while not self._stop and len(self._naps) < MOST_BEATS:
+            before = clock()
+            sleep(NAP)
+            now = clock()
+            note((now, max(0.0, now - before - NAP - USUAL)))
+            self.cpu = cpu()
+        self._queued = _queued(native) - queued
+
+
+class Ticker:
+    """How long an event loop could do nothing else: by how much a timer comes late, in all.
+
+    Made, read and stopped from any thread. What an item computes blocks the loop as well as a `time.sleep` does.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._late = 0.0
+        self._due = 0.0
+        self._handle: asyncio.TimerHandle | None = None
+        self._on = True
+        self._soon(self._arm)
+
+    @property
+    def late(self) -> float:
+        """Seconds; a tick that is overdue counts as late until now."""
+        due = self._due
+        return self._late + (max(0.0, time.monotonic() - due - TICK_USUAL) if due else 0.0)
+
+    def stop(self) -> None:
+        self._on = False
+        self._soon(self._cancel)
+
+    def _soon(self, callback: Any) -> None:
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            if running is self._loop:
+                callback()
+            else:
+                self._loop.call_soon_threadsafe(callback)
+
+    def _arm(self) -> None:
+        if self._on:
+            self._due = time.monotonic() + TICK
+            self._handle = self._loop.call_later(TICK, self._tick)
+
+    def _tick(self) -> None:
+        self._late += max(0.0, time.monotonic() - self._due - TICK_USUAL)
+        self._arm()
+
+    def _cancel(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+
+
+class Instruments:
+    """What is read around a step: the process's CPU and its children's, memory, each thread's wait for a core, heartbeat."""
+
+    def __init__(self) -> None:
+        self._queued: dict[int, float] = {}
+        self._heartbeat: Heartbeat | None = None
+
+    def start(self, *, beat: bool = False) -> None:
+        for ident in self._queued:
+            self.queued(ident)
+        self.started = time.monotonic()
+        self._cpu, self._children, self._memory = time.process_time(), _children_cpu(), _memory()
+        self._at_work = children_at_work()  # what they had used before is not this item's
+        self._heartbeat = Heartbeat() if beat else None
+
+    def listen(self) -> None:
+        """The heartbeat, from now on."""
+        self._heartbeat = self._heartbeat or Heartbeat()
+
+    def stop(self, start: float, end: float) -> Reading:
+        """The reading without its items, which ran from `start` to `end` (`time.monotonic`)."""
+        beats = None
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+            beats = self._heartbeat.beats(start, end)
+            self._heartbeat = None
+        cpu, children = time.process_time() - self._cpu, _children_cpu() - self._children
+        return Reading((), cpu, children, beats, max(0, _memory() - self._memory))
+
+    def drop(self) -> None:
+        """Stop without a reading."""
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+            self._heartbeat = None
+
+    def busy(self) -> float:
+        """CPU seconds since `start`, of this process and its children, ended or not: what a long item has used so far."""
+        own = self._heartbeat.cpu if self._heartbeat is not None else 0.0  # on a busy machine a tenth of a core and more
+        return max(
+            0.0, time.process_time() - self._cpu - own + _children_cpu() - self._children + children_at_work() - self._at_work
+        )
+
+    def queued(self, ident: int) -> float:
+        """Seconds for which this thread wanted a core and had none, since it was last asked."""
+        native = next((thread.native_id for thread in threading.enumerate() if thread.ident == ident), None)
+        if native is None:
+            return 0.0
+        now = _queued(native)
+        before, self._queued[ident] = self._queued.get(ident, 0.0), now
+        return max(0.0, now - before)
+
+
+def _queued(native: int) -> float:
+    """Seconds on the run queue in all; 0 where the system does not tell (Linux does, in schedstat's second number)."""
+    try:
+        with open(f"/proc/self/task/{native}/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def _children_cpu() -> float:
+    """Of children that have ended and were waited for."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def children_at_work() -> float:
+    """CPU seconds of children that are running now; 0 where the system does not tell (Linux lists them)."""
+    total = 0.0
+    try:
+        tick = os.sysconf("SC_CLK_TCK")
+        for task in os.listdir("/proc/self/task"):
+            with open(f"/proc/self/task/{task}/children", "rb") as children:
+                for pid in children.read().split():
+                    with open(f"/proc/{pid.decode()}/stat", "rb") as stat:
+                        fields = stat.read().rpartition(b")")[2].split()
+                    total += (int(fields[11]) + int(fields[12])) / tick
+    except (OSError, ValueError, IndexError, AttributeError):
+        pass
+    return total
+
+
+def _memory() -> int:
+    """Bytes of memory this process has, 0 where only psutil would tell (it costs more than it is worth here)."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+# Bytes beyond which a thing is not pickled to see how long it takes: large things are copied, at a gigabyte a second.
+TOO_LARGE, COPYING = 64 << 20, 1e9
+# Bytes under which pickling is too short to be timed alone: what it takes in a batch follows from its size.
+TOO_SMALL = 2000
+
+
+def carry(job: Job, example: Sequence[Any], speed: float = 1e8) -> Carriage:
+    """Pickle the function, one item and its value (`example`), once. Iterators and files are refused by pickle itself.
+
+    Seconds are for both, beyond what pickling nothing costs (a batch shares that). What is small is reckoned with `speed`
+    bytes a second.
+    """
+    from ..worker import buffers
+
+    nbytes, seconds = 0, 0.0
+    named = zip(("the first item", "its result"), example, strict=False)
+    for what, thing in (("the function", (job.fn, job.setup)), *named):
+        size = _size(thing)
+        if size > TOO_LARGE:
+            nbytes, seconds = nbytes + size, seconds + size / COPYING
+            continue
+        large = buffers.Large()
+        try:
+            begun = time.perf_counter()
+            buffers.dump(())
+            nothing = time.perf_counter() - begun
+            begun = time.perf_counter()
+            parts = buffers.dump(thing, large)
+            took = time.perf_counter() - begun - nothing
+        except Exception as error:
+            return Carriage(0, 0.0, f"{what} cannot be pickled ({type(error).__name__}: {error})")
+        if what != "the function":
+            size, shared = sum(map(len, parts)), sum(view.nbytes for view in large)
+            took = max(0.0, took) if size >= TOO_SMALL else size / speed
+            nbytes, seconds = nbytes + size + shared, seconds + took + shared / COPYING
+    return Carriage(nbytes, seconds)
+
+
+def _size(thing: Any) -> int:
+    size = getattr(thing, "nbytes", None)
+    return size if isinstance(size, int) else sys.getsizeof(thing, 64)

@@ -1,0 +1,127 @@
+"""What the first items told: readings of single steps, and the `Sample` that they amount to. Values only."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+__all__ = ["Beats", "Carriage", "Reading", "Sample", "Span", "Together"]
+
+# Beats that say something, or the seconds after which any two do: the GIL changes hands each 5 ms.
+ENOUGH_BEATS, ENOUGH_SECONDS = 8, 0.01
+
+
+class Span(NamedTuple):
+    """One item as its worker reported it; `queued` are the seconds its thread wanted a core and had none."""
+
+    started: float
+    ended: float
+    cpu: float
+    queued: float = 0.0
+
+    @property
+    def wall(self) -> float:
+        """Seconds it would have taken on an idle machine."""
+        return max(self.ended - self.started - self.queued, self.cpu, 0.0)
+
+
+class Together(NamedTuple):
+    """One of two threads that ran at once: `items`, in `took` seconds from when it was given them until the last ended,
+    `cpu` of which it computed and `queued` it waited for a core."""
+
+    items: int
+    took: float
+    cpu: float
+    queued: float = 0.0
+
+    @property
+    def busy(self) -> float:
+        return min(self.took, self.cpu + self.queued)
+
+
+class Beats(NamedTuple):
+    """What the heartbeat saw in `wall` seconds: how late its naps ended, in all and on average, beyond what is usual."""
+
+    count: int  # type: ignore[assignment]  # hides tuple.count, on purpose
+    late: float
+    wall: float
+
+    @property
+    def share(self) -> float:
+        """Of the time, somebody held the GIL."""
+        return min(1.0, self.late / self.wall) if self.wall > 0 else 0.0
+
+    @property
+    def stretch(self) -> float:
+        """Seconds it was held at a time, on average."""
+        return self.late / self.count if self.count else 0.0
+
+    @property
+    def valid(self) -> bool:
+        return self.count >= ENOUGH_BEATS or (self.wall >= ENOUGH_SECONDS and self.count > 1)
+
+
+class Carriage(NamedTuple):
+    """One argument and its result pickled: bytes, and the seconds for both. `stuck` says why it cannot go, if so."""
+
+    nbytes: int = 0
+    seconds: float = 0.0
+    stuck: str | None = None
+
+
+class Reading(NamedTuple):
+    """One step: its items, the CPU of the whole process and of ended children meanwhile, heartbeat, memory, and how late
+    the event loop was, if it ran in one."""
+
+    spans: Sequence[Span] = ()
+    process_cpu: float = 0.0
+    children_cpu: float = 0.0
+    beats: Beats | None = None
+    grown: int = 0
+    failed: int = 0
+    error: str | None = None
+    late: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sample:
+    """What is known of one item. Times are seconds an item; None is "not measured".
+
+    `wall`; `cpu`, of the thread that ran it; `elsewhere`, CPU in child processes and in thread pools of its own; `held`, with
+    the GIL; `gain`, two threads' throughput ÷ one's; `inflation`, CPU an item in that pair ÷ alone; `stretch`, how long the
+    GIL was held at a time; `blocked`, the share of its time in which its event loop could do nothing else; `cold`, the first
+    item's wall; `spread`, standard deviation ÷ mean; `carry`; `growth`, bytes of memory; `busy`, the share of the time in
+    which it wanted a core and had none; `items` measured, of which `failed` did, with the last `error`; `unfinished`: it
+    still ran when this was taken, so `wall` is the least it can be; `cost`, seconds that probing took beyond its items.
+    """
+
+    wall: float
+    cpu: float
+    stuck: str | None = None
+    elsewhere: float = 0.0
+    held: float | None = None
+    gain: float | None = None
+    inflation: float = 1.0
+    stretch: float = 0.0
+    blocked: float | None = None
+    cold: float | None = None
+    spread: float = 0.0
+    carry: Carriage | None = None
+    growth: int = 0
+    busy: float = 0.0
+    items: int = 1
+    failed: int = 0
+    error: str | None = None
+    unfinished: bool = False
+    cost: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """CPU seconds an item, wherever they were spent."""
+        return self.cpu + self.elsewhere
+
+    @property
+    def share(self) -> float:
+        """Of its time, it computes; over 1 with threads of its own."""
+        return self.total / self.wall if self.wall > 0 else 1.0

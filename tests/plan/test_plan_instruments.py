@@ -1,0 +1,127 @@
+"""The instruments that the first items are measured with, each against something that is known."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from atonce.plan.instruments import Heartbeat, Instruments, Ticker, carry, children_at_work
+from atonce.worker.job import Job
+
+
+def test_the_heartbeat_counts_only_what_it_is_asked_about() -> None:
+    heart = Heartbeat()
+    heart.stop()
+    heart._begun = 0.0
+    heart._naps[:] = [(1.0, 0.0), (1.1, 0.09), (1.2, 0.09), (2.0, 0.5)]
+    heart._queued = 0.0
+    found = heart.beats(1.05, 1.25)
+    assert found.count == 2
+    assert found.late == pytest.approx(0.05 + 0.09)  # of the first, what lies inside
+    assert found.wall == pytest.approx(0.2)
+    assert found.share == pytest.approx(0.7)
+
+
+def test_the_ticker_sees_a_blocked_loop_while_it_is_blocked() -> None:
+    loop = asyncio.new_event_loop()
+    ready, go_on = threading.Event(), threading.Event()
+
+    def block() -> None:
+        ready.set()
+        go_on.wait()
+
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    ticker = Ticker(loop)
+    try:
+        loop.call_soon_threadsafe(loop.call_later, 0.01, block)  # after it has begun to tick
+        assert ready.wait(30)
+        before = ticker.late
+        until = time.monotonic() + 0.05
+        while time.monotonic() < until:
+            pass
+        assert ticker.late >= before + 0.03
+        go_on.set()
+        ticker.stop()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def test_readings_are_taken_around_a_step() -> None:
+    instruments = Instruments()
+    instruments.start(beat=True)
+    start = time.monotonic()
+    spent = time.thread_time()
+    while time.thread_time() - spent < 0.02:
+        pass
+    reading = instruments.stop(start, time.monotonic())
+    assert reading.process_cpu >= 0.02
+    assert reading.beats is not None
+    assert instruments.queued(threading.get_ident()) >= 0.0
+    assert instruments.queued(-1) == 0.0  # a thread that is gone
+    assert children_at_work() >= 0.0
+
+
+class Unpicklable:
+    def __reduce__(self) -> Any:
+        raise TypeError("not this one")
+
+
+@pytest.mark.parametrize(
+    ("example", "stuck"),
+    [
+        ((1, 2), None),
+        ((Unpicklable(), 2), "the first item cannot be pickled (TypeError: not this one)"),
+        ((1, Unpicklable()), "its result cannot be pickled (TypeError: not this one)"),
+        ((), None),
+    ],
+)
+def test_carry(example: tuple[Any, ...], stuck: str | None) -> None:
+    assert carry(Job(len), example).stuck == stuck
+
+
+def test_carry_says_when_the_function_is_what_cannot_travel() -> None:
+    lock = threading.Lock()
+    stuck = carry(Job(lambda item: lock), (1, 2)).stuck
+    assert stuck is not None
+    assert stuck.startswith("the function cannot be pickled")
+
+
+def test_large_things_are_reckoned_not_pickled() -> None:
+    class Large:
+        nbytes = 1 << 30
+
+        def __reduce__(self) -> Any:
+            raise AssertionError("pickled")
+
+    found = carry(Job(len), (Large(), 1))
+    assert found.nbytes > 1 << 30
+    assert found.seconds == pytest.approx(1.07, abs=0.1)
+
+
+def test_an_iterator_is_not_consumed() -> None:
+    some = iter([1, 2, 3])
+    carry(Job(len), (some, 1))
+    assert list(some) == [1, 2, 3]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lists the children of a process")
+def test_what_children_used_before_is_not_the_items() -> None:
+    """A program that has a server running beside it must not look busy for as long as that one has worked."""
+    burn = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\nimport sys\nsys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert children_at_work() >= 0.2
+        instruments = Instruments()
+        instruments.start()
+        assert instruments.busy() < 0.1
+        child.communicate()
