@@ -36,6 +36,8 @@ __all__ = ["RESUMABLES", "Resumable", "resumption"]
 MAGIC = b"atonce journal 1\n"
 HEAD = struct.Struct("<QIIBHdddd")  # index, …, ok, bytes that show the item, …
 
+# What Ctrl-C leaves where it meets Python's own start, or is lost in the middle of an import.
+PYTHONS_OWN = ("Could not import runpy module", "_get_module_lock")
 # Runs that something happens to; the one after them is left alone.
 CUTS = 5
 
@@ -258,7 +260,7 @@ def _once(
         "SIGTERM": {143, -signal.SIGTERM},
         "full": {1, 2},
     }
-    if cut == "SIGINT" and "Could not import runpy module" in text:  # Python itself had not begun with us
+    if cut == "SIGINT" and any(words in text for words in PYTHONS_OWN):
         return
     if code not in expected.get(cut, set()) | {done, 0 if cut in ("nothing", "full") else done}:
         yield f"exit code {code} after {cut}: {text}"
