@@ -93,7 +93,7 @@ def test_a_runner_of_its_own_is_named() -> None:
     assert look_at(BringsItsOwn()) == Facts("BringsItsOwn", "own", "somewhere:Runner")
 
 
-@pytest.mark.parametrize("fn", [5, None, "print", plain(1), [plain]], ids=repr)
+@pytest.mark.parametrize("fn", [5, None, "print", plain(1), [plain]], ids=["int", "None", "str", "value", "list"])
 def test_what_cannot_be_called_is_refused(fn: Any) -> None:
     with pytest.raises(UsageError, match="cannot be called"):
         look_at(fn)
