@@ -20,24 +20,18 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
-from functools import partial
-from typing import Any
 
-from ..engine.events import Broken, Done, Ended, Lost, Ready, Said, Uncarried, Unreadable, Weighed
+from ..engine.events import Event
 from ..engine.hub import Hub
-from ..engine.seat import Seat
 from ..errors import PlanError
-from ..worker import talk, wire
-from ..worker.buffers import Large, dump
-from ..worker.channel import Inbox, Message, Outgoing, again, close_all, pack
-from ..worker.context import dump_context
+from ..worker import wire
+from ..worker.channel import Inbox, Message, Outgoing, again, close_all
 from ..worker.job import Cells, Job
-from ..worker.runners import load
 from ..worker.template import SPAWN, STATUS
 from . import Order, Placement, Worker
+from .framed import FramedWorker, pack_job
 
-__all__ = ["Process", "Template", "shut_down"]
+__all__ = ["Child", "Process", "Template", "shut_down"]
 
 
 class Process(Placement):
@@ -67,143 +61,119 @@ class Process(Placement):
         return self._packed[1]
 
 
-def pack_job(job: Job) -> list[Message]:
-    """The function and its setup for the trip. Raises PlanError, before anything runs."""
-    try:
-        large = Large()
-        return pack(wire.JOB, dump((job.fn, job.setup), large), large)
-    except Exception as error:
-        raise PlanError(
-            f"the function cannot be pickled, so it cannot run in another process: {type(error).__name__}: {error}",
-            causes=("it closes over a lock, a socket, an open file or a generator",),
-            hint='make such things in setup=, or use model="threads"',
-        ) from error
+class Child:
+    """A worker process from outside: the socket, its cells, and the pipe that tells its pid and how it ended.
 
+    Raises OSError where there is no descriptor for all of them; then nothing is left.
+    """
 
-class ProcessWorker(Worker):
-    def __init__(self, number: int, order: Order, hub: Hub, job: list[Message]) -> None:
-        self.number = number
-        self._hub = hub
-        self._order = order
-        hello = wire.dumps(self._hello())
-        self._runner = load(order.runner)
-        self._booted = self._released = self._killed = False
-        self._gone = False
-        self._pid: int | None = None
+    def __init__(self, slots: int) -> None:
+        self.pid: int | None = None
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as undo:
-            most = max(order.slots, order.most)
-            cells_fd = _shared_memory(Cells.size(most))
+            cells_fd = _shared_memory(Cells.size(slots))
             theirs.callback(os.close, cells_fd)
-            self._memory = mmap.mmap(cells_fd, Cells.size(most))
+            self._memory = mmap.mmap(cells_fd, Cells.size(slots))
             undo.callback(self._memory.close)
             self._view = memoryview(self._memory).cast("d")
             undo.callback(self._view.release)
-            self._cells = Cells(most, self._view)
-            self._cells.clear()
-            self._socket, far = socket.socketpair()
+            self.cells = Cells(slots, self._view)
+            self.cells.clear()
+            self.socket, far = socket.socketpair()
             theirs.callback(far.close)
-            undo.callback(self._socket.close)
-            self._status, far_status = os.pipe()
+            undo.callback(self.socket.close)
+            self.status, far_status = os.pipe()
             theirs.callback(os.close, far_status)
-            undo.callback(os.close, self._status)
+            undo.callback(os.close, self.status)
+            self.socket.setblocking(False)
+            os.set_blocking(self.status, False)
+            self.start(far.fileno(), cells_fd, far_status)
+            undo.pop_all()  # there was a descriptor for everything
+
+    def start(self, connection: int, cells: int, status: int) -> None:
+        """Have it started with these descriptors, which are its own from then on: they are closed here."""
+        Template.spawn(connection, cells, status)
+
+    def signal(self, number: int) -> None:
+        """To the worker and what it has started."""
+        self._read_pid()
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    def ended(self) -> tuple[int | None] | None:
+        """(exit status,) once it has ended, None before. The status is None where nobody is left to tell it."""
+        try:
+            data = os.read(self.status, 2 * STATUS.size)
+        except BlockingIOError:
+            return None
+        if data and self.pid is None:
+            (self.pid,) = STATUS.unpack_from(data)
+            data = data[STATUS.size :]
+            if not data:
+                return None
+        if not data:  # the template itself is gone
+            self.signal(signal.SIGKILL)
+            return (None,)
+        return STATUS.unpack_from(data)
+
+    def _read_pid(self) -> None:
+        """The pid is written right after the fork; a kill that early waits for it."""
+        if self.pid is None:
+            os.set_blocking(self.status, True)
+            data = os.read(self.status, STATUS.size)
+            os.set_blocking(self.status, False)
+            if data:
+                (self.pid,) = STATUS.unpack(data)
+
+    def close(self) -> None:
+        """Let go of it, whether it has ended or not."""
+        self.socket.close()
+        os.close(self.status)
+        self._view.release()
+        self._memory.close()
+
+    def culprits(self) -> list[int]:
+        """After its end: the items that its cells name. While it carried items they may name a bystander: then nobody."""
+        return [] if self.cells.carrying else [index for _, index, _ in self.cells.running()]
+
+
+class ProcessWorker(FramedWorker):
+    def __init__(self, number: int, order: Order, hub: Hub, job: list[Message]) -> None:
+        super().__init__(number, order, hub)
+        hello = wire.dumps(self._hello())
+        self._gone = False
+        with contextlib.ExitStack() as undo:
+            self._child = self._start(max(order.slots, order.most))
+            undo.callback(self._child.close)  # it ends when nobody holds the other end of its socket
+            self._socket = self._child.socket
             self._inbox, self._outgoing = Inbox(self._socket, private=True), Outgoing(self._socket)
             undo.callback(self._inbox.close)
             function = again(job)
             undo.callback(close_all, function)
-            self._socket.setblocking(False)
-            os.set_blocking(self._status, False)
-            for fd, ready in ((self._socket.fileno(), self._on_socket), (self._status, self._on_status)):
+            for fd, ready in ((self._socket.fileno(), self._on_socket), (self._child.status, self._on_status)):
                 undo.callback(hub.unregister, fd)
                 hub.register(fd, ready)
-            Template.spawn(far.fileno(), cells_fd, far_status)
-            undo.pop_all()  # there was a descriptor for everything
+            undo.pop_all()
         self._send(wire.HELLO, hello)
         self._post(function)
 
-    def _hello(self) -> dict[str, Any]:
-        order = self._order
-        return {
-            "path": sys.path,
-            "cwd": os.getcwd(),
-            "environment": dict(os.environ),
-            "number": self.number,
-            "manners": talk.manners(),
-            "runner": order.runner,
-            "slots": order.slots,
-            "most": max(order.slots, order.most),
-            "timeout": order.job.timeout,
-            "share": order.share,
-            "weighed": order.weighed,
-            "context": dump_context(order.job.context),
-        }
-
-    def seat(self) -> Seat:
-        return Seat(
-            self._order.slots,
-            enforces_timeout=self._runner.enforces_timeout,
-            can_abandon=self._runner.can_abandon,
-            can_cancel=self._runner.can_cancel,
-        )
+    def _start(self, slots: int) -> Child:
+        return Child(slots)
 
     def running(self) -> list[tuple[int, int, float]]:
-        return self._cells.running()
+        return self._child.cells.running()
 
     # ── near → far ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def feed(self, indices: Sequence[int], items: Sequence[Any]) -> int | None:
-        large = Large()
-        try:
-            payload = wire.dump_batch(indices, items, large)
-        except (Exception, SystemExit):  # what pickling an item raises is that item's affair
-            kept = self._carried(indices, items)
-            if not kept:
-                return None
-            large.clear()
-            payload = wire.dump_batch([index for index, _ in kept], [item for _, item in kept], large)
-        self._post(pack(wire.BATCH, payload, large))
-        return wire.size(payload, large)
-
-    def _carried(self, indices: Sequence[int], items: Sequence[Any]) -> list[tuple[int, Any]]:
-        """The items that can be pickled; the others are reported."""
-        kept, errors = [], []
-        for index, item in zip(indices, items, strict=True):
-            try:
-                dump(item, Large())
-            except (Exception, SystemExit) as error:
-                errors.append((index, wire.not_carried("the item", error, f"{index}: a {type(item).__name__}")))
-            else:
-                kept.append((index, item))
-        self._hub.post(Uncarried(self.number, errors))
-        return kept
-
-    def abandon(self, slot: int, index: int) -> None:
-        self._send(wire.ABANDON, wire.dumps((slot, index)))
-
-    def resize(self, slots: int) -> None:
-        self._send(wire.RESIZE, wire.dumps(slots))
-
-    def cancel(self, index: int) -> None:
-        self._send(wire.CANCEL, wire.dumps(index))
-
-    def release(self, *, drop: bool = False) -> None:
-        if not self._released:
-            self._released = True
-            self._send(wire.RELEASE, b"drop" if drop else b"")
-
     def kill(self) -> None:
-        self._killed = True
         self._signal(signal.SIGKILL)
 
     def terminate(self) -> None:
         self._signal(signal.SIGTERM)
 
     def _signal(self, number: int) -> None:
-        """To the worker and what it has started."""
         if not self._gone:
-            self._read_pid()
-        if self._pid is not None and not self._gone:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._pid, number)
+            self._child.signal(number)
 
     def close(self, *, cancel: bool) -> None:
         if self._gone:
@@ -221,11 +191,8 @@ class ProcessWorker(Worker):
     def gone(self) -> bool:
         return self._gone
 
-    def _send(self, kind: int, payload: bytes = b"") -> None:
-        self._post(pack(kind, payload))
-
     def _post(self, messages: list[Message]) -> None:
-        """Never blocks: what the socket does not take now goes when it can."""
+        """What the socket does not take now goes when it can."""
         self._outgoing.add(messages)
         self._flush()
 
@@ -243,6 +210,9 @@ class ProcessWorker(Worker):
 
     # ── far → near ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _tell(self, event: Event) -> None:
+        self._hub.events.append(event)  # this runs inside `wait`: nobody sleeps
+
     def _on_socket(self, _mask: int) -> None:
         if self._outgoing:
             self._flush()
@@ -256,72 +226,19 @@ class ProcessWorker(Worker):
             return
         except OSError:
             more = False
-        for kind, payload in self._inbox.frames():
-            self._frame(kind, payload)
+        self._hear(self._inbox)
         if not more:
             self._hub.unregister(self._socket.fileno())
         if self._inbox.garbled:
             self.kill()
 
-    def _frame(self, kind: int, payload: Any) -> None:
-        post = self._hub.events.append  # this runs inside `wait`: nobody sleeps
-        if kind == wire.REPORT:
-            try:
-                report = wire.load_report(payload, self._inbox.large)
-            except (Exception, SystemExit) as raised:  # what unpickling a value raises is that value's affair
-                wrong = wire.not_carried("its result (on arrival)", raised)
-                post(Unreadable(self.number, wire.batch_indices(payload), wrong))
-            else:
-                post(Done(self.number, report))
-        elif kind == wire.TALK:
-            post(Said(self.number, partial(talk.hear, payload)))
-        elif kind == wire.MEMORY:
-            post(Weighed(self.number, wire.loads(payload)))
-        elif kind == wire.READY:
-            self._booted = True
-            post(Ready(self.number))
-        elif kind == wire.UNREADABLE:
-            indices, error = wire.loads(payload)
-            post(Unreadable(self.number, indices, wire.load_error(*error)))
-        elif kind == wire.BROKEN:
-            self._released = True  # its end, which follows, is no news
-            post(Broken(self.number, wire.load_error(*wire.loads(payload))))
-
     def _on_status(self, _mask: int) -> None:
-        try:
-            data = os.read(self._status, 2 * STATUS.size)
-        except BlockingIOError:
-            return
-        if data and self._pid is None:
-            (self._pid,) = STATUS.unpack_from(data)
-            data = data[STATUS.size :]
-            if not data:
-                return
-        # no data: the template itself is gone, and has nobody to tell the status
-        status = STATUS.unpack_from(data)[0] if data else None
-        if status is None:
-            self.kill()
-        self._end(status)
-
-    def _read_pid(self) -> None:
-        """The pid is written right after the fork; a kill that early waits for it."""
-        if self._pid is None:
-            os.set_blocking(self._status, True)
-            data = os.read(self._status, STATUS.size)
-            os.set_blocking(self._status, False)
-            if data:
-                (self._pid,) = STATUS.unpack(data)
-
-    def _end(self, status: int | None) -> None:
-        self._read_rest()  # before anybody is blamed
-        # while it carried items the cells may name a bystander: then nobody is named
-        running = [] if self._cells.carrying else [index for _, index, _ in self.running()]
-        if self._released:
-            event: Any = Ended(self.number)
-        else:
-            event = Lost(self.number, status, running, self._booted)
-        self._let_go()
-        self._hub.events.append(event)
+        ended = self._child.ended()
+        if ended is not None:
+            self._read_rest()  # before anybody is blamed
+            event = self._over(ended[0], self._child.culprits())
+            self._let_go()
+            self._tell(event)
 
     def _read_rest(self) -> None:
         """All that a process which is gone ever sent is in the socket."""
@@ -331,18 +248,14 @@ class ProcessWorker(Worker):
                 more = self._inbox.fill()
             except OSError:
                 more = False
-            for kind, payload in self._inbox.frames():
-                self._frame(kind, payload)
+            self._hear(self._inbox)
 
     def _let_go(self) -> None:
         self._hub.unregister(self._socket.fileno())
-        self._hub.unregister(self._status)
+        self._hub.unregister(self._child.status)
         self._inbox.close()
         self._outgoing.clear()
-        self._socket.close()
-        os.close(self._status)
-        self._view.release()
-        self._memory.close()
+        self._child.close()
         self._gone = True
 
 

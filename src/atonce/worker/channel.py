@@ -19,24 +19,27 @@ from typing import Any
 
 from . import buffers, wire
 
-__all__ = ["Inbox", "Message", "Outgoing", "close_all", "pack"]
+__all__ = ["Frames", "Inbox", "Message", "Outgoing", "close_all", "pack"]
 
 BUFFER, INLINE, WRAPPED = 101, 102, 103
 
 Message = tuple[Any, int]  # bytes, and the descriptor that goes with the first of them, or -1
 
 
-def pack(kind: int, payload: bytes | Sequence[bytes] = b"", large: Sequence[Any] = ()) -> list[Message]:
-    """A frame and its large buffers, ready to go. What is not sent must be closed (`close_all`)."""
+def pack(kind: int, payload: bytes | Sequence[bytes] = b"", large: Sequence[Any] = (), *, shared: bool = True) -> list[Message]:
+    """A frame and its large buffers, ready to go. What is not sent must be closed (`close_all`).
+
+    Not `shared`: to another machine, where a descriptor means nothing; all goes in the stream.
+    """
     parts = [payload] if isinstance(payload, bytes) else payload
     messages: list[Message] = []
     # what is under way is open here: some, never so many that others find none left
-    most = min(256, buffers.open_files() // 8) if large else 0
+    most = min(256, buffers.open_files() // 8) if large and shared else 0
     try:
         for buffer in large:
             fd = buffers.share([buffer]) if len(messages) < most else -1
             messages.append((wire.frame(BUFFER), fd) if fd >= 0 else (wire.frame(INLINE, bytes(buffer)), -1))
-        fd = buffers.share(parts) if sum(map(len, parts)) >= buffers.LEAST else -1
+        fd = buffers.share(parts) if shared and sum(map(len, parts)) >= buffers.LEAST else -1
         if fd >= 0:
             messages.append((wire.frame(WRAPPED, bytes([kind])), fd))
         else:
@@ -121,36 +124,19 @@ def _unshared(data: memoryview, fd: int) -> bytes:
     return wire.frame(INLINE, content) if kind == BUFFER else wire.frame(payload[0], content)
 
 
-class Inbox:
-    """Frames out of a socket. `large` are the buffers that came with the frame given out last.
+class Frames:
+    """Frames out of bytes, however those were cut. `large` are the buffers that came with the frame given out last."""
 
-    One descriptor is held in reserve, and let go for the moment of reading: where a process has no descriptor left, what
-    comes would else be dropped by the kernel.
-    """
-
-    def __init__(self, connection: socket.socket, *, private: bool) -> None:
-        self.private = private
+    def __init__(self) -> None:
         self.large: list[Any] = []
-        self._socket = connection
         self._decoder = wire.Decoder()
         self._frames: deque[tuple[int, bytes]] = deque()
         self._coming: list[Any] = []
         self._segments: deque[Any] = deque()
-        self._reserve = os.dup(connection.fileno())
 
-    def fill(self) -> bool:
-        """Read what is there, 64 KiB at a time (a larger buffer is made anew for each call, which costs more than the calls).
-
-        False at the end, or where it cannot be understood. Raises BlockingIOError where there is nothing.
-        """
-        data = self._read()
+    def feed(self, data: bytes) -> None:
+        """These bytes have come."""
         self._frames += self._decoder.feed(data)
-        # a frame follows its buffers, each of which ends a read: they are not worth a turn of the hub each
-        with contextlib.suppress(BlockingIOError):
-            while data and self._frames and self._frames[-1][0] == BUFFER:
-                data = self._read()
-                self._frames += self._decoder.feed(data)
-        return bool(data) and not self.garbled
 
     @property
     def garbled(self) -> bool:
@@ -177,10 +163,42 @@ class Inbox:
                 self.large = []
 
     def close(self) -> None:
-        """Let go of what came and was not asked for. The socket is its owner's."""
+        """Let go of what came and was not asked for."""
         self._frames.clear()
         self._segments.clear()
         self._coming.clear()
+
+
+class Inbox(Frames):
+    """Frames out of a socket, with the descriptors that came beside them.
+
+    One descriptor is held in reserve, and let go for the moment of reading: where a process has no descriptor left, what
+    comes would else be dropped by the kernel.
+    """
+
+    def __init__(self, connection: socket.socket, *, private: bool) -> None:
+        super().__init__()
+        self.private = private
+        self._socket = connection
+        self._reserve = os.dup(connection.fileno())
+
+    def fill(self) -> bool:
+        """Read what is there, 64 KiB at a time (a larger buffer is made anew for each call, which costs more than the calls).
+
+        False at the end, or where it cannot be understood. Raises BlockingIOError where there is nothing.
+        """
+        data = self._read()
+        self.feed(data)
+        # a frame follows its buffers, each of which ends a read: they are not worth a turn of the hub each
+        with contextlib.suppress(BlockingIOError):
+            while data and self._frames and self._frames[-1][0] == BUFFER:
+                data = self._read()
+                self.feed(data)
+        return bool(data) and not self.garbled
+
+    def close(self) -> None:
+        """As `Frames.close`. The socket is its owner's."""
+        super().close()
         self._give_up_reserve()
 
     def _read(self) -> bytes:

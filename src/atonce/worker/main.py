@@ -76,7 +76,7 @@ def _serve(hello: dict[str, Any], inbox: Inbox, frames: Any, line: Line, talk: T
                 stream.flush()
         with cells.phase(SENDING, RUNNING):
             large = Large()
-            messages = pack(wire.REPORT, wire.dump_report(report, large), large)
+            messages = pack(wire.REPORT, wire.dump_report(report, large), large, shared=hello["shared"])
             large.clear()
         del report
         if hello["weighed"] and time.monotonic() - weighed[0] >= memory.PACE:
