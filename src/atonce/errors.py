@@ -14,6 +14,7 @@
     │   └── RemoteError     stands for an exception that could not travel
     ├── RunError            the world's or the function's: the run cannot go on
     │   ├── SetupFailed     `setup` raised in a worker
+    │   ├── ClusterError    cannot be reached or used, or is gone
     │   ├── StartFailed     workers die before they are ready
     │   ├── TooManyStuck    too many threads had to be left behind
     │   └── OutputError     an output that cannot be written or is not ours
@@ -34,6 +35,7 @@ from typing import Any
 __all__ = [
     "AtonceError",
     "Bug",
+    "ClusterError",
     "InputError",
     "Interrupted",
     "ItemError",
@@ -170,6 +172,10 @@ class RunError(AtonceError):
 
 class SetupFailed(RunError):
     """`setup` raised, so no item can run in that worker; or the exit of what it gave. The cause is `__cause__`."""
+
+
+class ClusterError(RunError):
+    """The cluster that `cluster=` names cannot be reached or used, or is gone."""
 
 
 class StartFailed(RunError):

@@ -13,7 +13,8 @@ from .errors import UsageError
 
 __all__ = ["MODELS", "Journal", "Learned", "Options", "Rate", "Retry"]
 
-MODELS = ("auto", "sync", "coroutines", "threads", "processes", "hybrid")
+MODELS = ("auto", "sync", "coroutines", "threads", "processes", "hybrid", "dask", "ray")
+CLUSTERS = ("dask", "ray")
 
 Auto = Literal["auto"]
 
@@ -120,6 +121,8 @@ class Options:
     """Everything a run can be told. None and "auto" mean that atonce decides.
 
     - `model`: a point on the two axes by name, see `MODELS`.
+    - `cluster`: for the models `dask` and `ray`: the cluster's address, or a `distributed.Client`; None starts one on this
+      machine, for trying (docs/clusters.md).
     - `parallelism`: worker processes. `concurrency`: slots, in all, that one worker keeps in flight.
     - `setup`: gives a context manager, sync or async, entered once per thread of execution; `fn` is then called as
       `fn(resource, item)`.
@@ -138,6 +141,7 @@ class Options:
     """
 
     model: str = "auto"
+    cluster: Any = None
     parallelism: int | Auto = "auto"
     concurrency: int | Auto = "auto"
     setup: Callable[[], Any] | None = None
@@ -187,6 +191,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.model not in MODELS:
             raise UsageError(f"unknown model {self.model!r}", hint=_near(str(self.model), MODELS))
+        if self.cluster is not None and self.model not in CLUSTERS:
+            raise UsageError(f"cluster={self.cluster!r} needs model=", hint=f"one of {', '.join(CLUSTERS)}")
         for name in ("parallelism", "concurrency"):
             if getattr(self, name) != "auto":
                 _whole(name, getattr(self, name), or_auto=True)
@@ -227,11 +233,11 @@ class Options:
         return dataclasses.replace(self, **changes)
 
 
-_FROM_ENVIRONMENT = ("model", "parallelism", "concurrency", "timeout")
+_FROM_ENVIRONMENT = ("model", "cluster", "parallelism", "concurrency", "timeout")
 
 
 def _number(name: str, text: str) -> Any:
-    if name == "model" or text == "auto":
+    if name in ("model", "cluster") or text == "auto":
         return text
     try:
         return float(text) if name == "timeout" else int(text)

@@ -40,6 +40,7 @@ from .events import (
     Ready,
     Release,
     Resize,
+    Room,
     Said,
     Spawn,
     Stop,
@@ -156,6 +157,9 @@ class Conductor:
             if type(event) is Said:
                 event.say()
                 continue
+            if type(event) is Room:
+                self._settle(event.workers)
+                continue
             self._notice(event, now)
             if self._observers:
                 self._show(event, now)
@@ -215,8 +219,6 @@ class Conductor:
 
     def _close(self, cancel: bool) -> None:
         self._source.close()
-        for placement in self._placements.values():
-            placement.close()
         if self._probing is not None:
             self._probing.end()
             self._probing = None  # it knows this object, and has seen items
@@ -233,6 +235,8 @@ class Conductor:
             for worker in workers:
                 worker.kill()
         self._wait_for(workers, math.inf, pending)
+        for placement in self._placements.values():
+            placement.close()
         self.hub.events.extendleft(reversed(pending))
         self._ended = self._clock()
         self._salvage()
@@ -288,13 +292,30 @@ class Conductor:
     def _hire(self, plan: Plan) -> list[int]:
         if plan.most is not None:
             self.machine.steer(plan.parallelism * plan.concurrency, plan.parallelism * plan.most)
+        self._placement(plan.placement)
         return [self._hire_one(plan) for _ in range(plan.parallelism)]
+
+    def _settle(self, room: int) -> None:
+        """Where the plan leaves it to the place how many workers there are: so many as it has room for, and more when it grows.
+
+        One is hired in any case: a cluster that adapts grows when there is something to do.
+        """
+        plan = self.plan
+        if self._options.parallelism != "auto" or self.error is not None or max(1, room) <= plan.parallelism:
+            return
+        more = max(1, room) - plan.parallelism
+        self.plan = dataclasses.replace(plan, parallelism=max(1, room))
+        if self.plan.most is not None:
+            self.machine.steer(self.plan.parallelism * plan.concurrency, self.plan.parallelism * (plan.most or 0))
+        for _ in range(more):
+            self._hire_one(self.plan)
 
     def _placement(self, name: str) -> Placement:
         """One for the whole run: what it makes ready for its workers, such as the pickled function, is made once."""
         placement = self._placements.get(name)
         if placement is None:
             placement = self._placements[name] = load_placement(name)
+            placement.open(self._options.cluster, self.hub)
         return placement
 
     def _hire_one(self, plan: Plan, instead_of: int | None = None) -> int:
@@ -532,6 +553,8 @@ class Conductor:
             event = self.hub.events.popleft()
             if isinstance(event, Said):
                 event.say()
+                continue
+            if isinstance(event, Room):
                 continue
             if self._observers:
                 self._show(event, now)

@@ -24,6 +24,7 @@ __all__ = [
     "Ready",
     "Release",
     "Resize",
+    "Room",
     "Said",
     "Spawn",
     "Stop",
@@ -102,6 +103,12 @@ class Said(NamedTuple):
     say: Callable[[], None]
 
 
+class Room(NamedTuple):
+    """The place has room for so many workers now: for the conductor, where the plan leaves their number to the place."""
+
+    workers: int
+
+
 class Weighed(NamedTuple):
     """A worker holds so many bytes of memory."""
 
@@ -109,7 +116,7 @@ class Weighed(NamedTuple):
     nbytes: int
 
 
-Event = Ready | Done | Uncarried | Unreadable | Broken | Lost | Ended | Cancel | Said | Weighed
+Event = Ready | Done | Uncarried | Unreadable | Broken | Lost | Ended | Cancel | Said | Room | Weighed
 
 # ── commands: do this ────────────────────────────────────────────────────────────────────────────────────────────────
 

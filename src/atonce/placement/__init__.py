@@ -20,6 +20,8 @@ __all__ = ["PLACEMENTS", "Order", "Placement", "Worker", "load"]
 PLACEMENTS = {
     "here": "atonce.placement.here:Here",
     "process": "atonce.placement.process:Process",
+    "dask": "atonce.placement.dask:Dask",
+    "ray": "atonce.placement.ray:Ray",
 }
 
 
@@ -47,6 +49,9 @@ class Placement(abc.ABC):
     needs_pickling: ClassVar[bool]
     can_kill: ClassVar[bool]
     survives_death: ClassVar[bool]  # an item that ends its process costs that item only
+
+    def open(self, where: Any, hub: Hub) -> None:  # noqa: B027 - most have nothing to open
+        """Before the first hire: where it is, as `cluster=` has it. One that can say so posts how much Room there is."""
 
     @abc.abstractmethod
     def hire(self, number: int, order: Order, hub: Hub) -> Worker:

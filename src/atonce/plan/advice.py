@@ -18,7 +18,7 @@ import math
 from collections.abc import Sequence
 
 from ..errors import PlanError
-from ..options import Options
+from ..options import CLUSTERS, Options
 from .calibration import ASSUMED, Calibration
 from .function import Facts
 from .machine import Machine, usable_descriptors
@@ -405,6 +405,8 @@ def plan_for(model: str, facts: Facts, options: Options, cpus: int, reasons: tup
     """The plan of a named model, or PlanError where the options and the function cannot go with it."""
     reasons = reasons or (f"model={model!r} was asked for",)
     p, c = options.parallelism, options.concurrency
+    if model in CLUSTERS:
+        return _on_cluster(model, facts, options, cpus, reasons, depth)
     if model in ("sync", "coroutines", "threads") and p not in ("auto", 1):
         _no(f"model={model!r} lives in one process, so parallelism={p} cannot be", 'model="hybrid" or "processes"')
     if model in ("sync", "coroutines", "threads") and options.recycles:
@@ -460,6 +462,23 @@ def plan_for(model: str, facts: Facts, options: Options, cpus: int, reasons: tup
     runner = facts.runner or ("coroutine" if facts.kind == "async" else "thread")
     slots, most = _slots(runner, c)
     return Plan(model, "process", runner, workers, slots, reasons, notes, most=most)
+
+
+def _on_cluster(model: str, facts: Facts, options: Options, cpus: int, reasons: tuple[str, ...], depth: int) -> Plan:
+    """Any runner may be inside. How many workers, where nobody says, is known when the cluster has answered: 0 until then.
+
+    In a worker of another run it happens right there: a run that waits for room on a cluster that it fills itself would
+    wait for ever.
+    """
+    p, c = options.parallelism, options.concurrency
+    runner = facts.runner or ("coroutine" if facts.kind == "async" else "call" if c in ("auto", 1) else "thread")
+    if depth:
+        inside = "coroutines" if facts.kind in ("async", "own") else "sync" if runner == "call" else "threads"
+        inside = "threads" if inside == "sync" and options.timeout is not None else inside
+        why = f"model={model!r} was asked for in a worker of another run: its place is all there is"
+        return plan_for(inside, facts, options.but(model=inside, cluster=None, parallelism="auto"), cpus, (why,), depth=depth)
+    slots, most = (1, None) if runner == "call" else _slots(runner, c)
+    return Plan(model, model, runner, 0 if p == "auto" else p, slots, reasons, most=most)
 
 
 def _slots(runner: str, concurrency: int | str) -> tuple[int, int | None]:

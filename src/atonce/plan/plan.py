@@ -6,6 +6,8 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
+from ..options import CLUSTERS
+
 if TYPE_CHECKING:
     from .hints import Hint
     from .sample import Sample
@@ -69,6 +71,9 @@ class Plan:
             slots += ", adapting"
         if self.placement == "here":
             return f"{self.model}: this process × {slots}"
+        if self.placement in CLUSTERS:
+            workers = f"{self.parallelism} worker{'s' if self.parallelism > 1 else ''}" if self.parallelism else "its workers"
+            return f"{self.model}: {workers} × {slots}"
         return f"{self.model}: {self.parallelism} {self.placement}{'es' if self.parallelism > 1 else ''} × {slots}"
 
     def __str__(self) -> str:

@@ -1,0 +1,107 @@
+"""`ray`: workers on a Ray cluster, each with an actor of its own, which takes one CPU as long as it lives.
+
+An actor is placed where a CPU is free, and a cluster that scales grows for it. Its calls go to its node directly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from .cluster import Cluster, Far, LoopThread
+from .host import Host
+
+__all__ = ["Ray"]
+
+# Calls of one actor at once: `receive` waits while others are made.
+CALLS = 8
+
+
+class Ray(Cluster):
+    """`where`: an address as `ray.init` takes it, or None: the cluster this process is connected to, or one of its own.
+
+    A process can be in one Ray cluster at a time. Who was connected before stays so; else the connection ends with the run.
+    """
+
+    name = "ray"
+    package = "ray"
+
+    _users = 0
+    _lock = threading.Lock()
+    _loop: LoopThread
+
+    def connect(self, where: Any) -> None:
+        import ray
+
+        with Ray._lock:  # runs at the same time share the connection
+            if not Ray._users:
+                Ray._loop = LoopThread("atonce-ray-loop", _connected(where))
+            Ray._users += 1
+        self.loop = Ray._loop.loop
+        self._ray: Any = ray
+        self._actor = ray.remote(Guest)
+        self._actors: dict[Far, Any] = {}
+
+    def disconnect(self) -> None:
+        with Ray._lock:
+            Ray._users -= 1
+            if not Ray._users:
+                Ray._loop.stop()
+                del Ray._loop
+
+    async def room(self) -> int:
+        return int(self._ray.cluster_resources().get("CPU", 0))
+
+    def alive(self) -> bool:
+        try:
+            return bool(self._ray.is_initialized() and self._ray.nodes())
+        except Exception:
+            return False
+
+    async def start(self, name: str) -> Far:
+        # atonce starts another when one is lost; Ray's own would be empty
+        actor = self._actor.options(num_cpus=1, max_concurrency=CALLS, max_restarts=0).remote()
+        far = partial(self._call, actor)
+        try:
+            await far("about")  # it waits for room
+        except BaseException:
+            self._ray.kill(actor)
+            raise
+        self._actors[far] = actor
+        return far
+
+    async def _call(self, actor: Any, method: str, *arguments: Any) -> Any:
+        return await actor.call.remote(method, *arguments)
+
+    async def stop(self, far: Far) -> None:
+        self._ray.kill(self._actors.pop(far))
+
+
+class Guest:
+    """The actor. Its methods are coroutines, so Ray runs them in an event loop, where the host is made by the first."""
+
+    def __init__(self) -> None:
+        self._host: Host | None = None
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        if self._host is None:
+            self._host = Host()
+        return await getattr(self._host, method)(*arguments)
+
+
+@contextlib.contextmanager
+def _connected(where: Any) -> Iterator[None]:
+    """In the thread that stays: what Ray starts here ends, on Linux, with the thread that has started it."""
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    ray.init(address=where, log_to_driver=False, logging_level="ERROR", include_dashboard=None if where else False)
+    try:
+        yield
+    finally:
+        ray.shutdown()

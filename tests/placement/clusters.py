@@ -1,0 +1,43 @@
+"""Real clusters on this machine, each in a process of its own that ends with its standard input."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+import atonce
+
+
+def needs(package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+
+
+@contextlib.contextmanager
+def cluster(script: str, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """(its address, its process)."""
+    program = os.path.join(os.path.dirname(__file__), f"{script}_cluster.py")
+    process = subprocess.Popen(
+        [sys.executable, program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        address = process.stdout.readline().strip()
+        assert address, f"{script} did not start"
+        yield address, process
+    finally:
+        process.stdin.close()
+        process.wait(60)
+        process.stdout.close()
+
+
+def warm(model: str, address: str) -> None:
+    """Every process of the cluster has what it keeps from now on."""
+    atonce.run(str, range(16), model=model, cluster=address, parallelism=16)
