@@ -38,6 +38,21 @@ def cluster(script: str, *arguments: str) -> Iterator[tuple[str, subprocess.Pope
         process.stdout.close()
 
 
+@contextlib.contextmanager
+def connected(model: str, address: str) -> Iterator[None]:
+    """This process stays in a Ray cluster meanwhile: the client leaves files open each time it is left."""
+    if model != "ray":
+        yield
+        return
+    import ray
+
+    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
 def warm(model: str, address: str) -> None:
     """Every process of the cluster has what it keeps from now on."""
     atonce.run(str, range(16), model=model, cluster=address, parallelism=16)

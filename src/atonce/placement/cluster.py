@@ -169,7 +169,7 @@ class ClusterWorker(FramedWorker):
         self._running: list[tuple[int, int, float]] = []
         self._offset = 0.0  # its clock less ours
         self._far: Far | None = None
-        self._life: asyncio.Task[None] | None = None
+        self._life: asyncio.Task[Event] | None = None
         self._unwanted = self._leaving = self._gone = False
         self._looks = PATIENCE if order.job.timeout is None else LOOKS
         cluster.when_connected(self._begin)
@@ -184,6 +184,13 @@ class ClusterWorker(FramedWorker):
     def _start(self) -> None:
         self._work = asyncio.Event()
         self._life = asyncio.get_running_loop().create_task(self._live())
+        self._life.add_done_callback(self._ended)  # which is called even if it was cancelled before it began
+
+    def _ended(self, life: asyncio.Task[Event]) -> None:
+        """The hub hears of it exactly once."""
+        event = self._over(None, []) if life.cancelled() else life.result()
+        self._gone = True
+        self._hub.post(event)
 
     # ── near → far, in the driver's thread ───────────────────────────────────────────────────────────────────────────
 
@@ -236,23 +243,22 @@ class ClusterWorker(FramedWorker):
         with contextlib.suppress(Exception):  # it cannot be reached: `receive` says so
             await self._far("signal", int(number))
 
-    async def _live(self) -> None:
-        """From its start to its end, of which the hub hears exactly once."""
-        event: Event | None = None
+    async def _live(self) -> Event:
+        """From its start to its end, and what that means."""
         try:
             self._far = await self._cluster.start(f"atonce-{self.number}")
             await self._greet(self._far)
             sender = asyncio.get_running_loop().create_task(self._send_all(self._far))
             try:
-                event = self._over(*await self._receive_all(self._far))
+                return self._over(*await self._receive_all(self._far))
             finally:
                 sender.cancel()
         except AtonceError as error:
-            event = Broken(self.number, error)
+            return Broken(self.number, error)
         except asyncio.CancelledError:
-            event = self._over(None, [])
+            return self._over(None, [])
         except Exception as error:
-            event = self._over(None, []) if self._cluster.alive() else Broken(self.number, is_gone(self._cluster.name, error))
+            return self._over(None, []) if self._cluster.alive() else Broken(self.number, is_gone(self._cluster.name, error))
         finally:
             self._leaving = True
             if self._far is not None:
@@ -262,9 +268,6 @@ class ClusterWorker(FramedWorker):
                 with contextlib.suppress(Exception):
                     async with asyncio.timeout(FAREWELL):
                         await self._cluster.stop(self._far)
-            self._gone = True
-            if event is not None:
-                self._hub.post(event)
 
     async def _greet(self, far: Far) -> None:
         before = time.monotonic()
