@@ -13,7 +13,7 @@ from .errors import UsageError
 
 __all__ = ["MODELS", "Journal", "Learned", "Options", "Rate", "Retry"]
 
-MODELS = ("auto", "sync", "coroutines", "threads", "processes", "hybrid", "dask", "ray")
+MODELS = ("auto", "sync", "coroutines", "threads", "processes", "hybrid", "interpreters", "dask", "ray")
 CLUSTERS = ("dask", "ray")
 
 Auto = Literal["auto"]

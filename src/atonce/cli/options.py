@@ -88,7 +88,8 @@ parallelism = _how("--parallelism", metavar="N", callback=number_or_auto, help="
 
 # Unset options are None and are not passed on: the defaults are those of `atonce.Options`, in one place.
 controls = _all(
-    _how("--model", metavar="NAME", help="auto, sync, coroutines, threads, processes or hybrid (auto)"),
+    _how("--model", metavar="NAME", help="auto, sync, coroutines, threads, processes, hybrid, interpreters, dask, ray (auto)"),
+    _how("--cluster", metavar="ADDRESS", help="of the cluster, for dask and ray (one started here, for trying)"),
     _how("--concurrency", metavar="N", callback=number_or_auto, help="in flight in each worker (auto)"),
     _how("--timeout", type=float, metavar="SECONDS", help="one attempt may take, from its start (no limit)"),
     _how("--retries", type=int, callback=not_negative, metavar="N", help="more attempts after a failed one"),

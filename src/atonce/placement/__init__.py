@@ -20,6 +20,7 @@ __all__ = ["PLACEMENTS", "Order", "Placement", "Worker", "load"]
 PLACEMENTS = {
     "here": "atonce.placement.here:Here",
     "process": "atonce.placement.process:Process",
+    "interpreter": "atonce.placement.interpreter:Interpreters",
     "dask": "atonce.placement.dask:Dask",
     "ray": "atonce.placement.ray:Ray",
 }

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Sequence
 
 from ..errors import PlanError
@@ -415,7 +416,7 @@ def plan_for(model: str, facts: Facts, options: Options, cpus: int, reasons: tup
             "max_tasks_per_worker= and max_worker_memory= mean worker processes",
             'model="processes" or "hybrid"',
         )
-    if model in ("sync", "processes") and c not in ("auto", 1):
+    if model in ("sync", "processes", "interpreters") and c not in ("auto", 1):
         _no(
             f"model={model!r} runs one item at a time in a worker, so concurrency={c} cannot be",
             'model="threads" or "hybrid"; parallelism= for more processes',
@@ -455,6 +456,8 @@ def plan_for(model: str, facts: Facts, options: Options, cpus: int, reasons: tup
         cores = f"{cpus} core{'s' if cpus > 1 else ''}"
         notes = (f"parallelism={p} inside a worker of another run, whose share is {cores}: it gets {cpus}",)
         workers = cpus
+    if model == "interpreters":
+        return _in_interpreters(facts, options, workers, reasons, notes)
     if model == "processes":
         if facts.kind == "own":
             _no(f"{facts.name} brings an event loop: one item at a time would waste it", 'model="hybrid"')
@@ -462,6 +465,25 @@ def plan_for(model: str, facts: Facts, options: Options, cpus: int, reasons: tup
     runner = facts.runner or ("coroutine" if facts.kind == "async" else "thread")
     slots, most = _slots(runner, c)
     return Plan(model, "process", runner, workers, slots, reasons, notes, most=most)
+
+
+def _in_interpreters(facts: Facts, options: Options, workers: int, reasons: tuple[str, ...], notes: tuple[str, ...]) -> Plan:
+    """Each has a GIL of its own; they share this process, so nobody can end one."""
+    if sys.version_info < (3, 14):
+        _no(
+            f"interpreters need Python 3.14 or newer, and this is {sys.version_info.major}.{sys.version_info.minor}",
+            'model="processes"',
+        )
+    if facts.kind in ("async", "own"):
+        _no(f"{facts.name} is for an event loop: one item at a time would waste it", 'model="coroutines" or "hybrid"')
+    if options.timeout is not None:
+        _no(
+            'model="interpreters" cannot keep timeout=: an interpreter cannot be ended from outside',
+            'model="processes" (it is killed)',
+        )
+    if options.recycles:
+        _no("max_tasks_per_worker= and max_worker_memory= mean worker processes", 'model="processes"')
+    return Plan("interpreters", "interpreter", "call", workers, 1, reasons, (*notes, *_MORTAL))
 
 
 def _on_cluster(model: str, facts: Facts, options: Options, cpus: int, reasons: tuple[str, ...], depth: int) -> Plan:

@@ -39,27 +39,40 @@ NATIVE_THREADS = (
 )
 
 
-def main(connection: socket.socket, cells_fd: int) -> None:
-    """Serve one near side until it says RELEASE or hangs up."""
+def main(connection: socket.socket, cells_fd: int, *, whole: bool = True) -> None:
+    """Serve one near side until it says RELEASE or hangs up. Not `whole`: the process is not this worker's alone."""
     connection.setblocking(True)
-    _end_with_parent()
+    if whole:
+        _end_with_parent()
     inbox = Inbox(connection, private=True)  # the function's buffers are mapped by all workers
     frames = _frames(inbox)
     kind, payload = next(frames, (0, b""))
     if kind != wire.HELLO:
         return
     hello = wire.loads(payload)
-    _be_like(hello)
+    if whole:
+        _be_like(hello)
+    else:
+        sys.path[:] = hello["path"]
     line = Line(Outgoing(connection).send)
     talk = Talk(line, f"atonce-{hello['number']}")
     talk.adopt(hello["manners"])
+    attendants: list[Attendant] = []
     try:
-        _serve(hello, inbox, frames, line, talk, mmap.mmap(cells_fd, Cells.size(hello["most"])))
+        _serve(hello, inbox, frames, line, talk, mmap.mmap(cells_fd, Cells.size(hello["most"])), attendants)
     finally:
-        talk.flush()
+        if whole:  # a process ends with its main thread, and all it has with it
+            talk.flush()
+        else:
+            for attendant in attendants:
+                attendant.stop()
+            talk.end()
+            inbox.close()
 
 
-def _serve(hello: dict[str, Any], inbox: Inbox, frames: Any, line: Line, talk: Talk, shared: mmap.mmap) -> None:
+def _serve(
+    hello: dict[str, Any], inbox: Inbox, frames: Any, line: Line, talk: Talk, shared: mmap.mmap, attendants: list[Attendant]
+) -> None:
     view = memoryview(shared).cast("d")
     cells = Cells(hello["most"], view)
 
@@ -106,10 +119,9 @@ def _serve(hello: dict[str, Any], inbox: Inbox, frames: Any, line: Line, talk: T
     talk.adopt_filters(hello["manners"])  # for the categories that came with the function
     job = Job(fn, setup, hello["timeout"], load_context(hello["context"]))
     runner = load(hello["runner"])(job, hello["slots"], outbox, cells)
-    attendant = None
     if hello["runner"] == "call":
         outbox.pace = FLUSH_COMPUTING
-        attendant = Attendant(outbox)
+        attendants.append(Attendant(outbox))
     try:
         runner.start()
     except BaseException as error:
@@ -133,7 +145,7 @@ def _serve(hello: dict[str, Any], inbox: Inbox, frames: Any, line: Line, talk: T
                 released = not payload  # else: drop what is left
                 break
         runner.stop(cancel=not released)
-        if attendant is not None:
+        for attendant in attendants:
             attendant.stop()
         outbox.flush()
 

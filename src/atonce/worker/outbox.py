@@ -7,6 +7,7 @@ back by the item behind it.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import threading
 import time
@@ -120,7 +121,7 @@ class Attendant:
         self._wake = threading.Lock()
         self._wake.acquire()
         outbox.arm = self.arm
-        self._thread = threading.Thread(target=self._attend, name="atonce-attendant", daemon=True)
+        self._thread = threading.Thread(target=self._attend, name="atonce-attendant", daemon=daemons_allowed())
         self._thread.start()
 
     def arm(self) -> None:
@@ -167,6 +168,11 @@ class Attendant:
             self._called = False
             self._also()
         return True
+
+
+def daemons_allowed() -> bool:
+    """Whether a thread may be left to the end of the process: not in an interpreter that is a part of one."""
+    return bool(getattr(_thread, "daemon_threads_allowed", lambda: True)())
 
 
 def _nothing(*_: Any) -> None:

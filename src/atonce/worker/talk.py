@@ -82,6 +82,7 @@ class Talk(logging.Handler):
         self._process = name
         self.pace = PACE
         self.arm: Callable[[], None] = self._begin
+        self._attendant: Attendant | None = None
         self._line = line
         self._waiting: deque[dict[str, Any]] = deque()
         self._characters = 0
@@ -172,9 +173,16 @@ class Talk(logging.Handler):
     def _begin(self) -> None:
         """The first record that may wait: somebody must see to it. Most workers never log, and need no thread for it."""
         try:
-            Attendant(self).arm()  # puts its own `arm` here
+            self._attendant = Attendant(self)  # puts its own `arm` here
+            self._attendant.arm()
         except RuntimeError:  # no more threads
             self.flush()
+
+    def end(self) -> None:
+        """Say what is left, and end the thread that has seen to it."""
+        self.flush()
+        if self._attendant is not None:
+            self._attendant.stop()
 
     def _handled_here(self, name: str) -> bool:
         """Whether the user has given this worker handlers for it."""

@@ -26,8 +26,8 @@ TRANSPORTS = {
 _MODELS = {
     "call": ("sync", "processes"),
     "thread": ("threads", "hybrid"),
-    "coroutine": ("coroutines", "hybrid"),
-    "multi": ("coroutines", "hybrid"),
+    "coroutine": ("coroutines", "hybrid", "dask", "ray"),
+    "multi": ("coroutines", "hybrid", "dask", "ray"),
 }
 
 

@@ -1,0 +1,119 @@
+"""`interpreter`: workers in interpreters of this process (Python 3.14), each with a GIL and modules of its own.
+
+An interpreter starts in some 20 ms without a process, and runs the same `atonce.worker.main` in a thread: items and results are
+pickled and go through a socket, as to a process. What it shares is the process: it cannot be killed, a crash ends all, the
+folder and the environment are everybody's. A module whose C code keeps state in globals cannot be imported there: a trial
+import of the function's module, in an interpreter that is thrown away, tells before anything runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ..engine.hub import Hub
+from ..errors import PlanError
+from ..worker.channel import Message
+from ..worker.job import Job
+from ..worker.template import STATUS
+from . import Order, Placement, Worker
+from .framed import pack_job
+from .process import Child, ProcessWorker
+
+__all__ = ["Interpreters"]
+
+_MAIN = """
+import sys
+sys.path[:] = {path!r}
+import socket
+from atonce.worker.main import main
+with socket.socket(fileno={connection}) as connection:
+    main(connection, {cells}, whole=False)
+"""
+
+
+class Interpreters(Placement):
+    """Refuses, before anything runs, a function whose module does not load in an interpreter."""
+
+    needs_pickling = True
+    can_kill = False
+    survives_death = False
+
+    def __init__(self) -> None:
+        self._packed: tuple[Job, list[Message]] | None = None
+
+    def hire(self, number: int, order: Order, hub: Hub) -> Worker:
+        if self._packed is None or self._packed[0] is not order.job:
+            try_import(order.job.fn, order.job.setup)
+            self._packed = order.job, pack_job(order.job, shared=False)
+        return InterpreterWorker(number, order, hub, self._packed[1])
+
+
+def try_import(*functions: Callable[..., Any] | None) -> None:
+    """Import what they need in an interpreter that is thrown away. Raises PlanError."""
+    from concurrent import interpreters  # type: ignore[attr-defined]
+
+    modules = {getattr(function, "__module__", None) for function in functions if function is not None}
+    needed = sorted({"atonce.worker.main", *(name for name in modules if name and name not in ("__main__", "__mp_main__"))})
+    trial = interpreters.create()
+    try:
+        trial.exec(f"import sys; sys.path[:] = {sys.path!r}\n" + "".join(f"import {name}\n" for name in needed))
+    except interpreters.ExecutionFailed as error:
+        raise PlanError(
+            f"the function's module cannot be imported in an interpreter: {error.excinfo.msg}",
+            causes=("it uses a library whose C code can be loaded once a process only",),
+            hint='model="processes"',
+        ) from error
+    finally:
+        trial.close()
+
+
+class InterpreterWorker(ProcessWorker):
+    """Descriptors need not travel within a process: large buffers go in the stream."""
+
+    shared = False
+    can_kill = False
+
+    def _start(self, slots: int) -> Child:
+        return Inner(slots)
+
+    def kill(self) -> None:
+        """Nobody can: it ends when its item does."""
+
+    def close(self, *, cancel: bool) -> None:
+        if not self._gone:
+            self.release(drop=cancel)
+
+
+class Inner(Child):
+    """An interpreter where a process would be: a thread runs it, and tells its end as the template tells a process's."""
+
+    def start(self, connection: int, cells: int, status: int) -> None:
+        fds = os.dup(connection), os.dup(cells), os.dup(status)
+        threading.Thread(target=_run, args=fds, name="atonce-interpreter", daemon=True).start()
+
+    def signal(self, number: int) -> None:
+        """A signal would be this process's."""
+
+
+def _run(connection: int, cells: int, status: int) -> None:
+    from concurrent import interpreters  # type: ignore[attr-defined]
+
+    os.write(status, STATUS.pack(os.getpid()))
+    code = 1
+    try:
+        worker = interpreters.create()
+        try:
+            worker.exec(_MAIN.format(path=sys.path, connection=connection, cells=cells))
+            code = 0
+        finally:
+            worker.close()
+    except Exception as error:
+        sys.stderr.write(f"a worker's interpreter ended: {error}\n")
+    finally:
+        os.close(cells)
+        os.write(status, STATUS.pack(code))
+        os.close(status)
