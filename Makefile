@@ -72,6 +72,10 @@ faults: $(VENV)/.dev $(VENV)/.self ## every fault at every stage in every model,
 behaviours: $(VENV)/.dev $(VENV)/.self ## write docs/behaviours.md from the table in tests/behaviours
 	@$(VENV)/bin/python tests/behaviours/behaviour_page.py
 
+.PHONY: clusters
+clusters: $(VENV)/.dev $(VENV)/.self ## the whole contract on real Dask and Ray clusters, which must be installed
+	@$(VENV)/bin/python -m pytest tests/placement -m ''
+
 .PHONY: bench
 bench: $(VENV_BENCH)/.bench $(VENV_BENCH)/.self ## measure atonce beside other tools (BENCH=)
 	@$(VENV_BENCH)/bin/python -m bench $(BENCH)

@@ -25,6 +25,7 @@ SHAPE = contract.Shape(
 
 @NEW
 @pytest.mark.timeout(40, method="signal")
+@pytest.mark.soak  # not yet seen to pass as a whole
 @pytest.mark.parametrize("check", contract.CHECKS, ids=contract.name_of)
 def test_contract(check: contract.Check, tmp_path: Path) -> None:
     check(SHAPE, tmp_path)
