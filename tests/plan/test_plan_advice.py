@@ -180,15 +180,18 @@ def test_kinds_of_work(facts: Facts, measured: Sample, machine: Machine, expecte
     ("facts", "measured", "left", "machine", "options", "model", "p", "c"),
     [
         # waits: as many as a guess allows, as many as there are
-        (DEF, WAITS, 100, M4, {}, "threads", 1, THREADS),
-        (DEF, WAITS, None, M1, {}, "threads", 1, THREADS),
+        (DEF, WAITS, 100, M4, {}, "threads", 1, 100),  # all of them: the cores could do more
+        (DEF, WAITS, None, M1, {}, "threads", 1, 100),  # of 1 ms each one core does 100 in 100 ms
+        (DEF, sample(0.1, 0.0001), 10**4, M4, {}, "threads", 1, 4 * THREADS),
+        (DEF, WAITS, 10**4, M4, {"key": len}, "threads", 1, THREADS),  # there is a server behind it
+        (DEF, sample(0.1, 0.003), 10**4, M4, {}, "threads", 1, THREADS),  # it does something else, too
         (DEF, WAITS, 5, M4, {}, "threads", 1, 5),
         (DEF, WAITS, 2, M4, {}, "threads", 1, 2),
         (DEF, WAITS, 1, M4, {}, "sync", 1, 1),
         (DEF, WAITS, 0, M4, {}, "sync", 1, 1),
         (DEF, dataclasses.replace(WAITS, unfinished=True), 1, M4, {}, "threads", 1, 2),
         (DEF, SHORT_WAITS, 20, M4, {}, "sync", 1, 1),  # 0.2 s in all: nothing is worth it
-        (DEF, SHORT_WAITS, 100, M4, {}, "threads", 1, THREADS),
+        (DEF, SHORT_WAITS, 100, M4, {}, "threads", 1, 100),
         # computes
         (DEF, HOLDS, 100, M4, {}, "processes", 4, 1),
         (DEF, HOLDS, None, M2, {}, "processes", 2, 1),
@@ -208,10 +211,13 @@ def test_kinds_of_work(facts: Facts, measured: Sample, machine: Machine, expecte
         # a hundred thousand that are small
         (DEF, TINY, 10**5, M4, {}, "sync", 1, 1),
         (DEF, sample(20e-6, 20e-6, held=20e-6), 10**5, M2, {}, "processes", 2, 1),
+        # an item that still waits: what it computes is not known
+        (DEF, sample(0.05, 0.004, held=0.004, unfinished=True), 1000, M4, {}, "threads", 1, 19),
+        (ASYNC, sample(0.05, 0.004, unfinished=True), 1000, M4, {}, "coroutines", 1, COROUTINES),
         # coroutines
-        (ASYNC, A_WAITS, 1000, M4, {}, "coroutines", 1, COROUTINES),
-        (ASYNC, A_WAITS, None, M4, {}, "coroutines", 1, COROUTINES),
-        (ASYNC, A_BLOCKS, 1000, M4, {}, "threads", 1, THREADS),
+        (ASYNC, A_WAITS, 1000, M4, {}, "coroutines", 1, 100),
+        (ASYNC, A_WAITS, None, M4, {}, "coroutines", 1, 100),
+        (ASYNC, A_BLOCKS, 1000, M4, {}, "threads", 1, 4 * THREADS),
         (ASYNC, A_COMPUTES, 1000, M4, {}, "processes", 4, 1),
         (ASYNC, A_PARSES, 1000, M4, {}, "hybrid", 4, 6),
         (ASYNC, sample(2e-6, 2e-6), 10**5, M4, {}, "coroutines", 1, COROUTINES),

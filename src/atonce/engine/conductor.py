@@ -404,11 +404,14 @@ class Conductor:
         if self._job.is_async and (plan.model == "coroutines" or left == 0):
             # the worker that probed is what was chosen
             model = advice.plan_for("coroutines", self._facts, self._options, self._cpus).model
+            if most is not None and plan.model == "coroutines":
+                slots = max(slots, plan.concurrency)
             self.plan = dataclasses.replace(
                 plan, model=model, placement="here", runner="coroutine", parallelism=1, concurrency=slots, most=most
             )
             if most is not None:
                 self.machine.steer(slots, most)
+                self._carry_out(self.machine.resize())
             self._go_on(probes)
             return
         self.plan = plan

@@ -337,7 +337,7 @@ class Machine:
             assert self.steering is not None
             self.steering.nothing_came(self._fed_at, now)
             self._steer_at = now + SILENCE if self.steering.slots < self.steering.most_unheard else math.inf
-            commands += self._resize()
+            commands += self.resize()
         return commands + self.dispatch(now)
 
     def next_at(self) -> float:
@@ -512,9 +512,10 @@ class Machine:
         if not self.limited:
             self._queue.adapt(steering.slots, now)
             self._count_slots()
-        return self._resize()  # also where a new worker came with as many slots as the plan says
+        return self.resize()  # also where a new worker came with as many slots as the plan says
 
-    def _resize(self) -> list[Command]:
+    def resize(self) -> list[Command]:
+        """Share the limit out anew."""
         assert self.steering is not None
         seats = [
             (worker, seat)

@@ -51,6 +51,10 @@ COROUTINES = 64
 # are left to others.
 MOST_THREADS = 256
 MOST_COROUTINES = 1000
+# Of an item's time, so little computing that it does nothing but wait, and how many times as many of those begin: what Little's
+# law allows, up to that. A growing limit finds it as well, but three latencies later. Not more, since a server may be behind
+# it that nobody has heard yet; with `key=` there certainly is one, and there it does not hold.
+ONLY_WAITS, MORE_TO_BEGIN = 0.02, 4
 # What a model must gain over a simpler one: this share of its time and, so that a short run stays simple, `LEAST_GAIN`.
 LEAST_SHARE = 0.15
 # Of an item's CPU, so much with the GIL held means that threads take turns.
@@ -213,6 +217,9 @@ def _useful_slots(runner: str, options: Options, machine: Machine, sample: Sampl
     if options.concurrency != "auto":
         return options.concurrency
     most = THREADS if runner == "thread" else COROUTINES
+    if sample.share < ONLY_WAITS and options.key is None:
+        allowed = _little(machine.cpus, sample.total, _held(machine, sample), sample.wall)
+        most = int(max(most, min(allowed, MORE_TO_BEGIN * most)))
     if machine.descriptors is not None:
         most = min(most, max(1, machine.descriptors // 2))
     if machine.memory is not None and sample.growth > HEAVY:
@@ -224,9 +231,15 @@ def _useful_slots(runner: str, options: Options, machine: Machine, sample: Sampl
 
 
 def _pick(candidates: Sequence[Candidate], sample: Sample) -> Candidate:
-    """The simplest one that no other beats by more than 15 % and 0.3 s; a long wait beats one by one whatever it gains."""
+    """The simplest one that no other beats by more than 15 % and 0.3 s; a long wait beats one by one whatever it gains.
+
+    Of an item that still waits nobody knows what it computes: what it has until now is mostly what only the first one does,
+    and no reason for processes.
+    """
     best = candidates[0]
     for each in candidates[1:]:
+        if each.parallelism > 1 and sample.unfinished and sample.share < WAITS:
+            continue
         gain = best.seconds - each.seconds
         waits = best.concurrency == 1 and each.parallelism == 1 and sample.wall > LONG_WAIT and sample.share < WAITS
         if gain > LEAST_SHARE * best.seconds and (gain > LEAST_GAIN or waits):
