@@ -245,6 +245,28 @@ def test_pressure_here_holds_cuts_and_stops() -> None:
     assert limit.gate(103.0) == 103.0
 
 
+@pytest.mark.parametrize("seconds", [0.05, 0.5])
+@pytest.mark.parametrize("cuts", [1, 4])
+def test_it_is_back_within_ten_latencies_when_the_pressure_is_gone(seconds: float, cuts: int) -> None:
+    limit = AdaptiveLimit(32, 300)
+    begun = simulate(limit, Delay(seconds), 6000)
+    before, now = limit.limit, 1000.0
+    assert begun.high_water == before == 300
+    for _ in range(cuts):
+        limit.press(now, "cut", "memory is 87 % full")
+        limit.took_effect(now)
+        now += 1.0
+    assert limit.limit == pytest.approx(300 * 0.7**cuts, abs=2)
+    limit.press(now, "none")
+    assert "memory" not in limit.why
+    ends = [now + seconds] * limit.limit  # a closed loop
+    while limit.limit < before:
+        now = ends.pop(0)
+        limit.finished(now, seconds, len(ends) + 1, "ok")
+        ends += [now + seconds] * (limit.limit - len(ends))
+        assert now <= 1000.0 + cuts + 10 * seconds, limit.why
+
+
 def test_it_does_not_grow_under_pressure() -> None:
     limit = AdaptiveLimit(16)
     limit.press(0.0, "hold", "CPU is 97 % busy")

@@ -50,6 +50,7 @@ from .events import (
 from .hub import Hub
 from .machine import Machine, Policy
 from .observer import Observer
+from .pressure import EVERY, Gauge, pressure
 from .probing import Probing, Review
 from .seat import Seat
 
@@ -94,6 +95,7 @@ class Conductor:
         measure_only: bool = False,
         clock: Callable[[], float] = time.monotonic,
         observers: Sequence[Observer] = (),
+        gauge: Callable[[float], Gauge] = Gauge,
     ) -> None:
         self.plan = plan
         self.hub = hub
@@ -130,6 +132,9 @@ class Conductor:
         self._probing: Probing | None = None
         self._review: Review | None = None
         self._warming: list[int] = []  # probes that go on until the workers that are being started are ready
+        self._new_gauge = gauge
+        self._gauge: Gauge | None = None
+        self._look_at = math.inf  # at the gauge
         self._begun = False
         self._ask_first = False
         self.error: BaseException | None = None
@@ -166,6 +171,8 @@ class Conductor:
             self._carry_out(machine.handle(event, now))
         if now >= machine.next_at():
             self._carry_out(machine.tick(now, {number: worker.running() for number, worker in self._workers.items()}))
+        if now >= self._look_at:
+            self._look(now)
         if self._probing is not None and now >= self._probing.check_at:
             self._probing.check(now)
             self._adopt()
@@ -291,7 +298,7 @@ class Conductor:
 
     def _hire(self, plan: Plan) -> list[int]:
         if plan.most is not None:
-            self.machine.steer(plan.parallelism * plan.concurrency, plan.parallelism * plan.most)
+            self._steer(plan.parallelism * plan.concurrency, plan.parallelism * plan.most)
         self._placement(plan.placement)
         return [self._hire_one(plan) for _ in range(plan.parallelism)]
 
@@ -306,9 +313,21 @@ class Conductor:
         more = max(1, room) - plan.parallelism
         self.plan = dataclasses.replace(plan, parallelism=max(1, room))
         if self.plan.most is not None:
-            self.machine.steer(self.plan.parallelism * plan.concurrency, self.plan.parallelism * (plan.most or 0))
+            self._steer(self.plan.parallelism * plan.concurrency, self.plan.parallelism * (plan.most or 0))
         for _ in range(more):
             self._hire_one(self.plan)
+
+    def _steer(self, start: int, most: int) -> None:
+        """Let the machine find out how many may be in flight, and hear what this computer has to say about it."""
+        self.machine.steer(start, most)
+        now = self._clock()
+        self._gauge, self._look_at = self._new_gauge(now), now + EVERY
+
+    def _look(self, now: float) -> None:
+        assert self._gauge is not None
+        self._look_at = now + EVERY
+        level, reason = pressure(self._gauge.read(now, self.machine.cpu))
+        self._carry_out(self.machine.press(now, level, reason))
 
     def _placement(self, name: str) -> Placement:
         """One for the whole run: what it makes ready for its workers, such as the pickled function, is made once."""
@@ -350,6 +369,8 @@ class Conductor:
         """What concerns the conductor itself: the first items tell the plan; a worker that ended is nobody's any more."""
         kind = type(event)
         if kind is Done:
+            if self._gauge is not None and event.report.ended:
+                self._gauge.heard(event.report.ended[-1], now)
             if self._probing is not None:
                 self._probing.done(event.worker, event.report, self.machine.seats[event.worker].assigned)
                 self._adopt()
@@ -410,7 +431,7 @@ class Conductor:
                 plan, model=model, placement="here", runner="coroutine", parallelism=1, concurrency=slots, most=most
             )
             if most is not None:
-                self.machine.steer(slots, most)
+                self._steer(slots, most)
                 self._carry_out(self.machine.resize())
             self._go_on(probes)
             return

@@ -80,7 +80,9 @@ class AdaptiveLimit:
         self._settle()
         self._reason = f"{self._start} to begin with, more while nothing comes back"
         self._pressure: Pressure = "none"
+        self._pressing = ""  # why
         self._cut_for_pressure_at = -math.inf
+        self._before_cut = 0.0  # the limit, before it was cut for that
         # what was sent
         self._sent = 0
         self._first_sent = 0.0
@@ -120,7 +122,7 @@ class AdaptiveLimit:
     @property
     def why(self) -> str:
         """One line: `24: 36 in flight brought 2 % more`."""
-        return f"{self.limit}: {self._reason}"
+        return f"{self.limit}: {self._pressing or self._reason}"
 
     @property
     def proven(self) -> int | None:
@@ -172,16 +174,18 @@ class AdaptiveLimit:
     def press(self, now: float, pressure: Pressure, reason: str = "") -> None:
         """What this machine has to say, at most about once a second: "hold" lets nothing grow, "cut" takes a third off,
         "stop" starts nothing until the next word. "none" takes it back."""
-        self._pressure = pressure
+        self._pressure, self._pressing = pressure, reason
         if pressure == "none":
-            return
-        if pressure == "cut" and now - self._cut_for_pressure_at >= 1.0 - TICK:
+            before, self._before_cut = self._before_cut, 0.0
+            if before > self._c and self._state == "HOLD":
+                self._enter("HOLD", now, before)  # it was right before: back to it, with what comes back
+        elif pressure == "cut" and now - self._cut_for_pressure_at >= 1.0 - TICK:
             self._cut_for_pressure_at = now
+            self._before_cut = max(self._before_cut, self._c)
             self._c *= CUT
             self._enter("PACED" if self._pacer else "HOLD", now)
         elif pressure == "stop":
             self._stopped_until = max(self._stopped_until, now + 1.0)
-        self._reason = reason
 
     # ── successes ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -59,7 +59,7 @@ from .events import (
     Withdraw,
 )
 from .keyed import Backlog, KeyedBacklog, Queued
-from .limit import SILENCE
+from .limit import SILENCE, Pressure
 from .order import AsFinished, InOrder
 from .retry import Backoff
 from .seat import FINEST, Seat
@@ -513,6 +513,14 @@ class Machine:
             self._queue.adapt(steering.slots, now)
             self._count_slots()
         return self.resize()  # also where a new worker came with as many slots as the plan says
+
+    def press(self, now: float, pressure: Pressure, reason: str) -> list[Command]:
+        """What this machine has to say. It never stops what has nothing in flight: nothing would ever come back then."""
+        if self.steering is None:
+            return []
+        self.steering.press(now, "cut" if pressure == "stop" and not self.in_flight else pressure, reason)
+        self._straight = self._straight and not self.steering.pacing
+        return self.resize() if self.steering.awake else []
 
     def resize(self) -> list[Command]:
         """Share the limit out anew."""

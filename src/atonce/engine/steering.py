@@ -12,7 +12,7 @@ import math
 import operator
 from typing import Any
 
-from .limit import SILENCE, AdaptiveLimit, Kind, kind_of
+from .limit import SILENCE, AdaptiveLimit, Kind, Pressure, kind_of
 
 __all__ = ["LONG", "Steering"]
 
@@ -73,6 +73,17 @@ class Steering:
         """Items run since `since` and none has come back: some more may start (see `AdaptiveLimit.gate`)."""
         if not self.awake:
             self.slots = min(self._limit.limit, round(self._start * (1 + max(0.0, now - since) / SILENCE)))
+
+    def press(self, now: float, pressure: Pressure, reason: str) -> None:
+        """What this machine has to say (see `atonce.engine.pressure`)."""
+        if not self.awake:
+            return
+        limit, before = self._limit, self._limit.limit
+        limit.press(now, pressure, reason)
+        if limit.limit < before:
+            limit.took_effect(now)
+        self.pacing = self.pacing or pressure == "stop"
+        self.slots = limit.limit
 
     # ── as a gate, beside the rate that the user asked for ───────────────────────────────────────────────────────────
 

@@ -89,12 +89,13 @@ class FakeWorker(Worker):
         self.high_water = 0
         self.dead = self.released = False
         self._placement, self._order, self._hub = placement, order, hub
+        self._most = order.slots
         self._todo: deque[tuple[int, Any]] = deque()
         self._slots: dict[int, tuple[int, float]] = {}  # slot → (index, since)
         hub.clock.call_at(hub.clock() + placement.boot, self._ready)
 
     def __repr__(self) -> str:
-        return f"<FakeWorker {self.number}: runs {len(self._slots)}/{self._order.slots}, {len(self._todo)} to do>"
+        return f"<FakeWorker {self.number}: runs {len(self._slots)}/{self._most}, {len(self._todo)} to do>"
 
     def seat(self) -> Seat:
         return Seat(self._order.slots, can_kill=self._placement.kills, can_abandon=self._placement.abandons)
@@ -109,6 +110,10 @@ class FakeWorker(Worker):
 
     def running(self) -> list[tuple[int, int, float]]:
         return [(slot, index, since) for slot, (index, since) in self._slots.items()]
+
+    def resize(self, slots: int) -> None:
+        self._most = slots
+        self._start()
 
     def abandon(self, slot: int, index: int) -> None:
         assert self._slots[slot][0] == index
@@ -142,8 +147,8 @@ class FakeWorker(Worker):
 
     def _start(self) -> None:
         clock = self._hub.clock
-        while self._todo and len(self._slots) < self._order.slots and not self.dead:
-            slot = next(number for number in range(self._order.slots) if number not in self._slots)
+        while self._todo and len(self._slots) < self._most and not self.dead:
+            slot = next(number for number in range(self._most) if number not in self._slots)
             index, item = self._todo.popleft()
             self._slots[slot] = running = (index, clock())
             self.high_water = max(self.high_water, len(self._slots))
