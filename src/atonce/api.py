@@ -209,7 +209,7 @@ class _Call:
             return batches
         from .sink.progress import watched
 
-        return watched(batches, length_of(self._items), self.options.name)
+        return watched(batches, length_of(self._items), self.options.name, conductor.limit)
 
     def drive_async(self, conductor: Conductor) -> AsyncGenerator[list[Outcome[Any]], None]:
         batches = drive_async(conductor)
@@ -217,7 +217,7 @@ class _Call:
             return batches
         from .sink.progress import watched_async
 
-        return watched_async(batches, length_of(self._items), self.options.name)
+        return watched_async(batches, length_of(self._items), self.options.name, conductor.limit)
 
 
 def _outcomes(call: _Call) -> Iterator[Outcome[Any]]:

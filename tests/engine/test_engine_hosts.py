@@ -266,3 +266,14 @@ def test_refusals_of_one_key_without_a_wait_lower_its_limit_and_no_other() -> No
     backlog.done(of_a[:1])
     assert backlog.take(64, 0.1) == [] or all(index >= 20 for index, _, _ in backlog.take(64, 0.1))
     assert backlog.why.startswith("a: 3")
+
+
+def test_what_a_run_tells_of_its_limits_names_the_busiest_key() -> None:
+    clock = FakeClock()
+    hosts = {"a": Host(clock, 7), "b": Host(clock)}
+    run = get(hosts, pages("b", 30) + pages("a", 600), clock)
+    assert run.stats.limit is None  # 64 slots were asked for
+    assert run.stats.why.startswith("a: 7: ")
+    auto = get({"a": Host(clock, 7)}, pages("a", 600), clock, per_key=None, concurrency=32, most=100)
+    assert auto.stats.limit is not None
+    assert "; a: 7: " in auto.stats.why

@@ -53,6 +53,24 @@ def test_lines_without_a_total() -> None:
     assert stream.getvalue() == "fetch: 7, 1.4/s\n"
 
 
+def test_the_limit_is_shown_and_in_a_line_why() -> None:
+    stream, clock = io.StringIO(), Clock()
+    shown = Lines(stream, clock=clock)
+    shown.limit = lambda: "48: 72 in flight brought no more"
+    shown.begin(None, "map")
+    clock.now += 5
+    shown.advance(10)
+    assert stream.getvalue() == "map: 10, 2/s, limit 48: 72 in flight brought no more\n"
+    console = Console(file=stream, force_terminal=True, width=120, color_system=None)
+    bar = Bar(console, clock=clock, auto_refresh=False)
+    bar.limit = shown.limit
+    bar.begin(20, "map")
+    bar.advance(9, 1)
+    bar.end()
+    assert "limit 48" in stream.getvalue().partition("\n")[2]
+    assert "brought" not in stream.getvalue().partition("\n")[2]
+
+
 @pytest.mark.parametrize("total", [None, 20])
 def test_a_bar(total: int | None) -> None:
     stream, clock = io.StringIO(), Clock()

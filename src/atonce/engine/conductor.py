@@ -272,6 +272,11 @@ class Conductor:
                 await wait()
         self.close(cancel=cancel)
 
+    def limit(self) -> str:
+        """How many may be in flight now, and why; "" where that is fixed, or items are too short for it to matter."""
+        steering = self.machine.steering
+        return "" if steering is not None and not steering.awake else self.machine.limit[1]
+
     def stats(self) -> Stats:
         machine = self.machine
         limit, why = machine.limit

@@ -101,13 +101,13 @@ class Backlog:
 class Lane:
     """A key: its items that wait, how many of it are in flight, how many may be, and when."""
 
-    __slots__ = ("circuit", "in_flight", "in_turn", "items", "key", "last", "limit", "parked", "queue", "wakes_at")
+    __slots__ = ("circuit", "in_flight", "in_turn", "items", "key", "last", "limit", "parked", "queue", "total", "wakes_at")
 
     def __init__(self, key: Any, limit: AdaptiveLimit | None) -> None:
         self.key = key
         self.limit = limit
         self.queue: deque[Queued] = deque()
-        self.items = 0  # that were read and are not final
+        self.items = self.total = 0  # that were read and are not final; that were ever read
         self.in_flight = 0
         self.in_turn = False
         self.parked = -math.inf  # told to wait until then
@@ -171,7 +171,9 @@ class KeyedBacklog(Backlog):
 
     @property
     def why(self) -> str:
-        lane = max((lane for lane in self._lanes.values() if lane.limit), key=lambda lane: lane.items, default=None)
+        lane = max(
+            (lane for lane in self._lanes.values() if lane.limit), key=lambda lane: (lane.items, lane.total), default=None
+        )
         return f"{lane.key}: {lane.limit.why}" if lane is not None and lane.limit is not None else ""
 
     # ── items ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -191,6 +193,7 @@ class KeyedBacklog(Backlog):
             elif not lane.items:
                 self._idle.pop(key, None)
             lane.items += 1
+            lane.total += 1
             lane.queue.append((index, item, now))
             self._of[index] = lane
             self._back_in_turn(lane)

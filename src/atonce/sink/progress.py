@@ -28,14 +28,16 @@ Clock = Callable[[], float]
 class Progress:
     """Counts and shows nothing; what the others have in common.
 
-    `begin`'s `total` is None where nobody knows it. `end` ends the display, also after a failure, and shows the
-    summary, if there is one.
+    `begin`'s `total` is None where nobody knows it. `limit` tells how many may be in flight now and why, as in
+    `48: 72 in flight brought no more`, or "" where there is nothing to tell. `end` ends the display, also after a failure,
+    and shows the summary, if there is one.
     """
 
     every = math.inf  # seconds between two looks
 
     def __init__(self, *, clock: Clock = time.monotonic) -> None:
         self._clock = clock
+        self.limit: Callable[[], str] = str
         self._next = math.inf
         self.name = ""
         self.total: int | None = None
@@ -97,6 +99,8 @@ class Lines(Progress):
         if self.total is not None and count:
             left = (now - self.started) / count * max(0, self.total - count)
             parts.append(f"{in_words(left)} left")
+        if limit := self.limit():
+            parts.append(f"limit {limit}")
         print(f"{self.name}: {', '.join(parts)}", file=self._stream, flush=True)
 
 
@@ -126,6 +130,7 @@ class Bar(Progress):
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}", markup=False),
             TextColumn("{task.fields[failed]}", style="red", markup=False),
+            TextColumn("{task.fields[limit]}", style="dim", markup=False),
             TimeElapsedColumn() if total is None else TimeRemainingColumn(),
             console=self._console,
             get_time=self._clock,
@@ -134,7 +139,7 @@ class Bar(Progress):
             transient=True,
             redirect_stdout=False,  # stdout is data
         )
-        self._task = self._display.add_task(name, total=total, rate="", failed="")
+        self._task = self._display.add_task(name, total=total, rate="", failed="", limit="")
         self._display.start()
 
     def end(self, summary: Summary | None = None) -> None:
@@ -149,7 +154,9 @@ class Bar(Progress):
         count = self.ok + self.failed
         rate = f"{grouped(count / (now - self.started))}/s" if now > self.started else ""
         failed = f"{grouped(self.failed)} failed" if self.failed else ""
-        self._display.update(self._task, completed=count, rate=rate, failed=failed)
+        limit = self.limit().partition(":")[0]  # why is too long for a bar
+        limit = f"limit {limit}" if limit else ""
+        self._display.update(self._task, completed=count, rate=rate, failed=failed, limit=limit)
 
 
 def progress(show: bool = True, stream: TextIO | None = None, *, clock: Clock = time.monotonic) -> Progress:
@@ -168,10 +175,11 @@ _taken = threading.Lock()
 
 
 @contextlib.contextmanager
-def _displayed(total: int | None, name: str) -> Iterator[Callable[[Batch], None]]:
+def _displayed(total: int | None, name: str, limit: Callable[[], str]) -> Iterator[Callable[[Batch], None]]:
     """Gives what is to be told of each batch."""
     mine = _taken.acquire(blocking=False)
     display = progress(mine)
+    display.limit = limit
     try:
         display.begin(total, name)
         try:
@@ -188,18 +196,22 @@ def _count(display: Progress, batch: Batch) -> None:
     display.advance(ok, len(batch) - ok)
 
 
-def watched(batches: Generator[Batch, None, None], total: int | None, name: str) -> Generator[Batch, None, None]:
+def watched(
+    batches: Generator[Batch, None, None], total: int | None, name: str, limit: Callable[[], str] = str
+) -> Generator[Batch, None, None]:
     """The same batches, shown on stderr as they pass."""
-    with contextlib.closing(batches), _displayed(total, name) as tell:
+    with contextlib.closing(batches), _displayed(total, name, limit) as tell:
         for batch in batches:
             tell(batch)
             yield batch
 
 
-async def watched_async(batches: AsyncGenerator[Batch, None], total: int | None, name: str) -> AsyncGenerator[Batch, None]:
+async def watched_async(
+    batches: AsyncGenerator[Batch, None], total: int | None, name: str, limit: Callable[[], str] = str
+) -> AsyncGenerator[Batch, None]:
     """`watched` for async callers."""
     async with contextlib.aclosing(batches):
-        with _displayed(total, name) as tell:
+        with _displayed(total, name, limit) as tell:
             async for batch in batches:
                 tell(batch)
                 yield batch
