@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from behaviour_table import ELSEWHERE, GROUPS, MAX_BODY, MEMORY, QUICK, ROWS, Row
+from behaviour_table import ELSEWHERE, GROUPS, MAX_BODY, MEMORY, PROXIES, QUICK, ROWS, Row
 
 from atonce.lab import server  # noqa: F401 (it fills the tables)
 from atonce.lab.doors import DOORS
@@ -44,6 +44,8 @@ def page() -> str:
         rows = [row for row in ROWS if row.group == group]
         if rows:
             parts.append("\n".join(_rows(rows)) + "\n")
+        if group == 32:
+            parts.append("\n".join(_proxies()) + "\n")
         if group in ELSEWHERE:
             parts.append(f"{'Also' if rows else 'See'}: {ELSEWHERE[group]}.\n")
     return "\n".join(parts)
@@ -64,6 +66,17 @@ def _rows(rows: list[Row]) -> Iterator[str]:
         )
         told.add(help)
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _proxies() -> Iterator[str]:
+    yield "To SOCKS proxies, and to proxies over TLS, speaks curl alone. The classes of an answer are the proxy's where it"
+    yield "answers a plain request itself."
+    yield ""
+    yield "| behaviour | the proxy | http | https |"
+    yield "|---|---|---|---|"
+    for row in PROXIES:
+        kinds = (" or ".join(f"`{kind}`" for kind in (kinds or "").split()) for kinds in (row.plain, row.tls))
+        yield f"| `{row.behaviour}` | {DOORS[row.behaviour].help} | {' | '.join(kinds)} |"
 
 
 def _differences(row: Row) -> Iterator[str]:

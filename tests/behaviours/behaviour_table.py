@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from atonce.fetch import Timeouts
 
-__all__ = ["ELSEWHERE", "GROUPS", "MAX_BODY", "MEMORY", "PATIENT", "QUICK", "ROBOTS", "ROWS", "Row"]
+__all__ = ["ELSEWHERE", "GROUPS", "MAX_BODY", "MEMORY", "PATIENT", "PROXIES", "QUICK", "ROBOTS", "ROWS", "Row", "Through"]
 
 PATIENT = Timeouts(connect=20, first_byte=20, stall=20, total=40)
 QUICK = Timeouts(connect=0.6, first_byte=0.6, stall=0.6, total=3)
@@ -50,7 +50,35 @@ GROUPS = {
     29: "robots.txt, where it is obeyed",
     30: "HTTP/2",
     31: "names",
+    32: "proxies",
 }
+
+
+class Through(NamedTuple):
+    """A proxy that misbehaves: what comes of a plain request through it, and of one over TLS; None: not asked for."""
+
+    behaviour: str
+    plain: str | None
+    tls: str
+
+    @property
+    def is_socks(self) -> bool:
+        return self.behaviour.startswith("socks")
+
+
+# Of those who speak to such a proxy: SOCKS is curl's alone.
+PROXIES = (
+    Through("proxy", "ok", "ok"),
+    Through("refuse", "connect", "connect"),
+    Through("deaf", "timeout-first-byte", "timeout-connect"),
+    Through("proxy-auth", "http-4xx", "connect"),
+    Through("proxy-refuses", "http-4xx", "connect"),
+    Through("proxy-drops", "connect", "connect"),
+    Through("proxy-half", None, "tls connect"),
+    Through("proxy-garbage", "protocol", "protocol connect"),
+    Through("socks5", "ok", "ok"),
+    Through("socks5-refuses", "connect", "connect"),
+)
 
 # What is held by other tests, in the words of the page.
 ELSEWHERE = {

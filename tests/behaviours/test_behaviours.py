@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from behaviour_page import PAGE, page
-from behaviour_table import GROUPS, MAX_BODY, MEMORY, PATIENT, QUICK, ROBOTS, ROWS, Row
+from behaviour_table import GROUPS, MAX_BODY, MEMORY, PATIENT, PROXIES, QUICK, ROBOTS, ROWS, Row, Through
 
 from atonce import Retry
 from atonce.fetch import Page, Request, Timeouts
@@ -24,7 +24,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs all of 12
 
 # A transport and the model it runs in.
 PAIRS = {"curl": "coroutines", "aiohttp": "coroutines", "requests": "threads"}
-HOSTS = tuple(dict.fromkeys(["bytes/10", *(row.behaviour for row in ROWS if not (row.by_path or row.url))]))
+HOSTS = tuple(
+    dict.fromkeys(
+        ["bytes/10", *(row.behaviour for row in ROWS if not (row.by_path or row.url)), *(row.behaviour for row in PROXIES)]
+    )
+)
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +145,32 @@ def _check(row: Row, seen: Page, expected: list[str]) -> None:
         assert seen.attempts == 1 + row.again, (row, seen)
 
 
+# To SOCKS speaks curl alone: the others refuse it when asked, see tests/fetch/test_fetch_proxy.py.
+@pytest.mark.parametrize(
+    ("transport", "row"),
+    [
+        pytest.param(transport, row, id=f"{transport}-{row.behaviour}")
+        for transport in PAIRS
+        for row in PROXIES
+        if transport == "curl" or not row.is_socks
+    ],
+)
+def test_a_transport_meets_a_proxy(lab: Lab, transport: str, row: Through) -> None:
+    scheme = "socks5h" if row.is_socks else "http"
+    pairs = [(f"http://{lab.hosts[-1]}/", row.plain), (lab.url("tls"), row.tls)]
+    pages = fetch(
+        [url for url, kinds in pairs if kinds],
+        transport=transport,
+        model=PAIRS[transport],
+        proxy=f"{scheme}://{lab.url(row.behaviour).split('/')[2]}",
+        timeouts=QUICK if row.behaviour == "deaf" else PATIENT,
+        retry=1,
+        ordered=True,
+    )
+    for got, kinds in zip(pages, [kinds for _, kinds in pairs if kinds], strict=True):
+        assert (got.error_class or "ok") in kinds.split(), got
+
+
 def test_memory_is_bounded(met: tuple[str, Met]) -> None:
     assert met[1].memory < MEMORY
 
@@ -153,7 +183,7 @@ def test_no_cookie_is_sent(met: tuple[str, Met]) -> None:
 def test_every_group_has_a_row_or_a_word() -> None:
     from behaviour_table import ELSEWHERE
 
-    assert set(GROUPS) == {row.group for row in ROWS} | set(ELSEWHERE)
+    assert set(GROUPS) == {row.group for row in ROWS} | set(ELSEWHERE) | {32}
 
 
 def test_the_page_is_up_to_date() -> None:

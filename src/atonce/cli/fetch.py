@@ -55,6 +55,7 @@ def _header(ctx: click.Context, parameter: click.Parameter, values: tuple[str, .
 @_how("--max-wait", type=float, metavar="SECONDS", help="that a host's Retry-After may ask for at most (120)")
 @_how("--remember/--no-remember", default=True, help="begin with what earlier runs found out about hosts (on)")
 @_how("--transport", metavar="NAME", help="curl, aiohttp or requests (auto)")
+@_how("--proxy", metavar="URL", help="go through it: http, https, socks5h, ...")
 @_limits("--connect-timeout", "connect", type=float, metavar="SECONDS", help="for name, connection and TLS, each hop (10)")
 @_limits("--first-byte-timeout", "first_byte", type=float, metavar="SECONDS", help="from the request to its answer (30)")
 @_limits("--stall-timeout", "stall", type=float, metavar="SECONDS", help="with hardly a byte (30)")

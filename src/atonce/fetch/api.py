@@ -15,6 +15,7 @@ from .failure import FetchError, is_retryable
 from .hosts import Hosts
 from .limits import Policy, Timeouts
 from .page import Page
+from .proxy import Proxy
 from .request import Request
 from .robots import Robots
 from .transport import Transport, choose
@@ -40,6 +41,8 @@ def fetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto
     - `robots`: obey robots.txt, which is asked for once a host (at most `per_key` times, when the first requests to it
       are under way together). One that cannot be had fails the requests that wait for it; see `atonce.fetch.robots`.
     - `insecure`: hosts whose certificates are not verified. `user_agent`: what we call ourselves.
+    - `proxy`: a URL (http, https, socks5h, …; see `atonce.fetch.proxy`) that all requests go through. The proxy looks
+      names up, so only names are judged then, not the addresses behind them.
     - `per_key`: requests to one host (and port) at once; found for each host unless told, 4 to begin with (docs/limit.md).
       `remember`: begin with what earlier runs have found out, and keep what this one does, in the user's cache folder
       (`atonce.fetch.hosts`).
@@ -86,7 +89,8 @@ class FetchJob:
             raise UsageError("fetch takes no setup=: a transport brings its own")
         if options.journal is not None:
             raise UsageError("fetch takes no journal=", hint="atonce fetch -o folder/ resumes by its output")
-        self.transport = choose(transport, options.model)(_policy(ours, options.timeout))
+        policy = _policy(ours, options.timeout)
+        self.transport = choose(transport, options.model, policy.proxy)(policy)
         options = options.but(
             setup=self.transport.setup,
             timeout=None,
@@ -126,6 +130,8 @@ def _policy(given: dict[str, Any], timeout: float | None) -> Policy:
         given["timeouts"] = dataclasses.replace(timeouts, total=timeout)
     insecure = given.get("insecure", ())
     given["insecure"] = frozenset([insecure] if isinstance(insecure, str) else insecure)
+    if given.get("proxy") is not None:
+        given["proxy"] = Proxy.of(given["proxy"])
     robots = given.pop("robots", False)
     if not isinstance(robots, bool):
         raise UsageError(f"robots={robots!r} is neither True nor False")

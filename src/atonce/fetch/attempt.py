@@ -108,6 +108,8 @@ class Attempt:
 
     def allows(self, address: str) -> bool:
         """Whether this hop may connect to an address of its host. If not, and no other does, that is why it fails."""
+        if self.policy.proxy is not None:  # it is the proxy's
+            return True
         self.refused = refused_address(origin(self.hop.url)[1], address, self.policy.allow_private)
         return self.refused is None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..errors import UsageError
+from .proxy import Proxy
 from .robots import Robots
 
 __all__ = ["LONGEST_HEAD", "Policy", "Timeouts", "Watch"]
@@ -50,7 +51,8 @@ class Policy:
 
     `max_body` caps a body in bytes, decompressed too. `max_redirects` 0 makes a redirect an answer like any other.
     `allow_private` lets names and redirects lead to addresses that are not public. `insecure`: hosts whose certificates
-    are not verified. `robots`: the robots.txt that is obeyed, None: none.
+    are not verified. `robots`: the robots.txt that is obeyed, None: none. `proxy`: what all connections go
+    through; addresses are the proxy's to look up then, and only names are judged.
     """
 
     timeouts: Timeouts = Timeouts()
@@ -60,6 +62,7 @@ class Policy:
     insecure: frozenset[str] = frozenset()
     user_agent: str = "atonce"
     robots: Robots | None = None
+    proxy: Proxy | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("max_body", 1), ("max_redirects", 0)):

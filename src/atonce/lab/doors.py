@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, cast
 
 from .connection import Connection, reset
 from .http2 import MODES, Http2
+from .proxy import MODES as PROXIES
+from .proxy import open_proxy
 
 if TYPE_CHECKING:
     from .server import Host, Server
@@ -169,3 +171,6 @@ _tls("tls-ragged", "good", "All paths over TLS; connections are cut off without 
 
 for _name, _help in MODES.items():
     _tls(_name, "good", _help, functools.partial(Http2, _name))
+
+for _name, _help in PROXIES.items():
+    door(_name, "socks5h" if _name.startswith("socks5") else "http", _help)(functools.partial(open_proxy, _name))

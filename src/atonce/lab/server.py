@@ -70,7 +70,7 @@ class Server:
         self.total = Tally()
         meant = [*map(_meant, config.behaviours), *[(None, None)] * len(names)]
         self.hosts = [Host(name, config, self.total, *what) for name, what in zip(names, meant, strict=False)]
-        self.kept: list[socket.socket] = []  # that a door keeps, and no event loop
+        self.kept: list[object] = []  # what a door keeps: sockets without an event loop, servers
         self.notes: dict[Hashable, Any] = {}
         self.replies: dict[bytes, bytes] = {}
         self.failures: dict[tuple[str, bytes], int] = {}

@@ -3,7 +3,7 @@
 A transport is a frozen value made from a `Policy`, which can be pickled. It is called as
 `transport(resource, request)`, sync or async, with a `setup` that gives the resource; or it names a runner of its own
 in `atonce_runner`. An attempt is a `Page` for a final answer and raises `FetchError` for everything else. `runners`
-says which runners can serve it.
+says which runners can serve it, `proxies` which schemes of proxies it speaks to.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 from ...errors import PlanError, TargetError
 from ..limits import Policy
+from ..proxy import Proxy
 
 __all__ = ["TRANSPORTS", "Transport", "choose"]
 
@@ -35,6 +36,7 @@ class Transport(Protocol):
     """What the table's classes are."""
 
     runners: ClassVar[tuple[str, ...]]
+    proxies: ClassVar[tuple[str, ...]]
     setup: Any
 
     def __init__(self, policy: Policy) -> None: ...
@@ -42,7 +44,7 @@ class Transport(Protocol):
     def __call__(self, *resource_and_request: Any) -> Any: ...
 
 
-def choose(name: str, model: str) -> type[Transport]:
+def choose(name: str, model: str, proxy: Proxy | None = None) -> type[Transport]:
     """The class of a transport that can run in the model. Raises PlanError with the pairs that can be.
 
     "auto" is curl, or requests where the model has no event loop.
@@ -54,6 +56,12 @@ def choose(name: str, model: str) -> type[Transport]:
         raise PlanError(
             f"the transport {name} cannot run in the model {model!r}",
             hint="; ".join(f"{known} with {' or '.join(_models(_load(known)))}" for known in TRANSPORTS),
+        )
+    if proxy is not None and proxy.scheme not in found.proxies:
+        others = [known for known in TRANSPORTS if proxy.scheme in _load(known).proxies]
+        raise PlanError(
+            f"the transport {name} speaks to no {proxy.scheme} proxy",
+            hint=f"transport={' or '.join(map(repr, others))}",
         )
     return found
 

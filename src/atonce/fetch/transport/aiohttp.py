@@ -23,7 +23,8 @@ from ..decode import ENCODINGS, BadEncoding, Body, TooBig
 from ..failure import FetchError
 from ..limits import LONGEST_HEAD, Policy
 from ..page import Page
-from ..request import Request
+from ..proxy import Proxy
+from ..request import Headers, Request
 from ..url import origin
 from .trust import context
 
@@ -41,6 +42,7 @@ class Aiohttp:
     policy: Policy
 
     runners: ClassVar[tuple[str, ...]] = ("coroutine",)
+    proxies: ClassVar[tuple[str, ...]] = ("http",)  # no timeout holds in TLS within TLS; SOCKS is none of aiohttp's
 
     def setup(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
@@ -82,11 +84,13 @@ class Aiohttp:
                 if not attempt.is_free_to_repeat(reused=progress.reused):
                     raise
             attempt.repeat(clock())
-            return await self._timed(session, attempt, _Progress(attempt))
+            progress = _Progress(attempt)
+            return await self._timed(session, attempt, progress)
         except FetchError:
             raise
         except Exception as error:
-            raise self._error(attempt, error) from error
+            nonsense = progress.nonsense if isinstance(error, aiohttp.ClientError) else None
+            raise self._error(attempt, nonsense or error) from error
 
     async def _timed(self, session: aiohttp.ClientSession, attempt: Attempt, progress: _Progress) -> Page | None:
         try:
@@ -102,11 +106,12 @@ class Aiohttp:
         async with session.request(
             hop.method,
             URL(hop.url, encoded=True),
-            headers=headers_to_send(hop, self.policy, ENCODINGS),
+            headers=headers_to_send(hop, self.policy, ENCODINGS) + _for_proxy(self.policy.proxy, hop),
             data=hop.body,
             allow_redirects=False,
             ssl=context(verified=False) if insecure else True,
             trace_request_ctx=progress,
+            **_through(self.policy.proxy),
         ) as response:
             _read_head(attempt, response)
             progress.received(0)
@@ -136,9 +141,25 @@ class Aiohttp:
         return attempt.broken(_kind(error), _why(error), now)
 
 
+def _through(proxy: Proxy | None) -> dict[str, Any]:
+    if proxy is None:
+        return {}
+    tunnel = {} if proxy.authorization is None else {"Proxy-Authorization": proxy.authorization}
+    return {"proxy": URL(proxy.url), "proxy_headers": tunnel}
+
+
+def _for_proxy(proxy: Proxy | None, hop: Request) -> Headers:
+    """What a proxy is told with the request itself, where there is no tunnel."""
+    if proxy is None or proxy.authorization is None or hop.url.startswith("https:"):
+        return ()
+    return (("Proxy-Authorization", proxy.authorization),)
+
+
 def _why(error: Exception) -> str:
     """In its own words, without the URL that aiohttp puts around them."""
-    if isinstance(error, aiohttp.ClientResponseError):
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy answered {error.status}"
+    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
         return error.message
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
@@ -156,7 +177,7 @@ def _kind(error: Exception) -> str:
 _KINDS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
     (aiohttp.ClientConnectorDNSError, "dns"),
     ((aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError), "tls"),
-    (aiohttp.ClientConnectorError, "connect"),
+    ((aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError), "connect"),
     ((aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, EOFError, OSError), "lost"),
     (BadEncoding, "protocol"),
 )
@@ -168,6 +189,7 @@ class _Progress:
     alarm: asyncio.Timeout
     protocol: _Protocol | None = None
     head = True  # it is what is awaited now
+    nonsense: Exception | None = None  # what came is no HTTP; the end of the connection, told later, hides that
 
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
@@ -198,12 +220,17 @@ class _Protocol(ResponseHandler):
 
     progress: _Progress | None = None
 
+    def set_exception(self, exc: Any, *more: Any) -> None:
+        if self.progress is not None and isinstance(exc, HttpProcessingError):
+            self.progress.nonsense = exc
+        super().set_exception(exc, *more)
+
     def data_received(self, data: bytes) -> None:
         progress = self.progress
         if progress is not None and data:
             if progress.head and progress.bytes > LONGEST_HEAD:
-                self.progress = None
                 self.set_exception(HttpProcessingError(code=0, message=f"no end of the headers within {LONGEST_HEAD} bytes"))
+                self.progress = None
                 self.abort()
                 return
             progress.received(len(data))
@@ -246,6 +273,8 @@ class _Resolver(AbstractResolver):
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
         found = await self._system.resolve(host, port, family)
+        if self._policy.proxy is not None:
+            return found
         whys = [refused_address(host, result["host"], self._policy.allow_private) for result in found]
         if found and all(whys):
             raise _Forbidden(whys[0])

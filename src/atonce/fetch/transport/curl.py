@@ -49,6 +49,7 @@ class Curl:
     policy: Policy
 
     runners: ClassVar[tuple[str, ...]] = ("multi",)
+    proxies: ClassVar[tuple[str, ...]] = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
     setup: ClassVar[None] = None
     atonce_runner: ClassVar[str] = "atonce.fetch.transport.curl:MultiRunner"
 

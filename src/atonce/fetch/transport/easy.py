@@ -25,9 +25,13 @@ if pycurl.version_info()[2] < 0x080400 or not hasattr(pycurl, "PREREQFUNCTION"):
 # A 16 KB answer with its headers then comes in one read; larger did not measure better.
 BUFFER = 65536
 
+SUPPRESS_CONNECT_HEADERS = 265  # an option that pycurl has no name for
+
 _KINDS = {
     pycurl.E_COULDNT_RESOLVE_HOST: "dns",
+    pycurl.E_COULDNT_RESOLVE_PROXY: "dns",
     pycurl.E_COULDNT_CONNECT: "connect",
+    97: "connect",  # a SOCKS proxy says no; not named by pycurl
     pycurl.E_OPERATION_TIMEDOUT: "timeout-connect",  # only its own connect timeout is set, and above ours
     pycurl.E_SSL_CONNECT_ERROR: "tls",
     pycurl.E_PEER_FAILED_VERIFICATION: "tls",
@@ -166,7 +170,13 @@ class Transfer:
         put(pycurl.OPENSOCKETFUNCTION, self._open)
         put(pycurl.NOSIGNAL, 1)
         put(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-        put(pycurl.PROXY, "")  # not even one from the environment
+        put(pycurl.PROXY, "" if policy.proxy is None else policy.proxy.url)  # not even one from the environment
+        if policy.proxy is not None:
+            put(SUPPRESS_CONNECT_HEADERS, 1)
+            put(pycurl.NOPROXY, "")
+            if policy.proxy.user is not None:
+                put(pycurl.PROXYUSERNAME, policy.proxy.user.encode())
+                put(pycurl.PROXYPASSWORD, policy.proxy.password.encode())
         put(pycurl.PATH_AS_IS, 1)
         put(pycurl.BUFFERSIZE, BUFFER)
         # no PIPEWAIT: it lets requests to a host wait for the one connection whose HTTP version is not known yet (#15838)

@@ -8,7 +8,7 @@ import http.client
 import socket
 import ssl
 import time
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import requests
 import urllib3
@@ -21,6 +21,7 @@ from ..decode import ENCODINGS, BadEncoding, Body, TooBig
 from ..failure import FetchError
 from ..limits import LONGEST_HEAD, Policy
 from ..page import Page
+from ..proxy import Proxy
 from ..request import Request
 from ..url import origin
 from .sockets import PlainPool, SecurePool, TlsSocket, here
@@ -41,13 +42,14 @@ class Requests:
     policy: Policy
 
     runners: ClassVar[tuple[str, ...]] = ("call", "thread")
+    proxies: ClassVar[tuple[str, ...]] = ("http",)  # no timeout of ours holds in TLS within TLS, nor in a SOCKS library
 
     def setup(self) -> requests.Session:
         session = requests.Session()
         session.trust_env = False  # no proxies, no .netrc, no certificates from the environment
         session.adapters.clear()
-        session.mount("", _Adapter())
-        session.mount("insecure", _Adapter(verified=False))
+        session.mount("", _Adapter(self.policy.proxy))
+        session.mount("insecure", _Adapter(self.policy.proxy, verified=False))
         return session
 
     def __call__(self, session: requests.Session, request: Request) -> Page:
@@ -77,8 +79,8 @@ class Requests:
         here.opened = here.wire = 0
         here.most = LONGEST_HEAD
         insecure = origin(attempt.hop.url)[1] in self.policy.insecure
-        adapter = session.adapters["insecure" if insecure else ""]
-        with adapter.send(_prepared(attempt.hop, self.policy), stream=True, timeout=None, proxies={}) as response:
+        adapter = cast(_Adapter, session.adapters["insecure" if insecure else ""])
+        with adapter.send(_prepared(attempt.hop, self.policy), stream=True, timeout=None, proxies=adapter.proxies) as response:
             raw = response.raw
             _read_head(attempt, raw)
             promised = attempt.hop.method != "HEAD"
@@ -105,13 +107,23 @@ class Requests:
 class _Adapter(HTTPAdapter):
     """requests' own, with the process's one TLS context and with our connections."""
 
-    def __init__(self, verified: bool = True) -> None:
+    def __init__(self, proxy: Proxy | None, verified: bool = True) -> None:
         self._context = _tls(verified)
+        self._authorization = None if proxy is None else proxy.authorization
+        self.proxies = {} if proxy is None else {"http": proxy.url, "https": proxy.url}
         super().__init__(pool_connections=HOSTS, pool_maxsize=1, pool_block=True, max_retries=0)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:
         super().init_poolmanager(connections, maxsize, block, ssl_context=self._context, **more)
         self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+
+    def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
+        manager: Any = super().proxy_manager_for(proxy, ssl_context=self._context, **more)
+        manager.pool_classes_by_scheme = self.poolmanager.pool_classes_by_scheme
+        return manager
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        return {} if self._authorization is None else {"Proxy-Authorization": self._authorization}
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Nothing: the context verifies. requests would load a file of certificates for each connection."""

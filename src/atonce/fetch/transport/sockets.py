@@ -33,6 +33,7 @@ class Here(threading.local):
     connected_at = 0.0  # the last of them
     wire = 0  # bytes received, in this hop
     most = LONGEST_HEAD  # of them, unless the body goes on
+    tunnelling = False  # what is sent and received is between us and the proxy
 
 
 here = Here()
@@ -56,6 +57,10 @@ class _Timed(_Base):
     """A socket whose every wait ends when the attempt's patience does."""
 
     def sendall(self, data: Any, flags: int = 0) -> None:
+        if here.tunnelling:
+            self.settimeout(left())
+            super().sendall(data, flags)
+            return
         here.attempt.sent = True
         self.settimeout(left())
         super().sendall(data, flags)
@@ -64,7 +69,7 @@ class _Timed(_Base):
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
         self.settimeout(left())
         count = super().recv_into(buffer, nbytes or 0, flags)
-        if count:
+        if count and not here.tunnelling:
             attempt, now = here.attempt, clock()
             if attempt.first_byte_at is None:
                 attempt.first_byte_at = now
@@ -173,7 +178,9 @@ class _Verbatim(HTTPConnection):
         return super().getresponse()
 
     def putrequest(self, method: str, url: str, *args: Any, **more: Any) -> None:
-        target = "/" + here.attempt.hop.url.split("/", 3)[3]
+        target = here.attempt.hop.url
+        if here.attempt.policy.proxy is None or not target.startswith("http:"):
+            target = "/" + target.split("/", 3)[3]
         super().putrequest(method, target, *args, **more)
 
 
@@ -185,6 +192,13 @@ class _Plain(_Verbatim):
 class _Secure(_Verbatim, HTTPSConnection):
     def _new_conn(self) -> socket.socket:
         return _connected(self.host, self.port or 443)
+
+    def _tunnel(self) -> None:
+        here.tunnelling = True
+        try:
+            super()._tunnel()
+        finally:
+            here.tunnelling = False
 
     def connect(self) -> None:
         super().connect()
