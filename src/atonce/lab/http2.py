@@ -23,7 +23,7 @@ MODES = {
     "h2-goaway-always": "HTTP/2: says GOAWAY instead of an answer, and closes.",
     "h2-reset": "HTTP/2: half a body, then RST_STREAM (INTERNAL_ERROR).",
     "h2-refused": "HTTP/2: RST_STREAM (REFUSED_STREAM) instead of an answer.",
-    "h2-garbage": "HTTP/2: a frame that makes no sense instead of an answer.",
+    "h2-garbage": "HTTP/2: headers that make no sense instead of an answer, and closes.",
 }
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -89,6 +89,8 @@ class Http2(asyncio.Protocol):
             self._send(RST_STREAM, 0, stream, struct.pack(">I", REFUSED_STREAM))
         elif mode == "garbage":
             self._send(HEADERS, END_HEADERS, stream, b"\xff" * 20)
+            self._gone = True
+            self.transport.close()
         else:
             self._send(HEADERS, END_HEADERS, stream, OK)
             self._send(DATA, END_STREAM, stream, BODY)
