@@ -64,6 +64,12 @@ def test_no_more_is_measured_than_is_needed(wall: float, cpu: float, left: int |
     assert kinds(follow(Probe(left=left, cpus=4), wall, cpu)) == expected
 
 
+def test_what_fills_the_cores_on_threads_is_not_weighed_for_processes() -> None:
+    assert kinds(follow(Probe(left=1000, cpus=2), 0.005, 0.005, held=0.0, gain=2.0)) == ["Run", "Run", "Pair", "Enough"]
+    steps = follow(Probe(left=1000, cpus=2, thorough=True), 0.005, 0.005, held=0.0, gain=2.0)
+    assert kinds(steps)[-2:] == ["Carry", "Enough"]  # explain shows what processes would do
+
+
 def test_on_one_core_nothing_is_asked_that_is_of_no_use_there() -> None:
     steps = follow(Probe(left=1000, cpus=1), 0.1, 0.1)
     assert kinds(steps) == ["Run", "Run", "Enough"]

@@ -445,7 +445,7 @@ class Conductor:
             self._go_on(probes)
             return
         if left is not None and plan.seconds is not None:
-            self._review = Review(plan, sample, left, probing.machine, probing.calibration)
+            self._review = Review(plan, sample, left, probing.machine, probing.calibration, probing.weigh())
         hired = self._hire(plan)
         if not any(number in self._workers for number in hired):  # there was no room for them
             self._go_on(probes)
@@ -465,6 +465,9 @@ class Conductor:
         if sample is None or not left:
             return
         plan = advice.advise(self._facts, self._options, review.machine, sample, left, review.calibration)
+        if plan.placement == "process":
+            weighed = review.weighed(sample)
+            plan = advice.advise(self._facts, self._options, review.machine, weighed, left, review.calibration)
         found = review.found
         if plan.model == self.plan.model:  # how many slots it takes is the limit's affair
             self.plan = dataclasses.replace(self.plan, reasons=(*self.plan.reasons, f"{found}; the choice stands"))

@@ -9,6 +9,7 @@ what an item costs later.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from ..plan.instruments import Instruments, Ticker, carry
 from ..plan.machine import Machine
 from ..plan.plan import Plan
 from ..plan.probe import LONG_WAIT, WAITS, Carry, Enough, Pair, Probe, Run, Step
-from ..plan.sample import Sample, Span, Together
+from ..plan.sample import Carriage, Sample, Span, Together
 from ..worker.job import Job
 from .machine import Machine as EngineMachine
 from .seat import Seat
@@ -69,6 +70,10 @@ class Probing:
     def numbers(self) -> list[int]:
         """The workers it has."""
         return list(self._workers)
+
+    def weigh(self) -> Callable[[], Carriage]:
+        """What measures later what an item weighs on its way to another process, where that was not asked yet."""
+        return functools.partial(carry, self._job, self._example, self.calibration.pickling)
 
     def begin(self) -> None:
         if (hired := self._hire()) is None:
@@ -152,8 +157,7 @@ class Probing:
                 for number in self._workers:
                     self._give(number, count)
             case Carry():
-                found = carry(self._job, self._example, self.calibration.pickling)
-                self._probe.carried(found, self._spent())
+                self._probe.carried(self.weigh()(), self._spent())
                 self._do(self._probe.next())
             case Enough():
                 self.sample = self._probe.sample()
@@ -203,8 +207,17 @@ class Probing:
 class Review:
     """Whether the first tenth went as predicted. `at`: how many outcomes that is; `found`: what was seen, in a sentence."""
 
-    def __init__(self, plan: Plan, sample: Sample, left: int, machine: Machine, calibration: Calibration) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        sample: Sample,
+        left: int,
+        machine: Machine,
+        calibration: Calibration,
+        weigh: Callable[[], Carriage] = Carriage,
+    ) -> None:
         assert plan.seconds is not None
+        self._weigh = weigh
         self.machine, self.calibration = machine, calibration
         self.at = math.inf  # not before its workers are there
         self.found = ""
@@ -219,6 +232,13 @@ class Review:
         if self._begun is None:
             self._begun = now, engine.emitted, engine.cpu
             self.at = engine.emitted + self._tenth
+
+    def weighed(self, sample: Sample) -> Sample:
+        """The sample with what its items weigh, which was not asked while processes were out of the question."""
+        if sample.carry is not None:
+            return sample
+        found = self._weigh()
+        return dataclasses.replace(sample, carry=found, stuck=found.stuck)
 
     def disagrees(self, now: float, engine: EngineMachine) -> Sample | None:
         """None if it went about as predicted; else the sample as it should have been."""

@@ -84,7 +84,7 @@ class Plan:
 
     def _explained(self) -> list[str]:
         """What `explain` adds: where an item's time goes, every model's prediction, what to change."""
-        lines = [f"  ran {'item 0' if self.ran == 1 else f'items 0 to {self.ran - 1}'}, and no other"]
+        lines = [f"  ran {'item 0' if self.ran == 1 else f'items 0 to {self.ran - 1}'}, and no other{self._spent()}"]
         if self.sample is not None:
             lines += ["", f"  an item: {in_time(self.sample.wall)}{' at least' if self.sample.unfinished else ''}"]
             lines += [f"    {bar} {share:4.0%}  {what}" for what, share, bar in where_time_goes(self.sample)]
@@ -97,6 +97,10 @@ class Plan:
         for hint in self.hints:
             lines += ["", *(f"  {line}" for line in f"change: {hint}".splitlines())]
         return lines
+
+    def _spent(self) -> str:
+        cost = self.sample.cost if self.sample is not None else 0.0
+        return f"; to measure took {in_time(cost)} more than they did" if cost > 0.0005 else ""
 
     def as_json(self) -> dict[str, Any]:
         """Everything, as plain data; a number that is infinite or not known is None."""

@@ -188,6 +188,8 @@ class Probe:
     def _needs_carry(self, sample: Sample) -> bool:
         if self.carriage is not None or self.cpus == 1:
             return False
+        if self.gain is not None and sample.held is not None and sample.held * self.cpus <= sample.cpu and not self.thorough:
+            return False  # threads fill the cores, processes could do no more; to load a pickler takes some 20 ms
         if sample.blocked and sample.blocked > COMPUTES and sample.wall > 0.001:
             return True
         much = self.left is None or self.left * sample.total > LEAST_GAIN or self.thorough
