@@ -424,6 +424,16 @@ def test_an_explained_plan_prints_where_time_goes_and_every_model() -> None:
     assert plan.as_json()["ranked"][-1]["seconds"] is None
 
 
+def test_what_blocks_its_loop_is_drawn_apart_from_what_waits() -> None:
+    def shares(blocked: float) -> dict[str, float]:
+        return {what: round(share, 6) for what, share, _ in where_time_goes(Sample(wall=0.1, cpu=0.02, blocked=blocked))}
+
+    computing, blocking = "computing with the GIL held", "blocking its event loop, computing nothing"
+    assert shares(1.0) == {computing: 0.2, blocking: 0.8}
+    assert shares(0.5) == {computing: 0.2, blocking: 0.3, "waiting": 0.5}
+    assert shares(0.1) == {computing: 0.2, "waiting": 0.8}
+
+
 def test_a_plan_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         plan_for("sync", DEF, Options(), 1).model = "threads"  # type: ignore[misc]

@@ -88,6 +88,13 @@ def test_carry(example: tuple[Any, ...], stuck: str | None) -> None:
     assert carry(Job(len), example).stuck == stuck
 
 
+def test_what_the_function_brings_along_goes_once_and_is_told_apart() -> None:
+    data = "x" * 100_000
+    found = carry(Job(lambda item: (data, item)), (1, 2))
+    assert found.function > 100_000
+    assert found.nbytes < 1000
+
+
 def test_carry_says_when_the_function_is_what_cannot_travel() -> None:
     lock = threading.Lock()
     stuck = carry(Job(lambda item: lock), (1, 2)).stuck

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.plan.probe import LEAST_GAIN, MOST_ITEMS, Carry, Enough, Pair, Probe, Run, Step, gain_of_two
+from atonce.plan.probe import LEAST_GAIN, MOST_ITEMS, Carry, Enough, Pair, Probe, Run, Step, gain_of_two, in_turns
 from atonce.plan.sample import Beats, Carriage, Reading, Span, Together
 
 
@@ -68,6 +68,28 @@ def test_what_fills_the_cores_on_threads_is_not_weighed_for_processes() -> None:
     assert kinds(follow(Probe(left=1000, cpus=2), 0.005, 0.005, held=0.0, gain=2.0)) == ["Run", "Run", "Pair", "Enough"]
     steps = follow(Probe(left=1000, cpus=2, thorough=True), 0.005, 0.005, held=0.0, gain=2.0)
     assert kinds(steps)[-2:] == ["Carry", "Enough"]  # explain shows what processes would do
+
+
+@pytest.mark.parametrize(
+    ("spans", "expected"),
+    [
+        (items(4, 0.002, 0.0), True),
+        (items(3, 0.002, 0.0), False),  # might be by chance
+        ([Span(0.0, 0.002 * n, 0.0) for n in range(1, 5)], False),  # they wait, one for the other
+        ([*items(4, 0.002, 0.0), Span(0.003, 0.01, 0.0)], False),
+        ([], False),
+    ],
+)
+def test_items_of_one_loop_that_ran_in_turns(spans: list[Span], expected: bool) -> None:
+    assert in_turns(spans) is expected
+
+
+@pytest.mark.parametrize(("alone", "beside", "expected"), [(0, 2, 2), (1, 2, 0), (0, 0, 0)])
+def test_items_that_fail_only_beside_others_are_counted(alone: int, beside: int, expected: int) -> None:
+    probe = Probe(left=100, cpus=2)
+    probe.ran(Reading(items(2, 0.01, 0.01), 0.02, failed=alone))
+    probe.paired(Reading(failed=beside), Together(1, 0.02, 0.01), Together(1, 0.02, 0.01))
+    assert (probe.sample().failed_together, probe.sample().failed) == (expected, alone + beside)
 
 
 def test_on_one_core_nothing_is_asked_that_is_of_no_use_there() -> None:

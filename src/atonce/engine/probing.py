@@ -21,7 +21,7 @@ from ..plan.calibration import Calibration
 from ..plan.instruments import Instruments, Ticker, carry
 from ..plan.machine import Machine
 from ..plan.plan import Plan
-from ..plan.probe import LONG_WAIT, WAITS, Carry, Enough, Pair, Probe, Run, Step
+from ..plan.probe import LONG_WAIT, WAITS, Carry, Enough, Pair, Probe, Run, Step, in_turns
 from ..plan.sample import Carriage, Sample, Span, Together
 from ..worker.job import Job
 from .machine import Machine as EngineMachine
@@ -175,7 +175,10 @@ class Probing:
         reading = self._instruments.stop(start, end)._replace(failed=self._failed, error=self._error)
         if self._ticker is not None:
             late, self._late = self._ticker.late - self._late, self._ticker.late
-            reading = reading._replace(late=max(0.0, late - sum(self._queued.values())))
+            late = max(0.0, late - sum(self._queued.values()))
+            if in_turns(spans) and all(seat.slots > 1 for seat, _ in self._workers.values()):
+                late = sum(span.wall for span in spans)
+            reading = reading._replace(late=late)
         if isinstance(self._step, Pair):
             one, other = (self._together(number) for number in self._workers)
             self._probe.paired(reading, one, other, self._spent())

@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import UsageError
 from ..worker.job import is_async
 
-__all__ = ["Facts", "dotted_calls", "look_at", "native_imports", "travels"]
+__all__ = ["Facts", "assigned", "captured", "dotted_calls", "look_at", "native_imports", "travels"]
 
 # File name endings of modules that are not Python.
 _NATIVE = (".so", ".pyd", ".dylib")
@@ -129,6 +129,42 @@ def dotted_calls(fn: Any) -> tuple[str, ...]:
             module, qualname = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
             if module and qualname:
                 found.append(f"{_public(module)}.{qualname}")
+    return tuple(dict.fromkeys(found))
+
+
+def captured(fn: Any) -> tuple[tuple[str, Any], ...]:
+    """(name, value) of what the function takes along beside its arguments: closed-over and global values, those of a partial,
+    the object of a method; no modules, functions or classes."""
+    found: list[tuple[str, Any]] = []
+    while isinstance(fn, functools.partial):
+        found += [(f"argument {number} of the partial", value) for number, value in enumerate(fn.args)]
+        found += fn.keywords.items()
+        fn = fn.func
+    if isinstance(fn, types.MethodType):
+        found.append(("self", fn.__self__))
+        fn = fn.__func__
+    fn = inspect.unwrap(fn)
+    if isinstance(fn, types.FunctionType):
+        shared = inspect.getclosurevars(fn)
+        found += [*shared.nonlocals.items(), *shared.globals.items()]
+    return tuple(
+        (name, value) for name, value in found if not isinstance(value, types.ModuleType | type) and not callable(value)
+    )
+
+
+def assigned(fn: Any) -> tuple[str, ...]:
+    """Names that the function assigns and all its calls share: `global` and `nonlocal` ones."""
+    import dis
+
+    found: list[str] = []
+    plain = inspect.unwrap(getattr(_plain(fn), "__func__", _plain(fn)))
+    if isinstance(plain, types.FunctionType):
+        code = plain.__code__
+        found = [
+            str(step.argval)
+            for step in dis.get_instructions(code)
+            if step.opname == "STORE_GLOBAL" or (step.opname == "STORE_DEREF" and step.argval in code.co_freevars)
+        ]
     return tuple(dict.fromkeys(found))
 
 

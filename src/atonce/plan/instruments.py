@@ -233,7 +233,7 @@ def carry(job: Job, example: Sequence[Any], speed: float = 1e8) -> Carriage:
     """
     from ..worker import buffers
 
-    nbytes, seconds = 0, 0.0
+    nbytes, seconds, function = 0, 0.0, 0
     named = zip(("the first item", "its result"), example, strict=False)
     for what, thing in (("the function", (job.fn, job.setup)), *named):
         size = _size(thing)
@@ -250,11 +250,13 @@ def carry(job: Job, example: Sequence[Any], speed: float = 1e8) -> Carriage:
             took = time.perf_counter() - begun - nothing
         except Exception as error:
             return Carriage(0, 0.0, f"{what} cannot be pickled ({type(error).__name__}: {error})")
-        if what != "the function":
-            size, shared = sum(map(len, parts)), sum(view.nbytes for view in large)
+        size, shared = sum(map(len, parts)), sum(view.nbytes for view in large)
+        if what == "the function":
+            function = size + shared
+        else:
             took = max(0.0, took) if size >= TOO_SMALL else size / speed
             nbytes, seconds = nbytes + size + shared, seconds + took + shared / COPYING
-    return Carriage(nbytes, seconds)
+    return Carriage(nbytes, seconds, None, function)
 
 
 def _size(thing: Any) -> int:

@@ -119,7 +119,9 @@ def where_time_goes(sample: Sample, width: int = 24) -> list[tuple[str, float, s
         "computing outside the GIL": max(0.0, sample.cpu / wall - held),
         "computing in children or threads of its own": sample.elsewhere / wall,
     }
-    shares["waiting"] = max(0.0, 1.0 - sum(shares.values()))
+    rest = max(0.0, 1.0 - sum(shares.values()))
+    shares["blocking its event loop, computing nothing"] = min(rest, max(0.0, (sample.blocked or 0.0) - sample.cpu / wall))
+    shares["waiting"] = rest - shares["blocking its event loop, computing nothing"]
     total = max(1.0, sum(shares.values()))
     return [
         (what, share, ("█" * round(width * share / total)).ljust(width, "·")) for what, share in shares.items() if share > 0.005

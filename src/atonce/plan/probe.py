@@ -15,13 +15,15 @@ one thing after another: it ends when it has taken 0.3 s or 3 % of the run, whic
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from .sample import Beats, Carriage, Reading, Sample, Span, Together
 
-__all__ = ["Carry", "Enough", "Pair", "Probe", "Run", "Step", "gain_of_two"]
+__all__ = ["Carry", "Enough", "Pair", "Probe", "Run", "Step", "gain_of_two", "in_turns"]
 
 # ── the thresholds of the protocol ───────────────────────────────────────────────────────────────────────────────────
 
@@ -98,7 +100,7 @@ class Probe:
         self.carriage: Carriage | None = None
         self._process_cpu = self._children_cpu = 0.0
         self._grown = 0
-        self._failed = 0
+        self._failed = self._failed_together = 0
         self._error: str | None = None
         self._paired = False
         self._late = 0.0
@@ -116,6 +118,7 @@ class Probe:
     def paired(self, reading: Reading, one: Together, other: Together, spent: float = 0.0) -> None:
         """A `Pair` is done, by two threads."""
         self._paired = True
+        self._failed_together = reading.failed if not self._failed else 0
         self.gain, self.inflation = gain_of_two(self._mean(), one, other)
         self._beside += one.items + other.items
         self._beside_took += max(one.took, other.took)
@@ -259,6 +262,7 @@ class Probe:
             items=len(self.spans) + self._beside,
             failed=self._failed,
             error=self._error,
+            failed_together=self._failed_together,
             cost=max(0.0, self.spent - took - self._beside_took),
         )
 
@@ -301,3 +305,13 @@ def gain_of_two(alone: Span, one: Together, other: Together) -> tuple[float | No
     inflation = (one.cpu + other.cpu) / (one.items + other.items) / alone.cpu
     inflation = inflation if inflation >= 1.5 and one.items + other.items >= 4 else 1.0
     return gain / inflation, inflation
+
+
+def in_turns(spans: Sequence[Span]) -> bool:
+    """Whether items that were given to one event loop at once ran one after another, as they do when they block it.
+
+    No clock is in this, so that it holds for items too short for the loop's ticker and on a busy machine. What waits has begun
+    before any of them ends, even when they wait for each other. Fewer than four might do so by chance.
+    """
+    ordered = sorted(spans)
+    return len(ordered) >= 4 and all(one.ended <= other.started for one, other in itertools.pairwise(ordered))

@@ -63,11 +63,13 @@ class Beats(NamedTuple):
 
 
 class Carriage(NamedTuple):
-    """One argument and its result pickled: bytes, and the seconds for both. `stuck` says why it cannot go, if so."""
+    """One argument and its result pickled: bytes, and the seconds for both. `stuck` says why it cannot go, if so; `function`
+    are the bytes of what goes once a worker."""
 
     nbytes: int = 0
     seconds: float = 0.0
     stuck: str | None = None
+    function: int = 0
 
 
 class Reading(NamedTuple):
@@ -92,7 +94,8 @@ class Sample:
     the GIL; `gain`, two threads' throughput ÷ one's; `inflation`, CPU an item in that pair ÷ alone; `stretch`, how long the
     GIL was held at a time; `blocked`, the share of its time in which its event loop could do nothing else; `cold`, the first
     item's wall; `spread`, standard deviation ÷ mean; `carry`; `growth`, bytes of memory; `busy`, the share of the time in
-    which it wanted a core and had none; `items` measured, of which `failed` did, with the last `error`; `unfinished`: it
+    which it wanted a core and had none; `items` measured, of which `failed` did, with the last `error`;
+    `failed_together` did while two threads ran at once, and none before; `unfinished`: it
     still ran when this was taken, so `wall` is the least it can be; `cost`, seconds that probing took beyond its items.
     """
 
@@ -113,6 +116,7 @@ class Sample:
     items: int = 1
     failed: int = 0
     error: str | None = None
+    failed_together: int = 0
     unfinished: bool = False
     cost: float = 0.0
 
