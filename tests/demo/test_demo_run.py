@@ -11,6 +11,7 @@ import pytest
 
 from atonce.demo import bench, run, servers, tour
 from atonce.demo.claims import CLAIMS
+from atonce.demo.probed import SUBJECTS
 from atonce.errors import UsageError
 from atonce.outcome import Outcome
 from atonce.worker.runners.coroutine import new_loop
@@ -61,7 +62,7 @@ def test_an_unknown_claim_is_a_usage_error() -> None:
 
 def fake(monkeypatch: pytest.MonkeyPatch, measure: Any) -> None:
     """One claim, measured by `measure`."""
-    claim = dataclasses.replace(CLAIMS[0], measure=measure, tell=lambda _: [], judge=lambda verdict: verdict)
+    claim = dataclasses.replace(CLAIMS[0], measure=measure, tell=lambda _: [], judge=lambda verdict: verdict, probed=())
     monkeypatch.setattr(tour, "chosen", lambda only: (claim,))
     monkeypatch.setattr(tour, "warm", lambda: None)
 
@@ -120,3 +121,5 @@ def test_every_claim_can_be_measured() -> None:
     document = json.loads(out.getvalue())
     assert [claim["id"] for claim in document["claims"]] == [claim.id for claim in CLAIMS]
     assert all(claim["measured"] for claim in document["claims"])
+    assert all(probed["items"] >= 1 and probed["work"] for claim in document["claims"] for probed in claim["probed"])
+    assert {probed["name"] for claim in document["claims"] for probed in claim["probed"]} == set(SUBJECTS)

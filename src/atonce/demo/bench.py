@@ -14,7 +14,7 @@ import atonce
 from ..outcome import Outcome, Run
 from .machine import Machine
 
-__all__ = ["Bench", "busy", "medians", "peak", "steps_for", "timed", "wall", "warm"]
+__all__ = ["Bench", "busy", "bytes_for", "medians", "peak", "steps_for", "timed", "wall", "warm"]
 
 # What the environment (ATONCE_PARALLELISM, …) may say about other runs must not reach these.
 _NEUTRAL: Mapping[str, Any] = {"parallelism": "auto", "concurrency": "auto", "timeout": None}
@@ -103,3 +103,16 @@ def steps_for(seconds: float) -> int:
         count(n)
         best = min(best, time.perf_counter() - begin)
     return max(1, int(n * seconds / best))
+
+
+def bytes_for(seconds: float) -> int:
+    """Bytes for which `work.digest` takes about this long here, likewise."""
+    from ..lab.work import digest
+
+    n = 4_000_000
+    best = float("inf")
+    for _ in range(5):
+        begin = time.perf_counter()
+        digest(n)
+        best = min(best, time.perf_counter() - begin)
+    return int(n * seconds / best)

@@ -17,7 +17,8 @@ __all__ = ["CLAIMS", "Claim", "chosen"]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`claim` in our words; `figures`: what the article measured, if it did. The functions fit each other by type."""
+    """`claim` in our words; `figures`: what the article measured, if it did. The functions fit each other by type.
+    `probed` names the functions of `probed.SUBJECTS` whose probe explains the numbers."""
 
     id: str
     title: str
@@ -26,6 +27,7 @@ class Claim:
     measure: Callable[[Bench], Any]
     tell: Callable[[Any], Sequence[Exhibit]]
     judge: Callable[[Any], Verdict]
+    probed: tuple[str, ...] = ()
 
 
 CLAIMS = (
@@ -37,6 +39,7 @@ CLAIMS = (
         waiting.overlap,
         telling.overlap,
         judges.overlap,
+        ("anap",),
     ),
     Claim(
         "C2",
@@ -46,6 +49,7 @@ CLAIMS = (
         fetching.reconnecting,
         telling.reconnecting,
         judges.reconnecting,
+        ("get_anew",),
     ),
     Claim(
         "C3",
@@ -55,6 +59,7 @@ CLAIMS = (
         fetching.fetched,
         telling.fetched,
         judges.fetched,
+        ("aget",),
     ),
     Claim(
         "C4",
@@ -64,6 +69,7 @@ CLAIMS = (
         fetching.crowd,
         telling.crowd,
         judges.crowd,
+        ("aget",),
     ),
     Claim(
         "C5",
@@ -73,6 +79,7 @@ CLAIMS = (
         waiting.places,
         telling.places,
         judges.places,
+        ("nap",),
     ),
     Claim(
         "C6",
@@ -82,6 +89,7 @@ CLAIMS = (
         waiting.borrowed,
         telling.borrowed,
         judges.borrowed,
+        ("get",),
     ),
     Claim(
         "C7",
@@ -91,6 +99,7 @@ CLAIMS = (
         waiting.holding,
         telling.holding,
         judges.holding,
+        ("nap", "anap"),
     ),
     Claim(
         "C8",
@@ -100,6 +109,7 @@ CLAIMS = (
         computing.computing,
         telling.computing,
         judges.computing,
+        ("count", "digest"),
     ),
     Claim(
         "C9",
@@ -109,6 +119,7 @@ CLAIMS = (
         computing.spread,
         telling.spread,
         judges.spread,
+        ("count",),
     ),
     Claim(
         "C10",
@@ -118,6 +129,7 @@ CLAIMS = (
         computing.carrying,
         telling.carrying,
         judges.carrying,
+        ("noop",),
     ),
     Claim(
         "C11",
@@ -127,6 +139,7 @@ CLAIMS = (
         failing.failing,
         telling.failing,
         judges.failing,
+        ("raise_at",),
     ),
     Claim(
         "C12",
@@ -136,6 +149,7 @@ CLAIMS = (
         fetching.combined,
         telling.combined,
         judges.combined,
+        ("get_and_compute",),
     ),
     Claim(
         "C13",
@@ -145,6 +159,7 @@ CLAIMS = (
         computing.kinds,
         telling.kinds,
         judges.kinds,
+        ("count", "digest", "read_answer", "get"),
     ),
     Claim(
         "C14",
@@ -154,6 +169,7 @@ CLAIMS = (
         computing.lock,
         telling.lock,
         judges.lock,
+        ("count", "digest"),
     ),
 )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..lab import work
 from . import workload
-from .bench import Bench, busy, medians, steps_for, timed, wall
+from .bench import Bench, busy, bytes_for, medians, steps_for, timed, wall
 from .measured import Carried, Carrying, Computing, Kind, Kinds, Lock, Spread
 from .servers import Servers
 
@@ -19,22 +19,11 @@ __all__ = ["carrying", "computing", "kinds", "lock", "spread"]
 _MB = 1_000_000
 
 
-def _digest_bytes(seconds: float) -> int:
-    """Bytes for which `work.digest` takes about this long here."""
-    n = 4 * _MB
-    taken = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        work.digest(n)
-        taken.append(time.perf_counter() - begin)
-    return int(n * seconds / min(taken))
-
-
 def computing(bench: Bench) -> Computing:
     hands = bench.hands
     bench.step("how fast this machine counts")
     python = [steps_for(0.02)] * (bench.amount(5, 3) * hands)
-    native = [_digest_bytes(0.02)] * len(python)
+    native = [bytes_for(0.02)] * len(python)
 
     def digesting(**options: Any) -> float:
         bench.step(f"SHA-256, {options['model']}")
@@ -127,7 +116,7 @@ def kinds(bench: Bench) -> Kinds:
         return Kinds(
             (
                 kind("count", "arithmetic in Python", True, work.count, [steps_for(0.03)] * count),
-                kind("digest", "SHA-256, which releases the GIL", True, work.digest, [_digest_bytes(0.03)] * count),
+                kind("digest", "SHA-256, which releases the GIL", True, work.digest, [bytes_for(0.03)] * count),
                 kind("read_answer", "waits for an answer on a pipe", False, workload.read_answer, [0.03] * count),
                 kind("get", "waits for a server", False, workload.get, servers.urls(count), setup=workload.session),
             )
@@ -142,7 +131,7 @@ def lock(bench: Bench) -> Lock:
         bench.step(f"{what}: how many cores are busy")
         return median(busy(fn, [item] * count, **options)[1] for _ in range(bench.rounds(3)))
 
-    steps, size = steps_for(0.03), _digest_bytes(0.03)
+    steps, size = steps_for(0.03), bytes_for(0.03)
     return Lock(
         bench.machine,
         hands,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
+from ..fetch.url import host_of
 from ..outcome import Outcome, Run
 from . import workload
 from .bench import Bench, medians, peak, timed, wall
@@ -88,6 +89,18 @@ def _server(bench: Bench, requests: int, cost: float) -> Server:
                 connections.append(servers.connections())
             return Way(median(times), int(median(connections)))
 
+        def found() -> Way:
+            """Nobody says how many: `per_key="auto"` begins with a few at each host, and tries more while that brings more."""
+            bench.step(f"{name}: coroutines, as many as are found best")
+            times, connections, why = [], [], ""
+            for _ in range(bench.rounds(3)):
+                servers.forget()
+                seconds, run = timed(aget, urls, setup=client, model="coroutines", key=host_of, per_key="auto")
+                times.append(seconds)
+                connections.append(servers.connections())
+                why = run.stats.why
+            return Way(median(times), int(median(connections)), why)
+
         # the long ones are made of waits alone: one round tells
         return Server(
             cost,
@@ -96,6 +109,7 @@ def _server(bench: Bench, requests: int, cost: float) -> Server:
             all_threads=way("threads", requests, 1 if cost else 3),
             few_threads=way("threads", FEW, 2),
             few_coroutines=way("coroutines", FEW, 2),
+            found=found(),
         )
 
 

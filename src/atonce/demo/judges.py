@@ -64,7 +64,8 @@ def crowd(x: m.Crowd) -> Verdict:
         f"{x.few} at a time opened {costly.few_coroutines.connections} and used them again: "
         f"{s(costly.few_coroutines.seconds)} as coroutines, {s(costly.few_threads.seconds)} on threads. "
         f"{x.requests} threads at once, to compare: {s(costly.all_threads.seconds)}. What decides is how many are in "
-        f"flight, not which kind they are."
+        f"flight, not which kind they are. Left to find that for each host, atonce took {s(friendly.found.seconds)} and "
+        f"{s(costly.found.seconds)}, with {many(costly.found.connections, 'connection')} where they are expensive."
     )
     if there and here:
         return Verdict(HOLDS, f"With both servers. {why}", figure)

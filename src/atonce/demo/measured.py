@@ -51,15 +51,18 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to make the same requests, and how many connections the server saw opened for it."""
+    """One way to make the same requests, and how many connections the server saw opened for it. `why`: where the limit on what
+    is in flight was found while it ran, what it was in the end and why."""
 
     seconds: float
     connections: int
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """C4: the ways to ask one kind of server. `all_…`: every request in flight at once; `few_…`: the right number."""
+    """C4: the ways to ask one kind of server. `all_…`: every request in flight at once; `few_…`: the right number;
+    `found`: coroutines, as many as atonce finds for each host."""
 
     cost: float
     sync: Way
@@ -67,6 +70,7 @@ class Server:
     all_threads: Way
     few_threads: Way
     few_coroutines: Way
+    found: Way
 
 
 @dataclass(frozen=True, slots=True)

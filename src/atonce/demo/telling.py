@@ -66,6 +66,7 @@ def crowd(x: m.Crowd) -> list[Exhibit]:
         (f"{x.few} threads", "3.4 s", x.friendly.few_threads, x.costly.few_threads),
         (f"{x.few} coroutines", "–", x.friendly.few_coroutines, x.costly.few_coroutines),
         (f"{x.requests} threads at once", "–", x.friendly.all_threads, x.costly.all_threads),
+        ("as many as atonce finds", "–", x.friendly.found, x.costly.found),
     )
     head = ("", "friendly\nserver", "opened", "expensive\nconnections", "opened", "the\narticle")
     return [
@@ -79,6 +80,11 @@ def crowd(x: m.Crowd) -> list[Exhibit]:
                 (label, f"{a.seconds:.2f} s", str(a.connections), f"{b.seconds:.2f} s", str(b.connections), article)
                 for label, article, a, b in rows
             ),
+        ),
+        *(
+            Line(f"Found at the {which}, the limit on what is in flight and why: {server.found.why}.")
+            for which, server in (("friendly server", x.friendly), ("one with expensive connections", x.costly))
+            if server.found.why
         ),
     ]
 

@@ -13,8 +13,9 @@ from .bench import Bench, warm
 from .claims import Claim, chosen
 from .layout import Segment, claim_head, claim_result, closing, opening
 from .machine import Machine, machine
+from .probed import Probed, Prober
 from .show import screen_for
-from .telling import Exhibit
+from .telling import Exhibit, Line
 from .verdict import UNKNOWN, Verdict
 
 __all__ = ["tour"]
@@ -31,6 +32,7 @@ class Result(NamedTuple):
     exhibits: Sequence[Exhibit]
     verdict: Verdict
     seconds: float
+    probed: Sequence[Probed] = ()
 
 
 def tour(only: Sequence[str] | None, *, quick: bool, as_json: bool, stream: TextIO | None) -> int:
@@ -41,7 +43,7 @@ def tour(only: Sequence[str] | None, *, quick: bool, as_json: bool, stream: Text
     begin = time.perf_counter()
     results: list[Result] = []
     interrupted = False
-    here = machine()
+    here, prober = machine(), Prober()
     try:
         screen.put(opening(here, len(claims), screen.width))
         screen.begin(1, len(claims), "")
@@ -53,7 +55,7 @@ def tour(only: Sequence[str] | None, *, quick: bool, as_json: bool, stream: Text
             hurried = quick or time.perf_counter() - begin > HURRY
             if hurried and not quick:
                 screen.put([(Segment("  Measured in a short form: the minute is nearly over.", "dim"),)])
-            result = _one(claim, Bench(here, screen.step, hurried))
+            result = _one(claim, Bench(here, screen.step, hurried), prober)
             screen.put(claim_result(result.exhibits, result.verdict, screen.width, screen.glyphs))
             results.append(result)
     except KeyboardInterrupt:
@@ -71,15 +73,16 @@ def tour(only: Sequence[str] | None, *, quick: bool, as_json: bool, stream: Text
     return 1 if any(verdict.word == UNKNOWN for _, verdict in verdicts) else 0
 
 
-def _one(claim: Claim, bench: Bench) -> Result:
+def _one(claim: Claim, bench: Bench, prober: Prober) -> Result:
     """Measure one claim. What goes wrong is that claim's result, and the tour goes on."""
     begin = time.perf_counter()
     try:
         numbers = claim.measure(bench)
-        exhibits, verdict = claim.tell(numbers), claim.judge(numbers)
+        probed = prober.of(claim.probed, bench)
+        exhibits, verdict = (*claim.tell(numbers), *(Line(str(each)) for each in probed)), claim.judge(numbers)
     except Exception as error:
-        numbers, exhibits, verdict = None, (), Verdict(UNKNOWN, f"{type(error).__name__}: {error}")
-    return Result(claim, numbers, exhibits, verdict, time.perf_counter() - begin)
+        numbers, probed, exhibits, verdict = None, [], (), Verdict(UNKNOWN, f"{type(error).__name__}: {error}")
+    return Result(claim, numbers, exhibits, verdict, time.perf_counter() - begin, probed)
 
 
 def _document(here: Machine, results: Sequence[Result], seconds: float) -> dict[str, Any]:
@@ -93,6 +96,7 @@ def _document(here: Machine, results: Sequence[Result], seconds: float) -> dict[
                 "claim": result.claim.claim,
                 "article": result.claim.figures,
                 "measured": None if result.numbers is None else dataclasses.asdict(result.numbers),
+                "probed": [dataclasses.asdict(each) for each in result.probed],
                 "verdict": result.verdict.word,
                 "sentence": result.verdict.sentence,
                 "seconds": round(result.seconds, 3),
