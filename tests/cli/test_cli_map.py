@@ -174,7 +174,7 @@ WRONG = [
     (["jobs:double", "-i", "bad.jsonl", "-o", "out.jsonl"], "bad.jsonl, line 2: not JSON"),
     (["jobs:duble", "-i", "items.txt"], "module jobs has no 'duble'\n  try: double"),
     (["jobs", "-i", "items.txt"], "does not name a function"),
-    (["jobs:double", "-i", "items.txt", "-o", "out.parquet"], "is for a later version"),
+    (["jobs:double", "-i", "items.txt", "-o", "out.xls"], "is no kind of output"),
     (["jobs:double", "-i", "items.txt", "-o", "items.txt"], "no kind of output"),
     (["jobs:double", "-i", "bad.jsonl", "-o", "bad.jsonl"], "is both the input and the output"),
     (["jobs:double", "-i", "items.txt", "-o", "notes.jsonl"], "notes.jsonl is not an output of atonce"),

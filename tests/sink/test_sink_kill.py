@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from writer import body
@@ -27,10 +31,36 @@ def run_and_kill(target: str, after: int) -> tuple[int, set[int]]:
     return writer.returncode, {int(line) for line in said if line.endswith(b"\n")}
 
 
-@pytest.mark.parametrize("name", ["out.jsonl", "out/"])
+def read_folder(target: Path) -> dict[int, bytes]:
+    return once((row["index"], (target / row["path"]).read_bytes()) for row in read_lines(target / "manifest.jsonl"))
+
+
+def read_jsonl(target: Path) -> dict[int, bytes]:
+    return once((row["index"], row["body"].encode()) for row in read_lines(target))
+
+
+def read_sqlite(target: Path) -> dict[int, bytes]:
+    with closing(sqlite3.connect(target)) as database:
+        return once(database.execute('SELECT "index", body FROM rows'))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def once(rows: Iterable[tuple[int, bytes]]) -> dict[int, bytes]:
+    rows = list(rows)
+    found = dict(rows)
+    assert len(rows) == len(found)  # none twice
+    return found
+
+
+READ = {"": read_folder, ".jsonl": read_jsonl, ".sqlite": read_sqlite}
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out/", "out.sqlite"])
 def test_a_killed_writer_loses_and_doubles_nothing(tmp_path: Path, name: str) -> None:
     target = tmp_path / name
-    rows_file = target / "manifest.jsonl" if name.endswith("/") else target
     chance = random.Random(5)
     said: set[int] = set()
     for _ in range(KILLS):
@@ -41,11 +71,7 @@ def test_a_killed_writer_loses_and_doubles_nothing(tmp_path: Path, name: str) ->
     code, more = run_and_kill(f"{tmp_path}/{name}", TOTAL + 1)
     assert code in (0, -signal.SIGKILL)  # it ended by itself; the kill may still have come before it was gone
 
-    rows = [json.loads(line) for line in rows_file.read_bytes().splitlines()]
-    assert sorted(row["index"] for row in rows) == list(range(TOTAL))
-    for row in rows:
-        text = (target / row["path"]).read_bytes() if "path" in row else row["body"].encode()
-        assert text == body(row["index"])
+    assert READ[target.suffix](target) == {index: body(index) for index in range(TOTAL)}
     if name.endswith("/"):
         assert sum(path.is_file() for path in target.rglob("*")) == TOTAL + 1
         assert not (target / ".partial").exists()

@@ -3,7 +3,10 @@
 import sys
 
 from atonce.sink import sink_for
+from atonce.sink.columns import Kind
 from atonce.sink.row import Body, Row
+
+COLUMNS: dict[str, Kind] = {"n": "int", "body": "bytes"}
 
 
 def body(index: int) -> bytes:
@@ -11,13 +14,20 @@ def body(index: int) -> bytes:
 
 
 def main(target: str, total: int) -> None:
-    with sink_for(target) as sink:
+    appended = target.endswith(("/", ".jsonl"))  # then a row survives as soon as it is written, else with its commit
+    with sink_for(target, columns=COLUMNS) as sink:
+        waiting: list[int] = []
         for index in range(total):
             if index not in sink.done:
                 path = f"{index % 256:02x}/{index:08d}-0.txt"
                 sink.write([Row(index, index + 1, True, {"n": index}, Body(body(index), path))])
-                sys.stdout.write(f"{index}\n")
-                sys.stdout.flush()
+                waiting.append(index)
+                if len(waiting) == 7 and not appended:
+                    sink.commit()
+                if len(waiting) == 7 or appended:
+                    sys.stdout.write("".join(f"{each}\n" for each in waiting))
+                    sys.stdout.flush()
+                    waiting.clear()
 
 
 if __name__ == "__main__":

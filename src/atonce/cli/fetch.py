@@ -100,6 +100,7 @@ def command(
     from atonce import Retry, fetch
     from atonce.errors import UsageError
     from atonce.fetch import Timeouts
+    from atonce.fetch.page import COLUMNS
     from atonce.source.inputs import Input
 
     from .job import Job
@@ -119,6 +120,7 @@ def command(
         start=lambda items: fetch(items, **options),
         record=_recorder(),
         arguments=ctx.obj,
+        columns=COLUMNS,
         bodies=not no_body,
         retry_failed=retry_failed,
         quiet=quiet,

@@ -7,9 +7,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,14 +18,18 @@ from atonce.sink import sink_for
 from atonce.sink.alarm import Alarm
 from atonce.sink.base import Sink
 from atonce.sink.progress import progress
-from atonce.sink.row import Row
+from atonce.sink.row import Again, Row
 from atonce.sink.summary import Summary, Tally, grouped
+from atonce.sink.writer import Writer
 from atonce.source.inputs import Entry, Input
 
 from .feed import Fed
 from .remaining import Remaining
 from .signals import Signalled, interruptible
 from .talk import resume_command, say, show_error
+
+if TYPE_CHECKING:
+    from atonce.sink.columns import Kind
 
 __all__ = ["Job", "Record"]
 
@@ -47,7 +51,8 @@ class Job:
 
     `start` runs the items it is given and yields results, whose `index` counts those items; `record` says what is
     kept of one. `on_failure`: "return" records a failed item and goes on, "raise" stops at the first, "skip" does not
-    record it, so that the same command tries it again. `arguments` are what was typed.
+    record it, so that the same command tries it again. `columns` are the fields of a row, for outputs that are tables.
+    `arguments` are what was typed.
     """
 
     name: str
@@ -56,8 +61,9 @@ class Job:
     start: Callable[[Remaining | Fed], Iterator[Any]]
     record: Callable[[Any, Entry], Record]
     arguments: Sequence[str]
+    columns: Mapping[str, Kind]
     bodies: bool = True
-    retry_failed: bool = False
+    retry_failed: Again = False
     on_failure: str = "return"
     quiet: bool = False
     progress: bool | None = None
@@ -65,7 +71,7 @@ class Job:
 
     def run(self) -> int:
         """The exit code; an AtonceError is raised only where nothing has run."""
-        sink = sink_for(self.output, bodies=self.bodies, retry_failed=self.retry_failed)
+        sink = sink_for(self.output, columns=self.columns, bodies=self.bodies, retry_failed=self.retry_failed)
         self._refuse_contradictions(sink)
         remaining = Remaining(self.items, sink, self.output)
         rereadable = self.items.rereadable
@@ -128,7 +134,6 @@ class _Run:
         try:
             with interruptible():
                 self._loop()
-                self._sink.commit()
         except KeyboardInterrupt as stop:
             code = stop.exit_code if isinstance(stop, Signalled) else 130
             self._stopped = "interrupted"
@@ -147,6 +152,7 @@ class _Run:
     def _loop(self) -> None:
         job = self._job
         with contextlib.ExitStack() as stack:
+            writer = stack.enter_context(Writer(self._sink))
             if (close := getattr(self._results, "close", None)) is not None:
                 stack.callback(close)  # ends the workers, before anything else is done
             for result in self._results:
@@ -154,7 +160,7 @@ class _Run:
                 record = job.record(result, entry)
                 ok = record.row.ok
                 if ok or job.on_failure != "skip":
-                    self._sink.write((record.row,))
+                    writer.put(record.row)
                 if ok:
                     self._tally.succeed()
                     self._alarm.ended()

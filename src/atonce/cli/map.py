@@ -65,6 +65,7 @@ def command(
     The same command again goes on where the last one ended.
     """
     from atonce import stream
+    from atonce.sink.values import COLUMNS
     from atonce.source.inputs import Input
 
     from .job import Job
@@ -77,6 +78,7 @@ def command(
         start=lambda items: stream(fn, items, **options),
         record=_recorder(),
         arguments=ctx.obj,
+        columns=COLUMNS,
         retry_failed=retry_failed,
         on_failure=errors,
         quiet=quiet,

@@ -5,11 +5,36 @@ from __future__ import annotations
 import codecs
 import hashlib
 import re
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from .url import shown
 
-__all__ = ["Page", "headers_of"]
+__all__ = ["COLUMNS", "Page", "headers_of"]
+
+# The row of a page, in the outputs that are tables. A test holds it against `Page.row`.
+COLUMNS: dict[str, Literal["int", "float", "bool", "text", "json", "bytes"]] = {
+    "url": "text",
+    "method": "text",
+    "final_url": "text",
+    "status": "int",
+    "error_class": "text",
+    "error": "text",
+    "attempts": "int",
+    "started_at": "float",
+    "dns_s": "float",
+    "connect_s": "float",
+    "tls_s": "float",
+    "first_byte_s": "float",
+    "total_s": "float",
+    "http_version": "text",
+    "peer_ip": "text",
+    "content_type": "text",
+    "bytes": "int",
+    "sha256": "text",
+    "complete": "bool",
+    "headers": "json",
+    "body": "bytes",
+}
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:+-]+)", re.IGNORECASE)
 

@@ -4,27 +4,40 @@
 |---|---|---|
 | `out.jsonl` | `jsonl.Jsonl` | yes |
 | `folder/`, or a name without a suffix | `folder.Folder` | yes |
+| `out.sqlite` | `sqlite.Sqlite` | yes |
 | `-` | `stdout.Stdout` | no |
 
 An output that can be resumed is the journal: it says which items it holds, and a run started again leaves them out. What
 `journal=` of the API names is `journal.JournalFile`, for values that are no lines of text.
+
+The command line gives rows to a `writer.Writer`, which hands them to the output in batches.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from atonce.errors import UsageError
 
 if TYPE_CHECKING:
     from .base import Sink
+    from .columns import Kind
+    from .row import Again
 
-__all__ = ["KINDS", "kind_of", "sink_for"]
+__all__ = ["KINDS", "NAMES", "kind_of", "sink_for"]
 
-KINDS = {"-": "stdout:Stdout", "/": "folder:Folder", ".jsonl": "jsonl:Jsonl"}
-LATER = (".sqlite", ".parquet", ".warc.gz")
+# what -o ends with: the class, and how it is named to people
+KINDS = {
+    "-": "stdout:Stdout",
+    "/": "folder:Folder",
+    ".jsonl": "jsonl:Jsonl",
+    ".sqlite": "sqlite:Sqlite",
+}
+NAMES = "NAME.jsonl, NAME.sqlite, a folder (NAME/), or - for stdout"
+_TABLES = (".sqlite",)  # need to know their columns
 
 
 def kind_of(target: str) -> str:
@@ -36,14 +49,17 @@ def kind_of(target: str) -> str:
             return suffix
     if target.endswith(("/", os.sep)) or os.path.isdir(target) or not os.path.splitext(target)[1]:
         return "/"
-    what = "is for a later version" if target.endswith(LATER) else "is no kind of output"
-    raise UsageError(f"-o {target}: {os.path.basename(target)!r} {what}", hint="NAME.jsonl, a folder (NAME/), or - for stdout")
+    raise UsageError(f"-o {target}: {os.path.basename(target)!r} is no kind of output", hint=NAMES)
 
 
-def sink_for(target: str, *, bodies: bool = True, retry_failed: bool = False) -> Sink:
-    """The output that `-o target` names, not yet opened."""
-    module, name = KINDS[kind_of(target)].split(":")
-    made: Sink = getattr(importlib.import_module(f"{__name__}.{module}"), name)(
-        target, bodies=bodies, retry_failed=retry_failed
-    )
+def sink_for(
+    target: str, *, columns: Mapping[str, Kind] | None = None, bodies: bool = True, retry_failed: Again = False
+) -> Sink:
+    """The output that `-o target` names, not yet opened. `columns` are the fields of its rows, and their kinds."""
+    kind = kind_of(target)
+    module, name = KINDS[kind].split(":")
+    options: dict[str, Any] = {"bodies": bodies, "retry_failed": retry_failed}
+    if kind in _TABLES:
+        options["columns"] = columns or {}
+    made: Sink = getattr(importlib.import_module(f"{__name__}.{module}"), name)(target, **options)
     return made

@@ -17,10 +17,12 @@ class Sink(abc.ABC):
 
     `with sink:` opens it, which is when another run's lock, missing rights and foreign content are found, and closes
     it. In between `done` says which items it held when it was opened. `resumable` is false where a run cannot be
-    continued.
+    continued. Rows are recorded when they are committed, which `Writer` has done `commit_after` seconds after the first
+    one that is not.
     """
 
     resumable = True
+    commit_after = 0.5
 
     @property
     @abc.abstractmethod
@@ -33,11 +35,12 @@ class Sink(abc.ABC):
 
     @abc.abstractmethod
     def write(self, rows: Iterable[Row]) -> None:
-        """Record these items. On return they survive the end of this process, and soon (`commit`) a power cut."""
+        """Take these items. What is appended to a file survives the end of this process at once; nothing is sure to
+        before `commit`."""
 
     @abc.abstractmethod
     def commit(self) -> None:
-        """Have everything written so far survive a power cut."""
+        """Have everything written so far survive the end of this process, and a power cut."""
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -24,7 +24,7 @@ from .base import Sink
 from .done import Done
 from .files import SAFELY, trouble, write_all
 from .record import RecordFile
-from .row import Body, Head, Row, encoded
+from .row import Again, Body, Head, Row, encoded, stands
 
 __all__ = ["Folder"]
 
@@ -34,12 +34,14 @@ _PATH = re.compile(r"[0-9a-f]{2}/[0-9A-Za-z-]+\.[0-9a-z]+")
 class Folder(Sink):
     """`bodies=False` writes the manifest only. `retry_failed` has failed items run again."""
 
-    def __init__(self, path: str, *, bodies: bool = True, retry_failed: bool = False) -> None:
+    def __init__(self, path: str, *, bodies: bool = True, retry_failed: Again = False) -> None:
         self.path = path.rstrip("/" + os.sep) or os.sep
         self._bodies = bodies
         self._retry_failed = retry_failed
         self._partial = os.path.join(self.path, ".partial")
-        self._manifest = RecordFile(os.path.join(self.path, "manifest.jsonl"), keep=self._stands)
+        self._manifest = RecordFile(
+            os.path.join(self.path, "manifest.jsonl"), keep=self._stands, kinds=isinstance(retry_failed, frozenset)
+        )
         self._sub_folders: set[str] = set()
         self._is_open = False
 
@@ -59,16 +61,18 @@ class Folder(Sink):
                 raise
 
     def write(self, rows: Iterable[Row]) -> None:
-        lines = []
-        with trouble(self.path):
-            for row in rows:
-                fields = row.fields
-                if row.body is not None and self._bodies:
-                    self._store(row.body)
-                    placed = {"path": row.body.path, "bytes": len(row.body.data)}
-                    fields = {**placed, **fields, **placed}  # first, where a resumed run looks, and with these values
-                lines.append(encoded(row, fields))
-        self._manifest.append(b"".join(lines), len(lines))
+        lines: list[bytes] = []
+        try:
+            with trouble(self.path):
+                for row in rows:
+                    fields = row.fields
+                    if row.body is not None and self._bodies:
+                        self._store(row.body)
+                        placed = {"path": row.body.path, "bytes": len(row.body.data)}
+                        fields = {**placed, **fields, **placed}  # first, where a resumed run looks, and with these values
+                    lines.append(encoded(row, fields))
+        finally:  # those before one that failed, too
+            self._manifest.append(b"".join(lines), len(lines))
 
     def commit(self) -> None:
         self._manifest.commit()
@@ -102,10 +106,11 @@ class Folder(Sink):
 
     def _stands(self, head: Head) -> bool:
         """Whether a row is kept at opening. Where it is not, its file goes first: what is left never lacks its row."""
+        stays = stands(head.ok, head.kind, self._retry_failed)
         if head.path is None:
-            return head.ok or not self._retry_failed
+            return stays
         file = os.path.join(self.path, head.path)
-        if not self._retry_failed or head.ok:
+        if stays:
             try:
                 found = os.lstat(file)
                 if stat.S_ISREG(found.st_mode) and found.st_size == head.size:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from .base import Sink
 from .done import Done
 from .record import RecordFile
-from .row import Head, Row, encoded, inlined
+from .row import Again, Row, encoded, inlined, stands
 
 __all__ = ["Jsonl"]
 
@@ -16,9 +16,13 @@ class Jsonl(Sink):
     """`bodies=False` leaves the bodies out. `retry_failed` takes failed rows out when opening, so that they run
     again."""
 
-    def __init__(self, path: str, *, bodies: bool = True, retry_failed: bool = False) -> None:
+    def __init__(self, path: str, *, bodies: bool = True, retry_failed: Again = False) -> None:
         self._bodies = bodies
-        self._file = RecordFile(path, keep=_is_ok if retry_failed else None)
+        self._file = RecordFile(
+            path,
+            keep=(lambda head: stands(head.ok, head.kind, retry_failed)) if retry_failed else None,
+            kinds=isinstance(retry_failed, frozenset),
+        )
 
     @property
     def done(self) -> Done:
@@ -36,7 +40,3 @@ class Jsonl(Sink):
 
     def close(self) -> None:
         self._file.close()
-
-
-def _is_ok(head: Head) -> bool:
-    return head.ok

@@ -16,7 +16,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-__all__ = ["Lock", "open_locked"]
+__all__ = ["Lock", "SideLock", "open_locked"]
 
 
 class Lock:
@@ -83,3 +83,31 @@ def _is_at(fd: int, path: str) -> bool:
 
 def _in_use(path: str, hint: str = "wait until it has ended, or name another output") -> OutputError:
     return OutputError(f"another run is writing to {path}", hint=hint)
+
+
+class SideLock:
+    """The lock of an output that is not one file of ours: a file `PATH.lock` beside it, removed when it is let go.
+
+    What a killed run leaves of it is in nobody's way: it is the lock on it that counts.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = -1
+        self._lock: Lock | None = None
+
+    def take(self) -> None:
+        """Raises OutputError where another run has it."""
+        try:
+            self._fd, self._lock = open_locked(f"{self._path}.lock")
+        except OutputError as error:
+            error.what = error.what.replace(f"{self._path}.lock", self._path)
+            raise
+
+    def release(self) -> None:
+        """A second call does nothing."""
+        if self._lock is not None:
+            os.unlink(f"{self._path}.lock")  # before it is unlocked: else another run's file would go
+            self._lock.release()
+            os.close(self._fd)
+            self._lock = None

@@ -34,14 +34,20 @@ _BEGIN = b'{"index":'
 
 class RecordFile:
     """Rows at `path`. `keep` says of a row that is already there whether it stands; rows that do not are taken out at
-    opening."""
+    opening. With `kinds`, it is told the classes of failures."""
 
     def __init__(
-        self, path: str, *, keep: Callable[[Head], bool] | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        path: str,
+        *,
+        keep: Callable[[Head], bool] | None = None,
+        kinds: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
         self.done = Done()
         self._keep = keep or (lambda head: True)
+        self._kinds = kinds
         self._clock = clock
         self._fd = -1
         self._lock: Lock | None = None
@@ -66,7 +72,10 @@ class RecordFile:
             try:
                 write_all(self._fd, lines)
             except OSError:
+                written = os.fstat(self._fd).st_size - self._end
+                self._end += lines.rfind(b"\n", 0, written) + 1  # the whole rows among what had room
                 os.ftruncate(self._fd, self._end)
+                self._pending += rows
                 raise
             self._end += len(lines)
             self._pending += rows
@@ -114,7 +123,7 @@ class RecordFile:
             for number, line in enumerate(file, 1):
                 if _is_torn(line, number):
                     return
-                head = read_head(line)
+                head = read_head(line, kinds=self._kinds)
                 if head is None:
                     raise OutputError(
                         f"{self.path} is not an output of atonce: its line {number} is no row",

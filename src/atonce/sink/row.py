@@ -13,7 +13,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["Body", "Head", "Row", "encoded", "inlined", "is_json", "read_head"]
+__all__ = ["Again", "Body", "Head", "Row", "encoded", "inlined", "is_json", "json_text", "read_head", "stands"]
+
+# Which recorded failures are run again: all, none, or those of these classes.
+Again = bool | frozenset[str]
 
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _to_ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
@@ -49,13 +52,15 @@ class Row(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What a resumed run reads of a row. `path` and `size` are those of the body's file, if it has one."""
+    """What a resumed run reads of a row. `path` and `size` are those of the body's file, if it has one; `kind` is the
+    class of a failure, where it was asked for."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index, as in Outcome
     input: int
     ok: bool
     path: str | None = None
     size: int = 0
+    kind: str | None = None
 
 
 def is_json(value: Any) -> bool:
@@ -92,10 +97,30 @@ def encoded(row: Row, fields: Mapping[str, Any]) -> bytes:
         return f"{_to_ascii(whole)}\n".encode()
 
 
-def read_head(line: bytes) -> Head | None:
-    """What `encoded` wrote at the beginning of the line, or None if this is no row of ours."""
+def stands(ok: bool, kind: str | None, again: Again) -> bool:
+    """Whether a recorded item stays recorded where these failures are run again."""
+    return ok or not again or (isinstance(again, frozenset) and kind not in again)
+
+
+def json_text(value: Any) -> str:
+    """As JSON, on one line, in Unicode but for lone surrogates."""
+    text = _to_json(value)
+    return text if text.isascii() or _is_unicode(text) else _to_ascii(value)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def read_head(line: bytes, *, kinds: bool = False) -> Head | None:
+    """What `encoded` wrote at the beginning of the line, or None if this is no row of ours. With `kinds`, a failed row is
+    read as a whole, for its class."""
     found = _HEAD.match(line)
-    if found and line.endswith(b"}\n"):
+    if found and line.endswith(b"}\n") and not (kinds and found[3] == b"false"):
         index, fingerprint, ok, path, size = found.groups()
         return Head(int(index), int(fingerprint, 16), ok == b"true", path.decode() if path else None, int(size or 0))
     try:
@@ -110,4 +135,5 @@ def _head_of(*, index: Any, input: Any, ok: Any, path: Any = None, bytes: Any = 
     is_ours = type(index) is int and index >= 0 and type(ok) is bool and len(input) == 8
     if not is_ours or not isinstance(path, str | None):
         raise ValueError
-    return Head(index, int(input, 16), ok, path, bytes)
+    kind = rest.get("error_class", rest.get("error_type"))
+    return Head(index, int(input, 16), ok, path, bytes, kind)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from .base import Sink
 from .done import Done
 from .files import trouble
-from .row import Row, encoded, inlined
+from .row import Again, Row, encoded, inlined
 
 __all__ = ["Stdout"]
 
@@ -18,7 +18,7 @@ class Stdout(Sink):
 
     resumable = False
 
-    def __init__(self, path: str = "-", *, bodies: bool = True, retry_failed: bool = False) -> None:
+    def __init__(self, path: str = "-", *, bodies: bool = True, retry_failed: Again = False) -> None:
         self._bodies = bodies
         self._done = Done()
 

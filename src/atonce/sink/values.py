@@ -23,9 +23,25 @@ from typing import Any
 from atonce.errors import NotCarried
 from atonce.outcome import Outcome
 
+from .columns import Kind
 from .row import Body, Row, is_json
 
-__all__ = ["value_row"]
+__all__ = ["COLUMNS", "value_row"]
+
+# The row of an outcome, in the outputs that are tables, where `value_bytes` has what `value_base64` has elsewhere.
+COLUMNS: dict[str, Kind] = {
+    "item": "json",
+    "value": "json",
+    "value_pickle": "text",
+    "value_repr": "text",
+    "error_type": "text",
+    "error": "text",
+    "traceback": "text",
+    "attempts": "int",
+    "started_at": "float",
+    "seconds": "float",
+    "value_bytes": "bytes",
+}
 
 _REPR = 200  # characters
 _TRACEBACK = 8000  # characters, of the end, where the error is

@@ -1,0 +1,213 @@
+"""`-o out.sqlite`: a table `rows`, one row for each item.
+
+    sqlite3 out.sqlite 'SELECT status, count(*) FROM rows GROUP BY status'
+
+Others may read it during the run (it is in WAL mode). Rows are committed together, 1 000 of them or what half a second
+brought, each time with an fsync: what a kill finds uncommitted is not recorded, and its items run again. SQLite itself
+rolls a torn commit back when the file is opened.
+
+Our own lock is a file beside it, `out.sqlite.lock`, gone after the run: SQLite's own locks let a second writer in between
+two commits, and closing any descriptor of the file would drop them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from atonce.errors import OutputError
+
+from .base import Sink
+from .columns import Columns, Kind
+from .done import Done
+from .files import SAFELY, trouble
+from .lock import SideLock
+from .row import Again, Row
+
+__all__ = ["Sqlite"]
+
+GROUP_ROWS = 1000
+GROUP_BYTES = 64 << 20
+GROUP_SECONDS = 0.5
+BUSY_SECONDS = 30  # how long another program may hold the database before this run gives up
+
+_TYPES = {"int": "INTEGER", "float": "REAL", "bool": "INTEGER", "text": "TEXT", "json": "TEXT", "bytes": "BLOB"}
+_MAGIC = b"SQLite format 3\0"
+
+
+class Sqlite(Sink):
+    """`columns` are those of the fields of the rows it is given; `retry_failed` deletes failed rows when opening."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        columns: Mapping[str, Kind],
+        bodies: bool = True,
+        retry_failed: Again = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.path = path
+        self._columns = Columns(columns, bodies=bodies)
+        self._retry_failed = retry_failed
+        self._clock = clock
+        self._done = Done()
+        self._lock = SideLock(path)
+        self._database: sqlite3.Connection | None = None
+        self._pending = self._bytes = 0  # since the last commit
+        self._committed_at = 0.0
+        names = ", ".join(f'"{name}"' for name in self._columns.kinds)
+        marks = ", ".join("?" * len(self._columns.kinds))
+        self._insert = f"INSERT OR REPLACE INTO rows ({names}) VALUES ({marks})"
+
+    @property
+    def done(self) -> Done:
+        return self._done
+
+    def open(self) -> None:
+        with trouble(self.path), _sqlite_trouble(self.path):
+            self._lock.take()
+            try:
+                _make(self.path)
+                # its thread is whoever writes: one at a time, which is all that SQLite asks for
+                self._database = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+                self._prepare(self._database)
+            except BaseException:
+                self._let_go()
+                raise
+        self._committed_at = self._clock()
+
+    def write(self, rows: Iterable[Row]) -> None:
+        database, columns = self._opened, self._columns
+        values = []
+        for row in rows:
+            values.append(columns.values(row))
+            if row.body is not None:
+                self._bytes += len(row.body.data)
+        with _sqlite_trouble(self.path), self._whole():
+            if not database.in_transaction:
+                database.execute("BEGIN")
+            try:
+                database.executemany(self._insert, values)
+            except UnicodeEncodeError:  # a lone surrogate, which no UTF-8 database can hold; written twice is once
+                database.executemany(self._insert, [[_without_surrogates(value) for value in row] for row in values])
+        self._pending += len(values)
+        if self._pending >= GROUP_ROWS or self._bytes >= GROUP_BYTES or self._clock() - self._committed_at >= GROUP_SECONDS:
+            self.commit()
+
+    def commit(self) -> None:
+        if self._pending:
+            with _sqlite_trouble(self.path), self._whole():
+                self._opened.execute("COMMIT")
+        self._pending = self._bytes = 0
+        self._committed_at = self._clock()
+
+    def close(self) -> None:
+        if self._database is None:
+            return
+        try:
+            self.commit()
+        finally:
+            self._let_go()
+
+    @property
+    def _opened(self) -> sqlite3.Connection:
+        assert self._database is not None
+        return self._database
+
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        there = {name: kind for _, name, kind, *_ in database.execute("PRAGMA table_info(rows)")}
+        wanted = {name: _TYPES[kind] for name, kind in self._columns.kinds.items()}
+        if not there:
+            if database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise _foreign(self.path, "it has other tables")
+        elif there != wanted:
+            what = ", ".join(sorted(set(there) ^ set(wanted))) or "their types"
+            raise _foreign(self.path, f"the columns of its table differ ({what})")
+        database.execute("PRAGMA journal_mode=WAL")  # now that it is known to be ours: this writes
+        database.execute("PRAGMA synchronous=FULL")  # NORMAL would not sync a commit
+        columns = [f'"{name}" {kind}' for name, kind in wanted.items()]
+        columns[0] += " PRIMARY KEY"
+        database.execute(f"CREATE TABLE IF NOT EXISTS rows ({', '.join(columns)})")
+        if self._retry_failed:
+            self._forget_failures(database, self._retry_failed)
+        for index, fingerprint, ok in database.execute('SELECT "index", input, ok FROM rows'):
+            self._done.add(index, int(fingerprint, 16), ok=bool(ok))
+
+    def _forget_failures(self, database: sqlite3.Connection, again: Again) -> None:
+        if not isinstance(again, frozenset):
+            database.execute("DELETE FROM rows WHERE NOT ok")
+        elif self._columns.failure is not None:
+            marks = ", ".join("?" * len(again))
+            database.execute(f"DELETE FROM rows WHERE NOT ok AND {self._columns.failure} IN ({marks})", [*again])
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """What fails leaves nothing of its group: those rows are not recorded, their items run again."""
+        try:
+            yield
+        except BaseException:
+            self._pending = self._bytes = 0
+            with contextlib.suppress(sqlite3.Error):
+                if self._opened.in_transaction:
+                    self._opened.execute("ROLLBACK")
+            raise
+
+    def _let_go(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+        self._lock.release()
+
+
+def _make(path: str) -> None:
+    """The file, empty (mode 0600) if it is not there; SQLite would make it readable for all, and follow a link."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | SAFELY, 0o600)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OutputError(f"{path} is not a regular file", hint="name another output")
+        if os.read(fd, len(_MAGIC)) not in (b"", _MAGIC):
+            raise _foreign(path, "it is no SQLite database")
+    finally:
+        os.close(fd)
+
+
+def _foreign(path: str, why: str) -> OutputError:
+    return OutputError(f"{path} is not an output of this kind of run: {why}", hint="name another output, or remove that file")
+
+
+def _without_surrogates(value: object) -> object:
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+_WORDS = {
+    sqlite3.SQLITE_FULL: ("there is no space left", "make room"),
+    sqlite3.SQLITE_READONLY: ("it may not be written", "check its permissions and those of its folder"),
+    sqlite3.SQLITE_PERM: ("it may not be written", "check its permissions"),
+    sqlite3.SQLITE_CANTOPEN: (
+        "it, or a file beside it, cannot be opened",
+        "check the permissions of its folder, and `ulimit -n`",
+    ),
+    sqlite3.SQLITE_BUSY: ("another program is writing to it", "end that"),
+    sqlite3.SQLITE_LOCKED: ("another program is writing to it", "end that"),
+    sqlite3.SQLITE_CORRUPT: ("it is damaged", "`sqlite3 FILE .recover`, or name another output"),
+    sqlite3.SQLITE_NOTADB: ("it is no SQLite database", "name another output"),
+    sqlite3.SQLITE_IOERR: ("the device is full or failed, or the file would become too big", "make room, see `ulimit -f`"),
+}
+
+
+@contextlib.contextmanager
+def _sqlite_trouble(path: str) -> Iterator[None]:
+    """Raises SQLite's errors as OutputError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of it tells more than a person needs
+        reason, hint = _WORDS.get(code, (str(error), "see what is wrong with it"))
+        raise OutputError(
+            f"cannot write to {path}: {reason} ({error})", hint=f"{hint}, then run the same command again"
+        ) from error

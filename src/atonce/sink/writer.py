@@ -1,0 +1,108 @@
+"""Rows on their way to an output, in a thread of their own: `Writer`.
+
+    put ──► rows that wait, bounded in bytes ──► the thread: write ──► commit when it is due
+                                                     └─ an error is raised by the next put, or by close
+
+Why a thread: an fsync takes milliseconds, in which whoever takes the results of a run would stand still; and rows that
+came while a write was going on go in the next one together, so that a busy run pays for batches and an idle one has
+each row written as it comes. It is also what commits when nothing comes any more.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+
+from .base import Sink
+from .row import Row
+
+__all__ = ["Writer"]
+
+BATCH = 256  # rows in one write: what a kill may find not yet written is small, and a write costs little more than its rows
+MOST = 64 << 20  # bytes that wait; whoever brings more waits for room
+_ROW = 1000  # what a row counts for beside its body
+
+
+class Writer:
+    """`with Writer(sink) as writer:`, then `writer.put(row)`. All that was put is written and committed on leaving."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._changed = threading.Condition()
+        self._rows: list[Row] = []
+        self._size = 0
+        self._ended = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="atonce-output", daemon=True)
+
+    def put(self, row: Row) -> None:
+        """Have it written soon. Raises what an earlier write raised."""
+        with self._changed:
+            while self._size >= MOST and self._error is None:
+                self._changed.wait()
+            if self._error is not None:
+                raise self._error
+            if not self._rows:
+                self._changed.notify_all()
+            self._rows.append(row)
+            self._size += _weight(row)
+
+    def close(self) -> None:
+        """Write and commit what is left. Raises what a write raised."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def __enter__(self) -> Writer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        try:
+            self.close()
+        except BaseException as late:
+            if late is not error:  # else it is on its way already
+                raise
+
+    def _run(self) -> None:
+        due: float | None = None  # when what was written has to be committed
+        try:
+            while (rows := self._take(due)) is not None:
+                if rows:
+                    self._sink.write(rows)
+                    due = due or time.monotonic() + self._sink.commit_after
+                else:
+                    self._sink.commit()
+                    due = None
+            self._sink.commit()
+        except BaseException as error:
+            with self._changed:
+                self._error = error
+                self._rows.clear()
+                self._changed.notify_all()
+
+    def _take(self, due: float | None) -> list[Row] | None:
+        """The next rows; none when it is time to commit; None at the end."""
+        with self._changed:
+            while not self._ended:
+                wait = None if due is None else due - time.monotonic()
+                if wait is not None and wait <= 0:
+                    return []
+                if self._rows:
+                    break
+                self._changed.wait(wait)
+            if not self._rows:
+                return None
+            rows = self._rows[:BATCH]
+            del self._rows[:BATCH]
+            self._size -= sum(map(_weight, rows))
+            self._changed.notify_all()
+            return rows
+
+
+def _weight(row: Row) -> int:
+    return _ROW if row.body is None else _ROW + len(row.body.data)

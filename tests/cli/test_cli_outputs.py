@@ -1,0 +1,108 @@
+"""The outputs of `fetch` and `map`, each read back by somebody else, and the same row in all of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atonce.cli import main
+from atonce.fetch.page import COLUMNS, Page
+from atonce.lab import Lab
+
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab(hosts=2) as lab:
+        yield lab
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "jobs.py").write_text(
+        "def odd(item):\n"
+        "    if int(item) % 5 == 4: raise ValueError('a\\udc80 four')\n"
+        "    return [b'\\xff', {'n': int(item)}, None, {1, 2}][int(item) % 5]\n"
+    )
+    return tmp_path
+
+
+def read_sqlite(name: str) -> list[Row]:
+    with closing(sqlite3.connect(name)) as database:
+        database.row_factory = sqlite3.Row
+        rows = [dict(row) for row in database.execute('SELECT * FROM rows ORDER BY "index"')]
+    for row in rows:
+        row["ok"] = bool(row["ok"])
+        if "headers" in row:
+            row["complete"], row["headers"] = bool(row["complete"]), json.loads(row["headers"])
+    return rows
+
+
+READ: dict[str, Callable[[str], list[Row]]] = {"out.sqlite": read_sqlite}
+tables = pytest.mark.parametrize("output", list(READ))
+
+
+@pytest.fixture
+def urls(lab: Lab) -> list[str]:
+    """With a failure in the middle of them."""
+    urls = list(lab.urls(20, path="/bytes/500"))
+    urls[7] = next(iter(lab.urls(1, path="/status/404")))
+    Path("urls.txt").write_text("".join(f"{url}\n" for url in urls))
+    return urls
+
+
+def test_the_columns_are_those_of_a_page() -> None:
+    page = Page("http://x/", "GET", "http://x/", 200)
+    assert [*page.row(), "headers", "body"] == ["index", *list(COLUMNS)[:4], "ok", *list(COLUMNS)[4:]]
+
+
+@tables
+def test_the_rows_of_fetch_are_those_of_jsonl(output: str, urls: list[str]) -> None:
+    for name in (output, "out.jsonl"):
+        assert main(["fetch", "-i", "urls.txt", "-o", name, "--transport", "curl", "-q"]) == 1
+    plain = sorted(map(json.loads, Path("out.jsonl").read_bytes().splitlines()), key=lambda row: row["index"])
+    found = READ[output](output)
+    assert [row["index"] for row in found] == list(range(20))
+    for row, same in zip(found, plain, strict=True):
+        body = row.pop("body")
+        assert row["sha256"] == (hashlib.sha256(body).hexdigest() if row["complete"] else None)
+        same.pop("body", None), same.pop("body_base64", None)
+        assert set(row) == set(same)
+        varies = {name for name in row if name.endswith(("_s", "_at"))} | {"headers", "sha256", "bytes"}
+        assert {key: row[key] for key in row.keys() - varies} == {key: same[key] for key in same.keys() - varies}
+    assert (found[7]["ok"], found[7]["error_class"]) == (False, "http-4xx")
+
+
+@tables
+def test_the_same_command_again_fetches_nothing(
+    output: str, lab: Lab, urls: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fetch", "-i", "urls.txt", "-o", output]) == 1
+    before = lab.stats().requests
+    assert main(["fetch", "-i", "urls.txt", "-o", output]) == 1
+    assert "20 of 20 already done\n20 were already done, 1 of them failed" in capsys.readouterr().err
+    assert lab.stats().requests == before
+    Path("urls.txt").write_text("".join(f"{url}\n" for url in reversed(urls)))
+    assert main(["fetch", "-i", "urls.txt", "-o", output]) == 2
+    assert "urls.txt, line 1 is not what item 0 in it was made from" in capsys.readouterr().err
+
+
+@tables
+def test_the_values_of_map(output: str) -> None:
+    Path("items.txt").write_text("".join(f"{number}\n" for number in range(10)))
+    assert main(["map", "jobs.py:odd", "-i", "items.txt", "-o", output, "--model", "sync"]) == 1
+    found = READ[output](output)
+    assert [row["value_bytes"] for row in found[:5]] == [b"\xff", None, None, None, None]
+    assert [row["value"] for row in found[:5]] == [None, '{"n":1}', "null", None, None]
+    assert [row["value_repr"] for row in found[:5]] == [None, None, None, "{1, 2}", None]
+    assert (found[4]["error_type"], found[4]["error"]) == ("ValueError", "a\\udc80 four")
+    assert [json.loads(row["item"]) for row in found] == [str(number) for number in range(10)]
