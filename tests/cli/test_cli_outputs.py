@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import sqlite3
@@ -47,10 +48,6 @@ def read_sqlite(name: str) -> list[Row]:
     return rows
 
 
-READ: dict[str, Callable[[str], list[Row]]] = {"out.sqlite": read_sqlite}
-tables = pytest.mark.parametrize("output", list(READ))
-
-
 @pytest.fixture
 def urls(lab: Lab) -> list[str]:
     """With a failure in the middle of them."""
@@ -60,12 +57,28 @@ def urls(lab: Lab) -> list[str]:
     return urls
 
 
+def read_warc(name: str) -> list[Row]:
+    """Rows from the index, bodies from the archive."""
+    data = Path(name).read_bytes()
+    rows = [json.loads(line) for line in Path(f"{name}.jsonl").read_bytes().splitlines()]
+    for row in rows:
+        offset = row.pop("offset")
+        response = gzip.decompress(data[offset : offset + row.pop("length")]).split(b"WARC/1.1\r\n")[1]
+        row["body"] = response.removesuffix(b"\r\n\r\n").split(b"\r\n\r\n", 2)[2]
+    return sorted(rows, key=lambda row: row["index"])
+
+
+READ: dict[str, Callable[[str], list[Row]]] = {"out.sqlite": read_sqlite, "out.warc.gz": read_warc}
+outputs = pytest.mark.parametrize("output", list(READ))
+tables = pytest.mark.parametrize("output", ["out.sqlite"])
+
+
 def test_the_columns_are_those_of_a_page() -> None:
     page = Page("http://x/", "GET", "http://x/", 200)
     assert [*page.row(), "headers", "body"] == ["index", *list(COLUMNS)[:4], "ok", *list(COLUMNS)[4:]]
 
 
-@tables
+@outputs
 def test_the_rows_of_fetch_are_those_of_jsonl(output: str, urls: list[str]) -> None:
     for name in (output, "out.jsonl"):
         assert main(["fetch", "-i", "urls.txt", "-o", name, "--transport", "curl", "-q"]) == 1
@@ -82,7 +95,7 @@ def test_the_rows_of_fetch_are_those_of_jsonl(output: str, urls: list[str]) -> N
     assert (found[7]["ok"], found[7]["error_class"]) == (False, "http-4xx")
 
 
-@tables
+@outputs
 def test_the_same_command_again_fetches_nothing(
     output: str, lab: Lab, urls: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,3 +119,33 @@ def test_the_values_of_map(output: str) -> None:
     assert [row["value_repr"] for row in found[:5]] == [None, None, None, "{1, 2}", None]
     assert (found[4]["error_type"], found[4]["error"]) == ("ValueError", "a\\udc80 four")
     assert [json.loads(row["item"]) for row in found] == [str(number) for number in range(10)]
+
+
+def test_an_archive_has_bodies_as_they_came_and_no_secrets(lab: Lab) -> None:
+    paths = ("/gzip/3000", "/chunked/3000", "/redirect/2")
+    urls = [next(iter(lab.urls(1, path=path))) for path in paths]
+    urls[0] = urls[0].replace("://", "://me:hunter2@") + "&api_key=hunter2"
+    assert main(["fetch", *urls, "-o", "out.warc.gz", "-H", "X-Api-Key: hunter2"]) == 0
+    packed, chunked, redirected = read_warc("out.warc.gz")
+    assert len(gzip.decompress(packed["body"])) == 3000
+    assert packed["sha256"] == hashlib.sha256(packed["body"]).hexdigest()
+    assert ["Content-Encoding", "gzip"] in packed["headers"]
+    assert chunked["body"][:5] == b"bb8\r\n"
+    assert redirected["final_url"] != redirected["url"]
+    archive = gzip.decompress(Path("out.warc.gz").read_bytes())
+    assert b"hunter2" not in archive + Path("out.warc.gz.jsonl").read_bytes()
+    assert b"\r\nX-Api-Key: ***\r\n" in archive
+    assert b"\r\nAuthorization: ***\r\n" in archive
+    assert f"GET /{redirected['final_url'].split('/', 3)[3]} HTTP/1.1\r\nHost:".encode() in archive
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["fetch", "http://localhost/", "-o", "out.warc.gz", "--no-body"], "--no-body leaves nothing for an archive"),
+        (["map", "jobs.py:odd", "-i", "jobs.py", "-o", "out.warc.gz"], "an archive is for pages"),
+    ],
+)
+def test_what_cannot_be_in_an_archive(command: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == 2
+    assert message in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 import signal
@@ -44,6 +45,17 @@ def read_sqlite(target: Path) -> dict[int, bytes]:
         return once(database.execute('SELECT "index", body FROM rows'))
 
 
+def read_warc(target: Path) -> dict[int, bytes]:
+    """Each row's records, then all of them."""
+    data, found = target.read_bytes(), []
+    for row in read_lines(Path(f"{target}.jsonl")):
+        records = gzip.decompress(data[row["offset"] : row["offset"] + row["length"]])
+        _, _, block = records.partition(b"HTTP/1.1 200 OK\r\n\r\n")
+        found.append((row["index"], block[: row["bytes"]]))
+    assert gzip.decompress(data).count(b"WARC-Type: response\r\n") == len(found)
+    return once(found)
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
@@ -55,10 +67,10 @@ def once(rows: Iterable[tuple[int, bytes]]) -> dict[int, bytes]:
     return found
 
 
-READ = {"": read_folder, ".jsonl": read_jsonl, ".sqlite": read_sqlite}
+READ = {"": read_folder, ".jsonl": read_jsonl, ".sqlite": read_sqlite, ".gz": read_warc}
 
 
-@pytest.mark.parametrize("name", ["out.jsonl", "out/", "out.sqlite"])
+@pytest.mark.parametrize("name", ["out.jsonl", "out/", "out.sqlite", "out.warc.gz"])
 def test_a_killed_writer_loses_and_doubles_nothing(tmp_path: Path, name: str) -> None:
     target = tmp_path / name
     chance = random.Random(5)

@@ -15,6 +15,7 @@ from atonce.sink.jsonl import Jsonl
 from atonce.sink.row import Body, Row
 from atonce.sink.sqlite import Sqlite
 from atonce.sink.stdout import Stdout
+from atonce.sink.warc import Warc
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,7 @@ from atonce.sink.stdout import Stdout
         ("a.jsonl", Jsonl),
         ("x/a.jsonl", Jsonl),
         ("a.sqlite", Sqlite),
+        ("a.warc.gz", Warc),
         ("pages", Folder),
         ("pages/", Folder),
         ("v1.2/", Folder),

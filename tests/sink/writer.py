@@ -4,8 +4,9 @@ import sys
 
 from atonce.sink import sink_for
 from atonce.sink.columns import Kind
-from atonce.sink.row import Body, Row
+from atonce.sink.row import Body, Exchange, Row
 
+EXCHANGE = Exchange("http://x.example/", b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", None, 0.0, False)
 COLUMNS: dict[str, Kind] = {"n": "int", "body": "bytes"}
 
 
@@ -14,13 +15,17 @@ def body(index: int) -> bytes:
 
 
 def main(target: str, total: int) -> None:
-    appended = target.endswith(("/", ".jsonl"))  # then a row survives as soon as it is written, else with its commit
+    appended = target.endswith(
+        ("/", ".jsonl", ".warc.gz")
+    )  # then a row survives as soon as it is written, else with its commit
     with sink_for(target, columns=COLUMNS) as sink:
         waiting: list[int] = []
         for index in range(total):
             if index not in sink.done:
                 path = f"{index % 256:02x}/{index:08d}-0.txt"
-                sink.write([Row(index, index + 1, True, {"n": index}, Body(body(index), path))])
+                sink.write(
+                    [Row(index, index + 1, True, {"n": index, "bytes": len(body(index))}, Body(body(index), path), EXCHANGE)]
+                )
                 waiting.append(index)
                 if len(waiting) == 7 and not appended:
                     sink.commit()

@@ -101,14 +101,19 @@ def command(
     from atonce.errors import UsageError
     from atonce.fetch import Timeouts
     from atonce.fetch.page import COLUMNS
+    from atonce.sink import kind_of
     from atonce.source.inputs import Input
 
     from .job import Job
 
     if not urls and path is None:
         raise UsageError("there is nothing to get", hint="atonce fetch https://example.org/, or -i urls.txt")
+    archive = kind_of(output) == ".warc.gz"
+    if archive and no_body:
+        raise UsageError("--no-body leaves nothing for an archive", hint="-o NAME.jsonl --no-body")
     options = given(
         **options,
+        raw=archive or None,
         retry=Retry(**given(attempts=None if retries is None else retries + 1, max_wait=max_wait)),
         insecure=frozenset(insecure),
         timeouts=Timeouts(**given(connect=connect, first_byte=first_byte, stall=stall)),
@@ -118,7 +123,7 @@ def command(
         items=Input(path, first=urls, kind=input_format, comments=True, parse=_parser(headers)),
         output=output,
         start=lambda items: fetch(items, **options),
-        record=_recorder(),
+        record=_recorder(archive),
         arguments=ctx.obj,
         columns=COLUMNS,
         bodies=not no_body,
@@ -149,7 +154,8 @@ def _parser(headers: Sequence[tuple[str, str]]) -> Callable[[Any], Request]:
     return parse
 
 
-def _recorder() -> Callable[[Page, Entry], Record]:
+def _recorder(archive: bool) -> Callable[[Page, Entry], Record]:
+    from atonce.fetch.exchange import exchange_of
     from atonce.fetch.names import file_name
     from atonce.sink.row import Body, Row
 
@@ -160,7 +166,8 @@ def _recorder() -> Callable[[Page, Entry], Record]:
         fields["headers"] = page.headers
         path = file_name(entry.index, page.url, fields["content_type"])
         body = Body(page.body, path) if page.complete else None
-        row = Row(entry.index, entry.fingerprint, page.ok, fields, body)
+        exchange = exchange_of(page, entry.item) if archive else None
+        row = Row(entry.index, entry.fingerprint, page.ok, fields, body, exchange)
         return Record(row, page.error_class or "", f"{fields['url']}: {page.error}")
 
     return record

@@ -65,11 +65,15 @@ def command(
     The same command again goes on where the last one ended.
     """
     from atonce import stream
+    from atonce.errors import UsageError
+    from atonce.sink import kind_of
     from atonce.sink.values import COLUMNS
     from atonce.source.inputs import Input
 
     from .job import Job
 
+    if kind_of(output) == ".warc.gz":
+        raise UsageError(f"-o {output}: an archive is for pages, not for what a function returns", hint="-o NAME.sqlite")
     fn, options = called(target, setup=setup, retries=retries, **options)
     return Job(
         name=target,

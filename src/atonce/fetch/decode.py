@@ -36,26 +36,31 @@ class _Step(Protocol):
 
 
 class Body:
-    """Collects a body of at most `cap` bytes: `feed` its pieces as they come, then `finish`."""
+    """Collects a body of at most `cap` bytes: `feed` its pieces as they come, then `finish`.
 
-    def __init__(self, encodings: str, cap: int) -> None:
+    `raw` keeps it as it came, after the same checks.
+    """
+
+    def __init__(self, encodings: str, cap: int, *, raw: bool = False) -> None:
         names = [name.strip().lower() for name in encodings.split(",")]
         names = [name for name in names if name not in ("", "identity")]
         if len(names) > DEPTH or any(name not in _STEPS for name in names):
             raise BadEncoding(f"the body is in the encoding {encodings[:100]!r}, which was not offered")
         self._steps = [_STEPS[name]() for name in reversed(names)]
         self._cap = cap
+        self._raw = raw
         self._chunks: list[bytes] = []
         self.size = 0
 
     def feed(self, data: bytes) -> None:
+        came = data
         for step in self._steps:
             data = step(data, self._cap + 1)
         self.size += len(data)
         if self.size > self._cap:
             self._chunks.clear()
             raise TooBig
-        self._chunks.append(data)
+        self._chunks.append(came if self._raw else data)
 
     def finish(self) -> bytes:
         """The body. Raises EOFError when an encoding has not come to its end."""

@@ -53,6 +53,8 @@ class Policy:
     `allow_private` lets names and redirects lead to addresses that are not public. `insecure`: hosts whose certificates
     are not verified. `robots`: the robots.txt that is obeyed, None: none. `proxy`: what all connections go
     through; addresses are the proxy's to look up then, and only names are judged.
+    are not verified. `robots`: the robots.txt that is obeyed, None: none. `raw` keeps bodies in the encoding they came in,
+    such as gzip, having checked that it is whole.
     """
 
     timeouts: Timeouts = Timeouts()
@@ -63,6 +65,7 @@ class Policy:
     user_agent: str = "atonce"
     robots: Robots | None = None
     proxy: Proxy | None = None
+    raw: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("max_body", 1), ("max_redirects", 0)):

@@ -5,6 +5,7 @@
 | `out.jsonl` | `jsonl.Jsonl` | yes |
 | `folder/`, or a name without a suffix | `folder.Folder` | yes |
 | `out.sqlite` | `sqlite.Sqlite` | yes |
+| `out.warc.gz` | `warc.Warc`, of pages | yes |
 | `-` | `stdout.Stdout` | no |
 
 An output that can be resumed is the journal: it says which items it holds, and a run started again leaves them out. What
@@ -35,8 +36,9 @@ KINDS = {
     "/": "folder:Folder",
     ".jsonl": "jsonl:Jsonl",
     ".sqlite": "sqlite:Sqlite",
+    ".warc.gz": "warc:Warc",
 }
-NAMES = "NAME.jsonl, NAME.sqlite, a folder (NAME/), or - for stdout"
+NAMES = "NAME.jsonl, NAME.sqlite, NAME.warc.gz, a folder (NAME/), or - for stdout"
 _TABLES = (".sqlite",)  # need to know their columns
 
 

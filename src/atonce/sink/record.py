@@ -34,7 +34,7 @@ _BEGIN = b'{"index":'
 
 class RecordFile:
     """Rows at `path`. `keep` says of a row that is already there whether it stands; rows that do not are taken out at
-    opening. With `kinds`, it is told the classes of failures."""
+    opening. With `kinds`, it is told the classes of failures. `before_commit` is called then: for what rows speak of."""
 
     def __init__(
         self,
@@ -42,12 +42,14 @@ class RecordFile:
         *,
         keep: Callable[[Head], bool] | None = None,
         kinds: bool = False,
+        before_commit: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.path = path
         self.done = Done()
         self._keep = keep or (lambda head: True)
         self._kinds = kinds
+        self._before_commit = before_commit
         self._clock = clock
         self._fd = -1
         self._lock: Lock | None = None
@@ -86,6 +88,7 @@ class RecordFile:
         """Have everything appended so far survive a power cut."""
         if self._pending:
             with trouble(self.path):
+                self._before_commit()
                 os.fsync(self._fd)
         self._pending = 0
         self._committed_at = self._clock()

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["Again", "Body", "Head", "Row", "encoded", "inlined", "is_json", "json_text", "read_head", "stands"]
+__all__ = ["Again", "Body", "Exchange", "Head", "Row", "encoded", "inlined", "is_json", "json_text", "read_head", "stands"]
 
 # Which recorded failures are run again: all, none, or those of these classes.
 Again = bool | frozenset[str]
@@ -25,6 +25,7 @@ _PLAIN = (str, int, bool, type(None))
 
 _HEAD = re.compile(
     rb'\{"index":(\d{1,18}),"input":"([0-9a-f]{8})","ok":(true|false)[,}](?:"path":"([^"\\]*)","bytes":(\d{1,18})[,}])?'
+    rb'(?:"offset":(\d{1,18}),"length":(\d{1,18})[,}])?'
 )
 
 
@@ -41,19 +42,36 @@ class Body(NamedTuple):
     text: bool = True
 
 
+class Exchange(NamedTuple):
+    """What an archive keeps of a page beside its body, with no secrets in it.
+
+    `url` led to it; `request` is empty where it is not known; `head` is the status line and headers of the answer as they
+    came; `chunked` says whether its body came in chunks.
+    """
+
+    url: str
+    request: bytes
+    head: bytes
+    peer_ip: str | None
+    started_at: float
+    chunked: bool
+
+
 class Row(NamedTuple):
-    """How one item ended, ready to be recorded. `fields` is everything else about it, as JSON; `body` is kept apart."""
+    """How one item ended, ready to be recorded. `fields` is everything else about it, as JSON; `body` is kept apart.
+    `exchange` is for archives only."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index, as in Outcome
     input: int
     ok: bool
     fields: Mapping[str, Any]
     body: Body | None = None
+    exchange: Exchange | None = None
 
 
 class Head(NamedTuple):
     """What a resumed run reads of a row. `path` and `size` are those of the body's file, if it has one; `kind` is the
-    class of a failure, where it was asked for."""
+    class of a failure, where it was asked for; `end`, where its records in an archive end."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index, as in Outcome
     input: int
@@ -61,6 +79,7 @@ class Head(NamedTuple):
     path: str | None = None
     size: int = 0
     kind: str | None = None
+    end: int = 0
 
 
 def is_json(value: Any) -> bool:
@@ -121,8 +140,9 @@ def read_head(line: bytes, *, kinds: bool = False) -> Head | None:
     read as a whole, for its class."""
     found = _HEAD.match(line)
     if found and line.endswith(b"}\n") and not (kinds and found[3] == b"false"):
-        index, fingerprint, ok, path, size = found.groups()
-        return Head(int(index), int(fingerprint, 16), ok == b"true", path.decode() if path else None, int(size or 0))
+        index, fingerprint, ok, path, size, offset, length = found.groups()
+        path, end = path.decode() if path else None, int(offset or 0) + int(length or 0)
+        return Head(int(index), int(fingerprint, 16), ok == b"true", path, int(size or 0), None, end)
     try:
         row = json.loads(line)
         return _head_of(**row) if isinstance(row, dict) else None
@@ -136,4 +156,4 @@ def _head_of(*, index: Any, input: Any, ok: Any, path: Any = None, bytes: Any = 
     if not is_ours or not isinstance(path, str | None):
         raise ValueError
     kind = rest.get("error_class", rest.get("error_type"))
-    return Head(index, int(input, 16), ok, path, bytes, kind)
+    return Head(index, int(input, 16), ok, path, bytes, kind, rest.get("offset", 0) + rest.get("length", 0))

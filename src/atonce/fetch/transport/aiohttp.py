@@ -117,7 +117,9 @@ class Aiohttp:
             progress.received(0)
             progress.head = False
             promised = hop.method != "HEAD"
-            body = Body(response.headers.get("Content-Encoding", "") if promised else "", self.policy.max_body)
+            body = Body(
+                response.headers.get("Content-Encoding", "") if promised else "", self.policy.max_body, raw=self.policy.raw
+            )
             if promised and (response.content_length or 0) > self.policy.max_body:
                 raise TooBig
             async for piece in response.content.iter_any():

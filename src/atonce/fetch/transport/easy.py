@@ -113,7 +113,7 @@ class Transfer:
     def _decode(self, attempt: Attempt, now: float) -> None:
         names = [value for name, value in headers_of(attempt.head) if name.lower() == "content-encoding"]
         try:
-            body = Body(", ".join(names) if attempt.hop.method != "HEAD" else "", self._policy.max_body)
+            body = Body(", ".join(names) if attempt.hop.method != "HEAD" else "", self._policy.max_body, raw=self._policy.raw)
             body.feed(attempt.body)
             attempt.body = body.finish()
         except TooBig:

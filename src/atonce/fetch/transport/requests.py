@@ -84,7 +84,7 @@ class Requests:
             raw = response.raw
             _read_head(attempt, raw)
             promised = attempt.hop.method != "HEAD"
-            body = Body(raw.headers.get("Content-Encoding", "") if promised else "", self.policy.max_body)
+            body = Body(raw.headers.get("Content-Encoding", "") if promised else "", self.policy.max_body, raw=self.policy.raw)
             if promised and (raw.length_remaining or 0) > self.policy.max_body:
                 raise TooBig
             for piece in raw.stream(PIECE, decode_content=False):
