@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,11 @@ import pytest
 from atonce.cli import main
 from atonce.fetch.page import COLUMNS, Page
 from atonce.lab import Lab
+
+try:
+    from pyarrow import parquet
+except ImportError:
+    parquet = None
 
 Row = dict[str, Any]
 
@@ -29,6 +35,8 @@ def lab() -> Iterator[Lab]:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "jobs", raising=False)
     (tmp_path / "jobs.py").write_text(
         "def odd(item):\n"
         "    if int(item) % 5 == 4: raise ValueError('a\\udc80 four')\n"
@@ -68,9 +76,24 @@ def read_warc(name: str) -> list[Row]:
     return sorted(rows, key=lambda row: row["index"])
 
 
-READ: dict[str, Callable[[str], list[Row]]] = {"out.sqlite": read_sqlite, "out.warc.gz": read_warc}
-outputs = pytest.mark.parametrize("output", list(READ))
-tables = pytest.mark.parametrize("output", ["out.sqlite"])
+def read_parquet(name: str) -> list[Row]:
+    table = parquet.read_table(name)
+    rows: list[Row] = sorted(table.to_pylist(), key=lambda row: row["index"])
+    for row in rows:
+        if "headers" in row:
+            row["headers"] = json.loads(row["headers"])
+    return rows
+
+
+READ: dict[str, Callable[[str], list[Row]]] = {
+    "out.sqlite": read_sqlite,
+    "out.warc.gz": read_warc,
+    "out.parquet": read_parquet,
+}
+without_pyarrow = pytest.mark.skipif(parquet is None, reason="pyarrow is not installed")
+TABLES = ["out.sqlite", pytest.param("out.parquet", marks=without_pyarrow)]
+tables = pytest.mark.parametrize("output", TABLES)
+outputs = pytest.mark.parametrize("output", [*TABLES, "out.warc.gz"])
 
 
 def test_the_columns_are_those_of_a_page() -> None:

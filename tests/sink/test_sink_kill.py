@@ -56,6 +56,11 @@ def read_warc(target: Path) -> dict[int, bytes]:
     return once(found)
 
 
+def read_parquet(target: Path) -> dict[int, bytes]:
+    table = pytest.importorskip("pyarrow.parquet").read_table(target)
+    return once(zip(table["index"].to_pylist(), table["body"].to_pylist(), strict=True))
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
@@ -67,11 +72,13 @@ def once(rows: Iterable[tuple[int, bytes]]) -> dict[int, bytes]:
     return found
 
 
-READ = {"": read_folder, ".jsonl": read_jsonl, ".sqlite": read_sqlite, ".gz": read_warc}
+READ = {"": read_folder, ".jsonl": read_jsonl, ".sqlite": read_sqlite, ".gz": read_warc, ".parquet": read_parquet}
 
 
-@pytest.mark.parametrize("name", ["out.jsonl", "out/", "out.sqlite", "out.warc.gz"])
+@pytest.mark.parametrize("name", ["out.jsonl", "out/", "out.sqlite", "out.warc.gz", "out.parquet"])
 def test_a_killed_writer_loses_and_doubles_nothing(tmp_path: Path, name: str) -> None:
+    if name == "out.parquet":
+        pytest.importorskip("pyarrow")
     target = tmp_path / name
     chance = random.Random(5)
     said: set[int] = set()

@@ -26,6 +26,7 @@ from atonce.sink.warc import Warc
         ("x/a.jsonl", Jsonl),
         ("a.sqlite", Sqlite),
         ("a.warc.gz", Warc),
+        ("a.v2/b.jsonl", Jsonl),
         ("pages", Folder),
         ("pages/", Folder),
         ("v1.2/", Folder),

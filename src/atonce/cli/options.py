@@ -96,7 +96,9 @@ controls = _all(
     _how("--rate", metavar="N/s", help="starts at most: 5/s, 100/m, 1000/h (no limit)"),
 )
 outputs = _all(
-    _out("-o", "--output", default="-", metavar="OUT", help="NAME.jsonl, .sqlite, .warc.gz, a folder (NAME/), or - (-)"),
+    _out(
+        "-o", "--output", default="-", metavar="OUT", help="NAME.jsonl, .sqlite, .parquet, .warc.gz, a folder (NAME/), or - (-)"
+    ),
     _out("--retry-failed", is_flag=True, help="run recorded failures again"),
     _out("--progress/--no-progress", default=None, help="show progress on stderr (on, but for rows on a terminal)"),
     _out("--trace", metavar="FILE", help="write every attempt to FILE (.json or .json.gz), for https://ui.perfetto.dev"),

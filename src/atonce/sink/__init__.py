@@ -5,6 +5,7 @@
 | `out.jsonl` | `jsonl.Jsonl` | yes |
 | `folder/`, or a name without a suffix | `folder.Folder` | yes |
 | `out.sqlite` | `sqlite.Sqlite` | yes |
+| `out.parquet` | `parquet.Parquet`, a folder of parts | yes |
 | `out.warc.gz` | `warc.Warc`, of pages | yes |
 | `-` | `stdout.Stdout` | no |
 
@@ -36,10 +37,11 @@ KINDS = {
     "/": "folder:Folder",
     ".jsonl": "jsonl:Jsonl",
     ".sqlite": "sqlite:Sqlite",
+    ".parquet": "parquet:Parquet",
     ".warc.gz": "warc:Warc",
 }
-NAMES = "NAME.jsonl, NAME.sqlite, NAME.warc.gz, a folder (NAME/), or - for stdout"
-_TABLES = (".sqlite",)  # need to know their columns
+NAMES = "NAME.jsonl, NAME.sqlite, NAME.parquet, NAME.warc.gz, a folder (NAME/), or - for stdout"
+_TABLES = (".sqlite", ".parquet")  # need to know their columns
 
 
 def kind_of(target: str) -> str:
@@ -47,7 +49,7 @@ def kind_of(target: str) -> str:
     if target == "-":
         return "-"
     for suffix in KINDS:
-        if suffix.startswith(".") and target.endswith(suffix):
+        if suffix.startswith(".") and target.rstrip("/" + os.sep if suffix == ".parquet" else "").endswith(suffix):
             return suffix
     if target.endswith(("/", os.sep)) or os.path.isdir(target) or not os.path.splitext(target)[1]:
         return "/"

@@ -101,7 +101,7 @@ class SideLock:
         try:
             self._fd, self._lock = open_locked(f"{self._path}.lock")
         except OutputError as error:
-            error.what = error.what.replace(f"{self._path}.lock", self._path)
+            error.what = error.what.replace(f"{self._path}.lock", self._path.rstrip("/" + os.sep))
             raise
 
     def release(self) -> None:
