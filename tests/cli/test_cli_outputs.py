@@ -172,3 +172,60 @@ def test_an_archive_has_bodies_as_they_came_and_no_secrets(lab: Lab) -> None:
 def test_what_cannot_be_in_an_archive(command: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def four_ways(lab: Lab) -> list[str]:
+    return [next(iter(lab.urls(1, path=path))) for path in ("/bytes/10", "/status/404", "/status/500", "/status/429")]
+
+
+@pytest.mark.parametrize("output", ["out.jsonl", "pages/", "out.warc.gz", *TABLES])
+@pytest.mark.parametrize(
+    ("again", "fetched"),
+    [
+        (["--retry-failed"], 3),
+        (["--retry-failed", "http-4xx"], 1),
+        (["--retry-failed=http"], 2),
+        (["--retry-failed", "throttled,http-5xx"], 2),
+        (["--retry-failed=dns"], 0),
+    ],
+)
+def test_failures_run_again_by_class(output: str, again: list[str], fetched: int, four_ways: list[str], lab: Lab) -> None:
+    command = ["fetch", "-o", output, "--retries", "0", "-q"]
+    assert main([*command, *four_ways]) == 1
+    before = lab.stats().requests
+    assert main([*command, *again, *four_ways]) == 1  # a URL behind the option is no class
+    assert lab.stats().requests - before == fetched
+
+
+def test_a_class_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fetch", "http://localhost/", "-o", "out.jsonl", "--retry-failed", "trottled"]) == 2
+    assert "there is no class of failures 'trottled'\n  try: --retry-failed=throttled" in capsys.readouterr().err
+
+
+def test_failures_of_a_function_run_again_by_class() -> None:
+    Path("items.txt").write_text("".join(f"{number}\n" for number in range(10)))
+    command = ["map", "jobs.py:odd", "-i", "items.txt", "-o", "out.jsonl", "--model", "sync", "-q"]
+    for again in ([], ["--retry-failed=KeyError"], ["--retry-failed", "ValueError"], ["--retry-failed"]):
+        before = Path("out.jsonl").read_bytes() if again else b""
+        assert main([*command, *again]) == 1
+        assert (Path("out.jsonl").read_bytes() == before) == (again == ["--retry-failed=KeyError"])
+
+
+def test_a_rehearsal_requests_and_writes_nothing(lab: Lab, urls: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("more.txt").write_text("\n".join([*urls, urls[3], "ftp://x/", "example.org", urls[4]]))
+    before, there = lab.stats().requests, sorted(Path().iterdir())
+    assert main(["fetch", "-i", "more.txt", "-o", "pages/", "--dry-run", "--per-host", "3"]) == 2
+    out, err = capsys.readouterr()
+    assert err == ""
+    lines = out.splitlines()
+    assert lines[0] == "22 items, 2 of them the same as one before; 2 bad lines"
+    assert "more.txt, line 22: 'ftp://x/' is of the scheme 'ftp'" in lines[1]
+    assert lines[3] == "2 hosts"
+    assert lines[4].split(" × ")[0] == "  12"
+    assert lines[6].startswith("6 in flight at most: up to 38 descriptors")
+    assert main(["fetch", "-i", "urls.txt", "--dry-run", "--json", "--concurrency", "5"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["items"], found["bad_lines"], found["in_flight"], len(found["hosts"])) == (20, 0, 5, 2)
+    assert lab.stats().requests == before
+    assert sorted(Path().iterdir()) == there

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from atonce.fetch import Page, Request
-    from atonce.source.inputs import Entry
+    from atonce.source.inputs import Entry, Input
 
     from .job import Record
 
@@ -64,6 +64,7 @@ def _header(ctx: click.Context, parameter: click.Parameter, values: tuple[str, .
 @_limits("--allow-private", is_flag=True, default=None, help="follow names and redirects to addresses that are not public")
 @_limits("--robots", is_flag=True, default=None, help="obey robots.txt")
 @_limits("--insecure", multiple=True, metavar="HOST", help="do not verify the certificate of this host")
+@_how("--dry-run", is_flag=True, help="say what is in the list and what the run would need; request nothing")
 @outputs
 @in_group("Output")("--no-body", is_flag=True, help="record everything but the bodies")
 @click.pass_context
@@ -78,7 +79,8 @@ def command(
     retries: int | None,
     max_wait: float | None,
     output: str,
-    retry_failed: bool,
+    retry_failed: bool | frozenset[str],
+    dry_run: bool,
     progress: bool | None,
     as_json: bool,
     quiet: bool,
@@ -111,6 +113,10 @@ def command(
     archive = kind_of(output) == ".warc.gz"
     if archive and no_body:
         raise UsageError("--no-body leaves nothing for an archive", hint="-o NAME.jsonl --no-body")
+    items = Input(path, first=urls, kind=input_format, comments=True, parse=_parser(headers))
+    again = _classes(retry_failed)
+    if dry_run:
+        return _rehearse(items, output, as_json, **options)
     options = given(
         **options,
         raw=archive or None,
@@ -120,18 +126,59 @@ def command(
     )
     return Job(
         name="fetch",
-        items=Input(path, first=urls, kind=input_format, comments=True, parse=_parser(headers)),
+        items=items,
         output=output,
         start=lambda items: fetch(items, **options),
         record=_recorder(archive),
         arguments=ctx.obj,
         columns=COLUMNS,
         bodies=not no_body,
-        retry_failed=retry_failed,
+        retry_failed=again,
         quiet=quiet,
         progress=progress,
         as_json=as_json,
     ).run()
+
+
+def _classes(again: bool | frozenset[str]) -> bool | frozenset[str]:
+    """`--retry-failed=timeout` means each of the classes that begin so."""
+    if isinstance(again, bool):
+        return again
+    import difflib
+
+    from atonce.errors import UsageError
+    from atonce.fetch.failure import CLASSES
+
+    found: set[str] = set()
+    for name in again:
+        classes = {each for each in CLASSES if each == name or each.startswith(f"{name}-")}
+        if not classes:
+            near = difflib.get_close_matches(name, CLASSES, 1)
+            hint = f"--retry-failed={near[0]}" if near else f"one of {', '.join(CLASSES)}"
+            raise UsageError(f"there is no class of failures {name!r}", hint=hint)
+        found |= classes
+    return frozenset(found)
+
+
+def _rehearse(items: Input, output: str, as_json: bool, **options: Any) -> int:
+    """0 if every line can be requested, else 2, as the run would end."""
+    import json
+
+    from atonce.fetch.api import PER_HOST
+    from atonce.fetch.limits import Policy
+
+    from .rehearsal import rehearse
+    from .talk import plain
+
+    found = rehearse(items, lambda request: request.host, lambda request: request)
+    per_host, concurrency = options["per_key"] or PER_HOST, options["concurrency"]
+    limits = (per_host, concurrency if isinstance(concurrency, int) else None)
+    if as_json:
+        click.echo(json.dumps(found.as_json(*limits), ensure_ascii=False))
+    else:
+        for line in found.lines(output, *limits, options["max_body"] or Policy().max_body):
+            click.echo(plain(line))
+    return 2 if found.bad_lines or not found.items else 0
 
 
 def _parser(headers: Sequence[tuple[str, str]]) -> Callable[[Any], Request]:

@@ -50,7 +50,7 @@ def command(
     errors: str,
     retries: int | None,
     output: str,
-    retry_failed: bool,
+    retry_failed: bool | frozenset[str],
     progress: bool | None,
     as_json: bool,
     quiet: bool,

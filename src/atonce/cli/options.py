@@ -28,6 +28,17 @@ class Command(click.Command):
         super().__init__(*names, **attributes)
         self.examples = examples
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """`--retry-failed` takes the next word only if it can be a class: a URL and `module:function` have a colon."""
+        for place, word in enumerate(args):
+            if word == "--":
+                break
+            if word == "--retry-failed":
+                following = args[place + 1 : place + 2]
+                if not following or following[0].startswith("-") or ":" in following[0]:
+                    args = [*args[:place], f"--retry-failed={_ALL}", *args[place + 1 :]]
+        return super().parse_args(ctx, args)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
@@ -67,6 +78,16 @@ def not_negative(ctx: click.Context, parameter: click.Parameter, value: int | No
     return value
 
 
+_ALL = "*"
+
+
+def _again(ctx: click.Context, parameter: click.Parameter, value: str | None) -> bool | frozenset[str]:
+    """None: no failures, `*`: all."""
+    if value is None or value == _ALL:
+        return value is not None
+    return frozenset(filter(None, value.split(",")))
+
+
 def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         return functools.reduce(lambda made, option: option(made), reversed(options), function)
@@ -99,7 +120,14 @@ outputs = _all(
     _out(
         "-o", "--output", default="-", metavar="OUT", help="NAME.jsonl, .sqlite, .parquet, .warc.gz, a folder (NAME/), or - (-)"
     ),
-    _out("--retry-failed", is_flag=True, help="run recorded failures again"),
+    _out(
+        "--retry-failed",
+        is_flag=False,
+        flag_value=_ALL,
+        callback=_again,
+        metavar="[CLASS,…]",
+        help="run recorded failures again: all, or those of these classes",
+    ),
     _out("--progress/--no-progress", default=None, help="show progress on stderr (on, but for rows on a terminal)"),
     _out("--trace", metavar="FILE", help="write every attempt to FILE (.json or .json.gz), for https://ui.perfetto.dev"),
     _out("--json", "as_json", is_flag=True, help="print the summary as JSON on stdout"),

@@ -100,6 +100,14 @@ class Input:
         for index, (line, raw, item) in enumerate(self._raw()):
             yield self._parsed(Entry(index, line, fingerprint(raw, self._salt), item))
 
+    def checked(self) -> Iterator[Entry | InputError]:
+        """The items, with the error of each that `parse` does not take in its place."""
+        for index, (line, raw, item) in enumerate(self._raw()):
+            try:
+                yield self._parsed(Entry(index, line, fingerprint(raw, self._salt), item))
+            except InputError as error:
+                yield error
+
     def _raw(self) -> Iterator[tuple[int, bytes, Any]]:
         for number, text in enumerate(self._first, 1):
             yield number, text.encode("utf-8", "surrogateescape"), text

@@ -1,0 +1,92 @@
+"""`--dry-run`: what a run would meet, without a request or a file: `rehearse`."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from atonce.errors import InputError
+from atonce.plan.advice import MOST_COROUTINES
+from atonce.plan.machine import usable_descriptors
+from atonce.sink.summary import grouped
+from atonce.source.inputs import Entry, Input
+
+__all__ = ["Rehearsal", "rehearse"]
+
+_SHOWN = 10  # hosts and bad lines that are named
+# Guesses from measurements of libcurl: a transfer with its buffers and its share of a TLS connection; what the program is.
+_TRANSFER, _PROGRAM = 400_000, 60_000_000
+
+
+@dataclass(slots=True)
+class Rehearsal:
+    """What was found in the input."""
+
+    items: int = 0
+    duplicates: int = 0
+    hosts: Counter[str] = field(default_factory=Counter)
+    bad: list[str] = field(default_factory=list)
+    bad_lines: int = 0
+
+    def in_flight(self, per_host: int, concurrency: int | None) -> int:
+        """At once, at most: what the hosts may have, and one worker."""
+        return min(self.items, per_host * len(self.hosts), concurrency or MOST_COROUTINES)
+
+    def as_json(self, per_host: int, concurrency: int | None) -> dict[str, Any]:
+        most = self.in_flight(per_host, concurrency)
+        return {
+            "items": self.items,
+            "duplicates": self.duplicates,
+            "bad_lines": self.bad_lines,
+            "hosts": dict(self.hosts.most_common()),
+            "in_flight": most,
+            "descriptors": most + 32,
+            "memory": _PROGRAM + most * _TRANSFER,
+        }
+
+    def lines(self, output: str, per_host: int, concurrency: int | None, max_body: int) -> list[str]:
+        """For people."""
+        most = self.in_flight(per_host, concurrency)
+        limit = usable_descriptors()
+        of = "" if limit is None else f" of {grouped(limit)}"
+        there = ": it is there, and what it holds would be left out" if output != "-" and os.path.exists(output) else ""
+        hosts = self.hosts.most_common(_SHOWN)
+        return [
+            f"{grouped(self.items)} items, {grouped(self.duplicates)} of them the same as one before; "
+            f"{grouped(self.bad_lines)} bad lines",
+            *(f"  {line}" for line in self.bad),
+            f"{grouped(len(self.hosts))} hosts{', of which the largest:' if len(hosts) < len(self.hosts) else ''}",
+            *(f"  {grouped(count)} × {host}" for host, count in hosts),
+            f"{grouped(most)} in flight at most: up to {grouped(most + 32)} descriptors{of}, "
+            f"about {grouped((_PROGRAM + most * _TRANSFER) / 1e6)} MB of memory and the bodies in flight, "
+            f"{grouped(max_body / 1e6)} MB each at most",
+            f"to {'stdout' if output == '-' else output}{there}",
+        ]
+
+
+def rehearse(items: Input, host: Callable[[Any], str], identity: Callable[[Any], object]) -> Rehearsal:
+    """Read all of the input. A line that cannot be read as text or JSON ends that, one that is no request does not."""
+    found = Rehearsal()
+    seen: set[int] = set()
+    try:
+        for each in items.checked():
+            if isinstance(each, Entry):
+                found.items += 1
+                found.hosts[host(each.item)] += 1
+                mark = hash(identity(each.item))
+                found.duplicates += mark in seen
+                seen.add(mark)
+            else:
+                _note(found, each)
+    except InputError as error:
+        _note(found, error, " (what follows was not read)")
+    return found
+
+
+def _note(found: Rehearsal, error: InputError, more: str = "") -> None:
+    found.bad_lines += 1
+    if len(found.bad) < _SHOWN:
+        found.bad.append(f"{error.what}{more}")
