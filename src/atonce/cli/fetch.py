@@ -64,6 +64,7 @@ def _header(ctx: click.Context, parameter: click.Parameter, values: tuple[str, .
 @_limits("--allow-private", is_flag=True, default=None, help="follow names and redirects to addresses that are not public")
 @_limits("--robots", is_flag=True, default=None, help="obey robots.txt")
 @_limits("--insecure", multiple=True, metavar="HOST", help="do not verify the certificate of this host")
+@_how("--refresh", is_flag=True, help="ask for all again, and replace in the folder what has changed")
 @_how("--dry-run", is_flag=True, help="say what is in the list and what the run would need; request nothing")
 @outputs
 @in_group("Output")("--no-body", is_flag=True, help="record everything but the bodies")
@@ -81,6 +82,7 @@ def command(
     output: str,
     retry_failed: bool | frozenset[str],
     dry_run: bool,
+    refresh: bool,
     progress: bool | None,
     as_json: bool,
     quiet: bool,
@@ -129,7 +131,9 @@ def command(
         items=items,
         output=output,
         start=lambda items: fetch(items, **options),
-        record=_recorder(archive),
+        record=_recorder(archive, refresh),
+        refresh=refresh,
+        revise=_revise,
         arguments=ctx.obj,
         columns=COLUMNS,
         bodies=not no_body,
@@ -201,7 +205,15 @@ def _parser(headers: Sequence[tuple[str, str]]) -> Callable[[Any], Request]:
     return parse
 
 
-def _recorder(archive: bool) -> Callable[[Page, Entry], Record]:
+def _revise(line: bytes | None, request: Request) -> Request:
+    import json
+
+    from atonce.fetch.validators import conditional
+
+    return conditional(request, None if line is None else json.loads(line))
+
+
+def _recorder(archive: bool, refresh: bool) -> Callable[[Page, Entry], Record]:
     from atonce.fetch.exchange import exchange_of
     from atonce.fetch.names import file_name
     from atonce.sink.row import Body, Row
@@ -214,7 +226,9 @@ def _recorder(archive: bool) -> Callable[[Page, Entry], Record]:
         path = file_name(entry.index, page.url, fields["content_type"])
         body = Body(page.body, path) if page.complete else None
         exchange = exchange_of(page, entry.item) if archive else None
-        row = Row(entry.index, entry.fingerprint, page.ok, fields, body, exchange)
+        # what is gone is gone; what the server or the way to it cannot give just now may be there the next time
+        stays = refresh and (page.status == 304 or page.error_class not in (None, "http-4xx"))
+        row = Row(entry.index, entry.fingerprint, page.ok, fields, body, exchange, stays)
         return Record(row, page.error_class or "", f"{fields['url']}: {page.error}")
 
     return record

@@ -52,7 +52,7 @@ class Job:
     `start` runs the items it is given and yields results, whose `index` counts those items; `record` says what is
     kept of one. `on_failure`: "return" records a failed item and goes on, "raise" stops at the first, "skip" does not
     record it, so that the same command tries it again. `columns` are the fields of a row, for outputs that are tables.
-    `arguments` are what was typed.
+    `refresh` has all items run again, as `revise` makes them (see `Remaining`). `arguments` are what was typed.
     """
 
     name: str
@@ -64,6 +64,8 @@ class Job:
     columns: Mapping[str, Kind]
     bodies: bool = True
     retry_failed: Again = False
+    refresh: bool = False
+    revise: Callable[[bytes | None, Any], Any] = lambda row, item: item
     on_failure: str = "return"
     quiet: bool = False
     progress: bool | None = None
@@ -71,9 +73,15 @@ class Job:
 
     def run(self) -> int:
         """The exit code; an AtonceError is raised only where nothing has run."""
-        sink = sink_for(self.output, columns=self.columns, bodies=self.bodies, retry_failed=self.retry_failed)
+        sink = sink_for(
+            self.output,
+            columns=self.columns,
+            bodies=self.bodies,
+            retry_failed=self.retry_failed,
+            refresh=self.refresh,
+        )
         self._refuse_contradictions(sink)
-        remaining = Remaining(self.items, sink, self.output)
+        remaining = Remaining(self.items, sink, self.output, self.revise)
         rereadable = self.items.rereadable
         # the options are checked now; nothing is started before the first result is asked for
         results = self.start(remaining if rereadable else Fed(remaining))
@@ -82,9 +90,10 @@ class Job:
         with contextlib.ExitStack() as stack:
             with _nothing_ran():
                 stack.enter_context(sink)
-                if rereadable and sink.done:
+                if rereadable and (sink.done or sink.before):
                     remaining.count = remaining.check()
-                    self.say(f"{grouped(total - remaining.count)} of {grouped(total)} already done")
+                    if sink.done:
+                        self.say(f"{grouped(total - remaining.count)} of {grouped(total)} already done")
             if remaining.count == 0:
                 results = iter(())
             return _Run(self, sink, remaining, results).to_the_end()
@@ -134,6 +143,8 @@ class _Run:
         try:
             with interruptible():
                 self._loop()
+                if not self._stopped:
+                    self._sink.finish()
         except KeyboardInterrupt as stop:
             code = stop.exit_code if isinstance(stop, Signalled) else 130
             self._stopped = "interrupted"
@@ -164,6 +175,7 @@ class _Run:
                 if ok:
                     self._tally.succeed()
                     self._alarm.ended()
+                    self._tally.unchanged += record.row.stays
                 else:
                     example = f"{job.items.where(entry)}: {record.message}"
                     self._tally.fail(record.kind, example)
@@ -181,7 +193,7 @@ class _Run:
         if code == SIGPIPE_CODE:
             return
         output = job.output if self._sink.resumable else None
-        summary = Summary(tally.ok, tally.failed, seconds, tally.failures, len(done), done.failed, output)
+        summary = Summary(tally.ok, tally.failed, seconds, tally.failures, len(done), done.failed, output, tally.unchanged)
         if job.as_json:
             click.echo(json.dumps(summary.as_json(), ensure_ascii=False))
         for line in summary.lines():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from atonce.errors import OutputError
@@ -18,12 +18,22 @@ class Remaining:
     The engine counts the items it is given from 0 and knows nothing of those that were left out. So the entry of each
     item that it has read is kept here under that number until its outcome comes: as many as are in flight, never all.
     Neither the function nor what crosses to a worker needs to carry a number.
+
+    Where the output is made anew, `revise` gets the row that an earlier run has of an item, as a line of JSON, and the item,
+    and gives the item to run.
     """
 
-    def __init__(self, entries: Input, sink: Sink, output: str) -> None:
+    def __init__(
+        self,
+        entries: Input,
+        sink: Sink,
+        output: str,
+        revise: Callable[[bytes | None, Any], Any] = lambda row, item: item,
+    ) -> None:
         self._entries = entries
         self._sink = sink
         self._output = output
+        self._revise = revise
         self._in_flight: dict[int, Entry] = {}
         self.count: int | None = None
         self.read = 0
@@ -37,6 +47,8 @@ class Remaining:
 
     def __iter__(self) -> Iterator[Any]:
         for entry in self._left():
+            if self._sink.before is not None:
+                entry = entry._replace(item=self._revise(self._sink.earlier(entry.index), entry.item))
             self._in_flight[self.read] = entry
             self.read += 1
             yield entry.item
@@ -52,15 +64,17 @@ class Remaining:
 
     def _left(self) -> Iterator[Entry]:
         done, last = self._sink.done, -1
+        known = self._sink.before or done
         for entry in self._entries:
             last = entry.index
             held = done.get(last)
+            was = held or known.get(last)
+            if was and was != entry.fingerprint:
+                raise self._changed(f"{self._entries.where(entry)} is not what item {last} in it was made from")
             if not held:
                 yield entry
-            elif held != entry.fingerprint:
-                raise self._changed(f"{self._entries.where(entry)} is not what item {last} in it was made from")
-        if last < done.last:
-            raise self._changed(f"{self._entries.name} has {last + 1} items, but item {done.last} is in it")
+        if last < (most := max(done.last, known.last)):
+            raise self._changed(f"{self._entries.name} has {last + 1} items, but item {most} is in it")
 
     def _changed(self, what: str) -> OutputError:
         return OutputError(

@@ -57,7 +57,12 @@ def kind_of(target: str) -> str:
 
 
 def sink_for(
-    target: str, *, columns: Mapping[str, Kind] | None = None, bodies: bool = True, retry_failed: Again = False
+    target: str,
+    *,
+    columns: Mapping[str, Kind] | None = None,
+    bodies: bool = True,
+    retry_failed: Again = False,
+    refresh: bool = False,
 ) -> Sink:
     """The output that `-o target` names, not yet opened. `columns` are the fields of its rows, and their kinds."""
     kind = kind_of(target)
@@ -65,5 +70,9 @@ def sink_for(
     options: dict[str, Any] = {"bodies": bodies, "retry_failed": retry_failed}
     if kind in _TABLES:
         options["columns"] = columns or {}
+    if refresh:
+        if kind != "/":
+            raise UsageError("--refresh replaces what has changed, which only a folder can do", hint="-o NAME/ --refresh")
+        options["refresh"] = True
     made: Sink = getattr(importlib.import_module(f"{__name__}.{module}"), name)(target, **options)
     return made

@@ -25,6 +25,15 @@ class Sink(abc.ABC):
     commit_after = 0.5
 
     @property
+    def before(self) -> Done | None:
+        """What an earlier run recorded, where this one does it all anew."""
+        return None
+
+    def earlier(self, index: int) -> bytes | None:
+        """The row of that run, as a line of JSON."""
+        return None
+
+    @property
     @abc.abstractmethod
     def done(self) -> Done:
         """What it held when it was opened."""
@@ -41,6 +50,9 @@ class Sink(abc.ABC):
     @abc.abstractmethod
     def commit(self) -> None:
         """Have everything written so far survive the end of this process, and a power cut."""
+
+    def finish(self) -> None:  # noqa: B027 - for most there is nothing to do
+        """All items of the input have been written."""
 
     @abc.abstractmethod
     def close(self) -> None:

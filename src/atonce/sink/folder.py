@@ -9,6 +9,10 @@ A body is written under `.partial`, then renamed to its place, then its row is a
 After a power cut a row may be there without its body, which is not synced file by file (that would cost more than the
 fetching): when the folder is opened again, a row whose file is missing or has another size is taken out, and its item
 runs again.
+
+A refresh (`refresh=True`) writes rows anew into `refresh.jsonl`, beside the manifest, and puts that in its place when all
+items have been asked for: killed before, it goes on where it was. What is unchanged keeps its file and its row, and so
+does what could not be had this time.
 """
 
 from __future__ import annotations
@@ -22,9 +26,10 @@ from atonce.errors import OutputError
 
 from .base import Sink
 from .done import Done
-from .files import SAFELY, trouble, write_all
+from .earlier import Earlier
+from .files import SAFELY, sync_folder, trouble, write_all
 from .record import RecordFile
-from .row import Again, Body, Head, Row, encoded, stands
+from .row import Again, Body, Head, Row, encoded, read_head, stands
 
 __all__ = ["Folder"]
 
@@ -32,9 +37,9 @@ _PATH = re.compile(r"[0-9a-f]{2}/[0-9A-Za-z-]+\.[0-9a-z]+")
 
 
 class Folder(Sink):
-    """`bodies=False` writes the manifest only. `retry_failed` has failed items run again."""
+    """`bodies=False` writes the manifest only. `retry_failed` has failed items run again, `refresh` all."""
 
-    def __init__(self, path: str, *, bodies: bool = True, retry_failed: Again = False) -> None:
+    def __init__(self, path: str, *, bodies: bool = True, retry_failed: Again = False, refresh: bool = False) -> None:
         self.path = path.rstrip("/" + os.sep) or os.sep
         self._bodies = bodies
         self._retry_failed = retry_failed
@@ -42,19 +47,37 @@ class Folder(Sink):
         self._manifest = RecordFile(
             os.path.join(self.path, "manifest.jsonl"), keep=self._stands, kinds=isinstance(retry_failed, frozenset)
         )
+        self._refreshing = os.path.join(self.path, "refresh.jsonl")
+        self._refreshed = RecordFile(self._refreshing, keep=self._stands) if refresh else None
+        self._earlier: Earlier | None = None
+        self._rows = self._refreshed or self._manifest
         self._sub_folders: set[str] = set()
         self._is_open = False
 
     @property
     def done(self) -> Done:
-        return self._manifest.done
+        return self._rows.done
+
+    @property
+    def before(self) -> Done | None:
+        return None if self._earlier is None else self._earlier.done
+
+    def earlier(self, index: int) -> bytes | None:
+        return None if self._earlier is None else self._earlier.line(index)
 
     def open(self) -> None:
         with trouble(self.path):
             os.makedirs(self.path, exist_ok=True)
+            if self._refreshed is None and os.path.lexists(self._refreshing):
+                raise OutputError(
+                    f"{self.path} is in the middle of a refresh, which has not ended", hint="the same command with --refresh"
+                )
             self._manifest.open()
             self._is_open = True
             try:
+                if self._refreshed is not None:
+                    self._earlier = Earlier(self._manifest.path)
+                    self._refreshed.open()
                 self._make_partial()
             except BaseException:
                 self.close()
@@ -62,9 +85,17 @@ class Folder(Sink):
 
     def write(self, rows: Iterable[Row]) -> None:
         lines: list[bytes] = []
+        replaced: list[str] = []
         try:
             with trouble(self.path):
                 for row in rows:
+                    old = self.earlier(row.index)
+                    head = None if old is None else read_head(old)
+                    if old is not None and head is not None and head.ok and row.stays:
+                        lines.append(old)
+                        continue
+                    if head and head.path and (row.body is None or head.path != row.body.path):
+                        replaced.append(head.path)
                     fields = row.fields
                     if row.body is not None and self._bodies:
                         self._store(row.body)
@@ -72,10 +103,19 @@ class Folder(Sink):
                         fields = {**placed, **fields, **placed}  # first, where a resumed run looks, and with these values
                     lines.append(encoded(row, fields))
         finally:  # those before one that failed, too
-            self._manifest.append(b"".join(lines), len(lines))
+            self._rows.append(b"".join(lines), len(lines))
+        for path in replaced:
+            self._remove(path)
 
     def commit(self) -> None:
-        self._manifest.commit()
+        self._rows.commit()
+
+    def finish(self) -> None:
+        if self._refreshed is not None:
+            self._refreshed.commit()
+            with trouble(self.path):
+                os.replace(self._refreshed.path, self._manifest.path)
+                sync_folder(self._manifest.path)
 
     def close(self) -> None:
         if self._is_open:
@@ -84,6 +124,10 @@ class Folder(Sink):
                 os.rmdir(self._partial)
             except OSError:  # something is left in it, which the next opening removes
                 pass
+            if self._earlier is not None:
+                self._earlier.close()
+            if self._refreshed is not None:
+                self._refreshed.close()
             self._manifest.close()
 
     def _store(self, body: Body) -> None:
@@ -117,12 +161,16 @@ class Folder(Sink):
                     return True
             except FileNotFoundError:
                 return False
-        if _PATH.fullmatch(head.path):  # whoever wrote the manifest, nothing outside the folder is removed
+        if self._refreshed is None:  # else the file may be of a newer row
+            self._remove(head.path)
+        return False
+
+    def _remove(self, path: str) -> None:
+        if _PATH.fullmatch(path):  # whoever wrote the manifest, nothing outside the folder is removed
             try:
-                os.unlink(file)
+                os.unlink(os.path.join(self.path, path))
             except FileNotFoundError:
                 pass
-        return False
 
     def _make_partial(self) -> None:
         """Or remove what a killed run left in it: with the manifest locked no other run is alive."""

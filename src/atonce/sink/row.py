@@ -59,7 +59,8 @@ class Exchange(NamedTuple):
 
 class Row(NamedTuple):
     """How one item ended, ready to be recorded. `fields` is everything else about it, as JSON; `body` is kept apart.
-    `exchange` is for archives only."""
+    `exchange` is for archives only. With `stays`, what an earlier run recorded of the item stays, where there is anything:
+    it was found unchanged, or could not be had anew."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index, as in Outcome
     input: int
@@ -67,6 +68,7 @@ class Row(NamedTuple):
     fields: Mapping[str, Any]
     body: Body | None = None
     exchange: Exchange | None = None
+    stays: bool = False
 
 
 class Head(NamedTuple):

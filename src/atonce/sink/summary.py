@@ -31,6 +31,7 @@ class Summary:
     before: int = 0
     failed_before: int = 0
     output: str | None = None
+    unchanged: int = 0
 
     @property
     def rate(self) -> float:
@@ -43,9 +44,10 @@ class Summary:
         lines = []
         if count or not self.before:
             failed = f", {grouped(self.failed)} failed" if self.failed else ""
+            unchanged = f", {grouped(self.unchanged)} of them unchanged" if self.unchanged else ""
             items = f"{grouped(count)} {'item' if count == 1 else 'items'}"
             took = f"{in_words(self.seconds)}, {grouped(self.rate)}/s"
-            lines.append(f"{items}: {grouped(self.ok)} ok{failed}; {took}")
+            lines.append(f"{items}: {grouped(self.ok)} ok{unchanged}{failed}; {took}")
         if self.before:
             failed = f", {grouped(self.failed_before)} of them failed" if self.failed_before else ""
             lines.append(f"{grouped(self.before)} were already done{failed}")
@@ -62,6 +64,7 @@ class Summary:
             "seconds": round(self.seconds, 3),
             "rate": round(self.rate, 3),
             "failures": [{"kind": f.kind, "count": f.count, "example": f.example} for f in self.failures],
+            "unchanged": self.unchanged,
             "before": self.before,
             "failed_before": self.failed_before,
             "output": self.output,
@@ -71,11 +74,12 @@ class Summary:
 class Tally:
     """Counts outcomes, with one example for each kind of failure: the first."""
 
-    __slots__ = ("_kinds", "failed", "ok")
+    __slots__ = ("_kinds", "failed", "ok", "unchanged")
 
     def __init__(self) -> None:
         self.ok = 0
         self.failed = 0
+        self.unchanged = 0
         self._kinds: dict[str, list[Any]] = {}
 
     @property
