@@ -168,14 +168,13 @@ def _rehearse(items: Input, output: str, as_json: bool, **options: Any) -> int:
     """0 if every line can be requested, else 2, as the run would end."""
     import json
 
-    from atonce.fetch.api import PER_HOST
     from atonce.fetch.limits import Policy
 
     from .rehearsal import rehearse
     from .talk import plain
 
     found = rehearse(items, lambda request: request.host, lambda request: request)
-    per_host, concurrency = options["per_key"] or PER_HOST, options["concurrency"]
+    per_host, concurrency = options["per_key"], options["concurrency"]
     limits = (per_host, concurrency if isinstance(concurrency, int) else None)
     if as_json:
         click.echo(json.dumps(found.as_json(*limits), ensure_ascii=False))

@@ -31,11 +31,12 @@ class Rehearsal:
     bad: list[str] = field(default_factory=list)
     bad_lines: int = 0
 
-    def in_flight(self, per_host: int, concurrency: int | None) -> int:
+    def in_flight(self, per_host: int | None, concurrency: int | None) -> int:
         """At once, at most: what the hosts may have, and one worker."""
-        return min(self.items, per_host * len(self.hosts), concurrency or MOST_COROUTINES)
+        hosts = self.items if per_host is None else per_host * len(self.hosts)
+        return min(self.items, hosts, concurrency or MOST_COROUTINES)
 
-    def as_json(self, per_host: int, concurrency: int | None) -> dict[str, Any]:
+    def as_json(self, per_host: int | None, concurrency: int | None) -> dict[str, Any]:
         most = self.in_flight(per_host, concurrency)
         return {
             "items": self.items,
@@ -47,7 +48,7 @@ class Rehearsal:
             "memory": _PROGRAM + most * _TRANSFER,
         }
 
-    def lines(self, output: str, per_host: int, concurrency: int | None, max_body: int) -> list[str]:
+    def lines(self, output: str, per_host: int | None, concurrency: int | None, max_body: int) -> list[str]:
         """For people."""
         most = self.in_flight(per_host, concurrency)
         limit = usable_descriptors()
