@@ -74,11 +74,11 @@ def run(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Run[Any
             for batch in batches:
                 outcomes += batch
     except KeyboardInterrupt:
-        raise Interrupted(_run_of(conductor, outcomes)) from None
+        raise Interrupted(_run_of(call, conductor, outcomes)) from None
     except Exception as error:
-        error.run = _run_of(conductor, outcomes)  # type: ignore[attr-defined]
+        error.run = _run_of(call, conductor, outcomes)  # type: ignore[attr-defined]
         raise
-    return _run_of(conductor, outcomes)
+    return _run_of(call, conductor, outcomes)
 
 
 def explain(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Plan:
@@ -136,9 +136,9 @@ async def arun(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> 
             async for batch in batches:
                 outcomes += batch
     except Exception as error:
-        error.run = _run_of(conductor, outcomes)  # type: ignore[attr-defined]
+        error.run = _run_of(call, conductor, outcomes)  # type: ignore[attr-defined]
         raise
-    return _run_of(conductor, outcomes)
+    return _run_of(call, conductor, outcomes)
 
 
 class _Call:
@@ -150,6 +150,7 @@ class _Call:
         # what `map` raises or leaves out is nobody's result: with a journal it is tried again
         self._failures_stand = not values or self.options.errors == "return"
         self._facts = look_at(fn)
+        self.name = self._facts.name if self.options.name == "atonce" else self.options.name  # its default says nothing
         self._cpus = usable_cpus()
         self._plan = first_plan(self._facts, self.options, self._cpus, depth=depth())
         self._job = Job(fn, self.options.setup, self.options.timeout, contextvars.copy_context())
@@ -191,7 +192,7 @@ class _Call:
             return []
         from .sink.trace import Trace
 
-        return [Trace(os.fspath(self.options.trace), self.options.name)]
+        return [Trace(os.fspath(self.options.trace), self.name)]
 
     def _open_journal(self, total: int | None) -> JournalFile | None:
         given = self.options.journal
@@ -287,6 +288,6 @@ def _in_a_row(batch: list[Outcome[Any]], first: int) -> list[Outcome[Any]]:
     return [outcome for index, outcome in enumerate(batch, first) if outcome.index == index]
 
 
-def _run_of(conductor: Conductor, outcomes: list[Outcome[Any]]) -> Run[Any]:
+def _run_of(call: _Call, conductor: Conductor, outcomes: list[Outcome[Any]]) -> Run[Any]:
     outcomes = sorted([*outcomes, *conductor.take_salvaged()], key=lambda outcome: outcome.index)
-    return Run(outcomes, conductor.plan, conductor.stats())
+    return Run(outcomes, conductor.plan, conductor.stats(), call.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from .plan.plan import Plan
@@ -89,15 +90,16 @@ class Run(Generic[R]):
     """All outcomes of `atonce.run`, in the order of the input.
 
     `outcomes` has one entry an item; `values` are those of the items that succeeded; `failures` the outcomes that did not;
-    `plan` what was chosen and why; `stats` the sums.
+    `plan` what was chosen and why; `stats` the sums; `name` that of the function, or what `name=` said.
     """
 
-    __slots__ = ("outcomes", "plan", "stats")
+    __slots__ = ("name", "outcomes", "plan", "stats")
 
-    def __init__(self, outcomes: Sequence[Outcome[R]], plan: Plan, stats: Stats) -> None:
+    def __init__(self, outcomes: Sequence[Outcome[R]], plan: Plan, stats: Stats, name: str = "") -> None:
         self.outcomes = tuple(outcomes)
         self.plan = plan
         self.stats = stats
+        self.name = name
 
     @property
     def values(self) -> list[R]:
@@ -106,6 +108,18 @@ class Run(Generic[R]):
     @property
     def failures(self) -> list[Outcome[R]]:
         return [outcome for outcome in self.outcomes if not outcome.ok]
+
+    def report(self, path: str | os.PathLike[str]) -> str:
+        """Write one HTML page that tells this run's story, and give its absolute path.
+
+        The verdict and why, the timeline of all slots, throughput, durations, failures, the slowest items. The page asks for
+        nothing and opens from disk; it holds the items (their first characters), so it is readable by its owner only (0600).
+        Of an item that was tried several times it has the last attempt: for all of them use `trace=` and `atonce report`.
+        A page of an earlier run is overwritten, any other file raises OutputError.
+        """
+        from .report import report_of_run
+
+        return report_of_run(self, path)
 
     def __repr__(self) -> str:
         s = self.stats

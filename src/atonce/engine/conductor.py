@@ -249,6 +249,7 @@ class Conductor:
         self._salvage()
         self.machine.learned()
         if self._observers:
+            self._tell("planned", self.plan, self._ended)
             self._tell("closed", self.stats(), self._ended)
         self.hub.close()
 
@@ -506,6 +507,8 @@ class Conductor:
                     worker.release()
                 case Resize(number, slots):
                     self._workers[number].resize(slots)
+                    if self._observers:
+                        self._tell("resized", number, slots, self._clock())
                 case Spawn():
                     self._hire_one(self.plan)
                 case Succeed(number):

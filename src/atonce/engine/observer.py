@@ -37,5 +37,11 @@ class Observer:
     def ended(self, worker: int, now: float) -> None:
         """A worker that was let go has ended."""
 
+    def resized(self, worker: int, slots: int, now: float) -> None:
+        """A worker may from now on have so many in flight."""
+
+    def planned(self, plan: Plan, now: float) -> None:
+        """The plan as it is at the end of the run, with all that was measured."""
+
     def closed(self, stats: Stats, now: float) -> None:
         """The run is over."""

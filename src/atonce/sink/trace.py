@@ -4,8 +4,10 @@ https://ui.perfetto.dev opens it, and so does chrome://tracing. A line is an eve
 bracket until the end, which the format allows, so that a run that was killed leaves a readable file.
 
     process = a worker's process        X  an attempt, from its start to its end, in the row of its slot
-    thread  = a slot of a worker        i  a worker was hired, was ready, was lost, ended
-                                        C  attempts a second, and items in flight
+    thread  = a slot of a worker        i  a worker was hired, was ready, was lost, ended; at the end the plan and the sums
+                                        C  items that a worker has, and its slots
+
+`atonce report` makes a page of it.
 """
 
 from __future__ import annotations
@@ -62,6 +64,7 @@ class Trace(Observer):
 
     def hired(self, worker: int, plan: Plan, now: float) -> None:
         self._instant("hired", worker, now, {"model": plan.model, "plan": plan.headline, "because": list(plan.reasons)})
+        self._count("slots", plan.concurrency, worker, now)
 
     def ready(self, worker: int, now: float) -> None:
         self._instant("ready", worker, now, {})
@@ -99,9 +102,17 @@ class Trace(Observer):
 
     def lost(self, worker: int, status: int | None, running: tuple[int, ...], now: float) -> None:
         self._instant("lost", worker, now, {"status": status, "running": list(running)})
+        self._count("slots", 0, worker, now)
 
     def ended(self, worker: int, now: float) -> None:
         self._instant("ended", worker, now, {})
+        self._count("slots", 0, worker, now)
+
+    def resized(self, worker: int, slots: int, now: float) -> None:
+        self._count("slots", slots, worker, now)
+
+    def planned(self, plan: Plan, now: float) -> None:
+        self._instant("planned", 0, now, plan.as_json())
 
     def closed(self, stats: Stats, now: float) -> None:
         self._instant("closed", 0, now, stats._asdict())

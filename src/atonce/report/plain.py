@@ -1,0 +1,27 @@
+"""Text from anywhere, with nothing in it that steers a terminal, turns the direction of reading or breaks a line: `plain`."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["line", "plain"]
+
+# Items and errors come from anywhere: what is not for printing is shown as an escape, but for line ends and tabs. Surrogates
+# cannot be written as UTF-8.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def plain(text: str) -> str:
+    """The text with its control characters visible."""
+    return _CONTROLS.sub(_escape, text)
+
+
+def line(text: str, width: int = 200) -> str:
+    """The same in one line of at most `width` characters."""
+    text = plain(" ".join(text[: 4 * width].split()))
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

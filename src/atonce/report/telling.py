@@ -1,0 +1,155 @@
+"""From a story to what the page is filled with: plain lists and numbers, each of them once."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import zlib
+from typing import Any
+
+from .. import __version__
+from ..plan.machine import usable_cpus
+from . import figures
+from .plain import line, plain
+from .story import RETRIED, Story
+
+__all__ = ["about", "told"]
+
+# Bytes of the packed page data above which the timeline does without the items of what was quick and went well.
+MOST = 1_900_000
+
+
+def told(story: Story, room: int = 100_000) -> dict[str, Any]:
+    """All the page says about a run."""
+    attempts, stats = story.attempts, story.stats
+    times = [attempts.seconds(position) for position in range(len(attempts))]
+    thinned = figures.thin(story, room)
+    slow = figures.slowest(story)
+    data: dict[str, Any] = {
+        "kind": "run",
+        "title": story.name,
+        "whole": story.whole,
+        "plan": _clean(story.plan),
+        "numbers": {
+            **{key: stats.get(key) for key in _NUMBERS},
+            "seconds": round(story.seconds, 6),
+            "retried": attempts.state.count(RETRIED),
+            "work": sum(times),
+            "lanes": len(story.lanes),
+            "processes": len({lane.pid for lane in story.lanes}),
+        },
+        "why": line(str(stats.get("why") or "")),
+        "lanes": [list(story.lanes[lane]) for lane in figures.lane_order(story)],
+        "timeline": _columns(story, thinned, set(slow)),
+        "thinned": thinned.thinned,
+        "last_only": story.last_only,
+        "series": {name: [round(value, 6) for value in values] for name, values in figures.over_time(story).items()},
+        "percentiles": figures.percentiles(times),
+        "histogram": figures.histogram(times),
+        "failures": [list(failure) for failure in figures.failures(story)],
+        "slowest": [_slow(story, position) for position in slow],
+        "moments": [[round(at, 6), kind, text] for at, kind, text in story.moments],
+        "about": about(story.started, story.command),
+        "code": _code(story),
+    }
+    if len(zlib.compress(json.dumps(data["timeline"]).encode(), 6)) * 4 / 3 > MOST:
+        data["timeline"]["label"] = [
+            label if state or position in slow else ""
+            for label, state, position in zip(
+                data["timeline"]["label"], data["timeline"]["state"], thinned.position, strict=True
+            )
+        ]
+    return data
+
+
+_NUMBERS = ("items", "ok", "failed", "attempts", "cpu", "workers_lost", "threads_left", "resumed", "limit")
+
+
+def about(started: float | None = None, command: str = "") -> dict[str, Any]:
+    """What it was measured on, and by what command."""
+    return {
+        "atonce": __version__,
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "system": f"{platform.system()} {platform.machine()}".strip(),
+        "cores": usable_cpus(),
+        "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
+        "started": started,
+        "command": plain(command),
+    }
+
+
+def _columns(story: Story, thinned: figures.Thinned, slow: set[int]) -> dict[str, Any]:
+    """Whole microseconds; starts as differences to the one before, which packs well."""
+    attempts = story.attempts
+    starts = [round(start * 1e6) for start in thinned.start]
+    label = [attempts.labels.get(position, "") for position in thinned.position]
+    index = [attempts.index[position] for position in thinned.position]
+    return {
+        "lane": _steps(thinned.lane),
+        "start": _steps(starts),
+        "length": [round(end * 1e6) - start for start, end in zip(starts, thinned.end, strict=True)],
+        "cpu": [round(cpu * 1e6) for cpu in thinned.cpu],
+        "wall": [round(wall * 1e6) for wall in thinned.wall] if thinned.thinned else None,
+        "state": thinned.state,
+        "count": thinned.count if thinned.thinned else None,
+        "index": _steps(index),
+        # an item that is its own number, as in range(n), needs none
+        "label": ["" if text == str(number) else text for text, number in zip(label, index, strict=True)],
+        "error": {
+            number: attempts.errors[position] for number, position in enumerate(thinned.position) if position in attempts.errors
+        },
+    }
+
+
+def _steps(values: list[int]) -> list[int]:
+    return [value - before for before, value in zip([0, *values], values, strict=False)]
+
+
+def _slow(story: Story, position: int) -> list[Any]:
+    attempts = story.attempts
+    lane = story.lanes[attempts.lane[position]]
+    label = attempts.labels.get(position, f"#{attempts.index[position]}")
+    where = f"{lane.worker}.{lane.slot}"
+    return [label, attempts.index[position], attempts.seconds(position), attempts.cpu[position], attempts.state[position], where]
+
+
+def _code(story: Story) -> str:
+    """The call that does the same without measuring first."""
+    plan = story.plan
+    if not plan.get("model"):
+        return ""
+    options = [f"model={plan['model']!r}"]
+    if plan.get("placement") == "process":
+        options.append(f"parallelism={plan['parallelism']!r}")
+    if plan.get("runner") not in (None, "call"):
+        slots = story.stats.get("limit") if plan.get("most") is not None else None
+        parallelism = max(1, int(plan.get("parallelism") or 1))
+        options.append(f"concurrency={max(1, slots // parallelism) if isinstance(slots, int) else plan['concurrency']!r}")
+    return line(f"atonce.run({story.name or 'fn'}, items, {', '.join(options)})")
+
+
+def _clean(plan: dict[str, Any]) -> dict[str, Any]:
+    """The parts that are shown; those of a trace are somebody's word."""
+    ranked = [
+        {"model": line(str(each.get("model"))), "point": f"{each.get('parallelism')} × {each.get('concurrency')}",
+         "seconds": each.get("seconds"), "why": line(str(each.get("why") or ""))}
+        for each in plan.get("ranked") or () if isinstance(each, dict)
+    ]  # fmt: skip
+    hints = [
+        {key: plain(str(each.get(key) or "")) for key in ("name", "text", "old", "new")}
+        for each in plan.get("hints") or ()
+        if isinstance(each, dict)
+    ]
+    sample = plan.get("sample") if isinstance(plan.get("sample"), dict) else None
+    return {
+        "headline": line(str(plan.get("headline") or "")),
+        "model": line(str(plan.get("model") or "")),
+        "work": line(str(plan.get("work") or "")),
+        "reasons": [line(str(reason), 400) for reason in plan.get("reasons") or ()],
+        "warnings": [line(str(warning), 400) for warning in plan.get("warnings") or ()],
+        "predicted": plan.get("seconds"),
+        "ranked": ranked,
+        "hints": hints,
+        "wall": sample.get("wall") if sample else None,
+    }

@@ -1,0 +1,119 @@
+"""The story on a terminal: `text_of`, the same facts as on the page and a timeline drawn with characters."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..plan.plan import in_time
+from .figures import failures, lane_order, percentiles, slowest
+from .plain import line
+from .story import FAILED, OK, RETRIED, Story
+
+__all__ = ["Glyphs", "text_of"]
+
+LANES = 24  # rows of the timeline at most
+
+
+class Glyphs(NamedTuple):
+    """What the timeline is drawn with: nothing runs, waits, computes, failed."""
+
+    idle: str = "·"
+    waits: str = "░"
+    computes: str = "█"
+    failed: str = "×"
+
+    @classmethod
+    def plain(cls) -> Glyphs:
+        return cls(".", "-", "#", "x")
+
+
+def text_of(story: Story, width: int = 80, glyphs: Glyphs | None = None) -> str:
+    """Lines of at most about `width` columns, and nothing in them that steers a terminal."""
+    parts = [_verdict(story), _timeline(story, width, glyphs or Glyphs()), _times(story), _failures(story), _slowest(story)]
+    lines = [line(text, max(width, 200)) if len(text) > width else text for part in parts if part for text in (*part, "")]
+    return "\n".join(lines[:-1])
+
+
+def _verdict(story: Story) -> list[str]:
+    stats: dict[str, Any] = story.stats
+    rate = stats["items"] / story.seconds if story.seconds else 0.0
+    failed = f", {stats['failed']} failed" if stats.get("failed") else ""
+    lines = [
+        *([story.name] if story.name else []),
+        line(str(story.plan.get("headline", ""))),
+        f"  {stats.get('items', 0)} items: {stats.get('ok', 0)} ok{failed}; {in_time(story.seconds)}, {rate:.4g}/s",
+    ]
+    if not story.whole:
+        lines.append("  the trace ends before the run does")
+    return [*lines, *(f"  because {line(str(reason))}" for reason in story.plan.get("reasons") or ())]
+
+
+def _timeline(story: Story, width: int, glyphs: Glyphs) -> list[str]:
+    order = lane_order(story)
+    if not order:
+        return []
+    names = [f"{story.lanes[lane].worker}.{story.lanes[lane].slot}" for lane in order[:LANES]]
+    label = max(map(len, (*names, "slot")))
+    columns = max(20, width - label - 4)
+    total = max(story.seconds, 1e-9)
+    rows = _cells(story, order[:LANES], columns, total)
+    scale = f"0 {'':{max(0, columns - 2 - len(in_time(total)))}}{in_time(total)}"
+    drawn = ["".join(_glyph(cell, total / columns, glyphs) for cell in row) for row in rows]
+    legend = f"{glyphs.computes} computes  {glyphs.waits} waits  {glyphs.failed} failed  {glyphs.idle} idle"
+    lines = [f"  {'slot':<{label}}  {scale}", *(f"  {name:<{label}}  {row}" for name, row in zip(names, drawn, strict=True))]
+    more = [f"  … and {len(order) - LANES} more slots"] if len(order) > LANES else []
+    return [*lines, *more, f"  {'':<{label}}  {legend}"]
+
+
+def _cells(story: Story, lanes: list[int], columns: int, total: float) -> list[list[list[float]]]:
+    """For each lane and span of time: seconds of attempts, of computing, and whether one failed."""
+    rows = {lane: [[0.0, 0.0, 0.0] for _ in range(columns)] for lane in lanes}
+    attempts, width = story.attempts, total / columns
+    for position in range(len(attempts)):
+        row = rows.get(attempts.lane[position])
+        if row is None:
+            continue
+        start, end = attempts.start[position], attempts.end[position]
+        share = min(1.0, attempts.cpu[position] / (end - start)) if end > start else 0.0
+        first, last = (min(columns - 1, max(0, int(at / width))) for at in (start, end))
+        for column in range(first, last + 1):
+            part = max(0.0, min(end, (column + 1) * width) - max(start, column * width))
+            cell = row[column]
+            cell[0] += part
+            cell[1] += part * share
+        if attempts.state[position] != OK:
+            row[last][2] = 1.0
+    return list(rows.values())
+
+
+def _glyph(cell: list[float], width: float, glyphs: Glyphs) -> str:
+    busy, computing, failed = cell
+    if failed:
+        return glyphs.failed
+    if busy < 0.02 * width:
+        return glyphs.idle
+    return glyphs.computes if computing > 0.5 * busy else glyphs.waits
+
+
+def _times(story: Story) -> list[str]:
+    attempts = story.attempts
+    found = percentiles([attempts.seconds(position) for position in range(len(attempts))])
+    return ["  an attempt takes: " + " · ".join(f"{name} {in_time(value)}" for name, value in found)] if found else []
+
+
+def _failures(story: Story) -> list[str]:
+    return [
+        f"  {each.count} × {each.kind}{f' at {each.host}' if each.host else ''}, such as {line(each.item, 60)}: {each.message}"
+        for each in failures(story)
+    ]
+
+
+def _slowest(story: Story) -> list[str]:
+    attempts = story.attempts
+    words = {OK: "", FAILED: ", failed", RETRIED: ", tried again"}
+    rows = [
+        f"    {in_time(attempts.seconds(position)):>8}  {line(attempts.labels.get(position, f'#{attempts.index[position]}'), 60)}"
+        f"{words[attempts.state[position]]}"
+        for position in slowest(story, 5)
+    ]
+    return ["  the slowest:", *rows] if rows else []
