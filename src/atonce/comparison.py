@@ -14,6 +14,7 @@ import dataclasses
 import functools
 import gc
 import io
+import itertools
 import json
 import os
 import random
@@ -43,7 +44,11 @@ __all__ = ["Comparison", "Turn", "compare", "models_for", "race"]
 class Turn:
     """One model's turn in one round. `seconds` from the call to its return, start-up of workers included; `cpu` seconds of
     this process, its workers and children; `peak` bytes of memory they held together; `chose` is the model of the plan;
-    `error` is set where the run could not go on."""
+    `error` is set where the run could not go on.
+
+    `in_each` is how many items the busiest process had in flight at most. `picture` is what the page draws of the first
+    attempts: (position in `lanes`, start, length, CPU, 1 if it failed), times in µs from the call; `lanes` are (number of the
+    process, slot, process id)."""
 
     model: str
     round: int
@@ -57,6 +62,9 @@ class Turn:
     chose: str = ""
     plan: str = ""
     error: str = ""
+    in_each: int = 0
+    lanes: tuple[tuple[int, int, int], ...] = ()
+    picture: tuple[tuple[int, int, int, int, int], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -150,12 +158,22 @@ class Comparison:
         return json.dumps({**about, **more}, ensure_ascii=False, indent=1)
 
     def to_csv(self) -> str:
-        """A line a turn, under a header."""
+        """A line a turn, under a header; without the pictures."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(Turn)], lineterminator="\n")
+        names = [field.name for field in dataclasses.fields(Turn) if field.name not in ("lanes", "picture")]
+        writer = csv.DictWriter(text, names, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(dataclasses.asdict(turn) for turn in self.turns)
         return text.getvalue()
+
+    def report(self, path: str | os.PathLike[str]) -> str:
+        """Write one HTML page: each model's time with its spread, where it was on the two axes, small timelines side by side.
+
+        It asks for nothing and opens from disk; readable by its owner only. Gives the absolute path.
+        """
+        from .report import report_of_comparison
+
+        return report_of_comparison(self, path)
 
     def to_markdown(self) -> str:
         """The table and the verdict."""
@@ -327,7 +345,7 @@ def _child() -> None:
 
 def _turn(start: Callable[[str], Run[Any]], model: str, number: int) -> Turn:
     gc.collect()
-    cpu, begun = _cpu(), time.perf_counter()
+    cpu, begun, zero = _cpu(), time.perf_counter(), time.monotonic()
     try:
         with _peak() as peak:
             run = start(model)
@@ -350,7 +368,44 @@ def _turn(start: Callable[[str], Run[Any]], model: str, number: int) -> Turn:
         threads=len(workers),
         chose=run.plan.model,
         plan=run.plan.headline,
+        **_drawn(run, zero),
     )
+
+
+# Attempts that are drawn, and rows of them: the picture is small.
+_ATTEMPTS, _LANES = 1500, 64
+
+
+def _drawn(run: Run[Any], zero: float) -> dict[str, Any]:
+    """The picture of a turn that began at `zero`."""
+    ran = sorted((outcome for outcome in run.outcomes if outcome.worker is not None), key=lambda each: each.started)
+    pids: dict[int, int] = {}
+    lanes: dict[Any, tuple[int, int, int]] = {}
+    picture = []
+    for outcome in ran[:_ATTEMPTS]:
+        assert outcome.worker is not None
+        pid, _, slot = outcome.worker
+        if outcome.worker not in lanes and len(lanes) >= _LANES:
+            continue
+        lanes.setdefault(outcome.worker, (pids.setdefault(pid, len(pids)), slot, pid))
+        start, length, cpu = (round(1e6 * s) for s in (outcome.started - zero, outcome.ended - outcome.started, outcome.cpu))
+        picture.append((outcome.worker, start, length, cpu, int(not outcome.ok)))
+    order = sorted(lanes, key=lambda worker: lanes[worker])
+    rank = {worker: number for number, worker in enumerate(order)}
+    return {
+        "in_each": _in_each(ran),
+        "lanes": tuple(lanes[worker] for worker in order),
+        "picture": tuple((rank[worker], *rest) for worker, *rest in picture),
+    }
+
+
+def _in_each(ran: Sequence[Any]) -> int:
+    """The most that were under way at once in one process."""
+    changes: dict[int, list[tuple[float, int]]] = {}
+    for outcome in ran:
+        changes.setdefault(outcome.worker.pid, []).extend(((outcome.started, 1), (outcome.ended, -1)))
+    # what ends when another starts does not overlap it: -1 sorts before 1
+    return max((max(itertools.accumulate(by for _, by in sorted(each))) for each in changes.values()), default=0)
 
 
 def _cpu() -> float:

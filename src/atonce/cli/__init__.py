@@ -1,4 +1,4 @@
-"""The command line: `atonce fetch | map | explain | compare | lab | demo | completion`.
+"""The command line: `atonce fetch | map | explain | compare | report | demo | lab | completion`.
 
 Only click is loaded here; a command's module is loaded when the command is named, and what the command needs when it
 runs. Commands return an exit code or raise; `main` turns either into the end of the process.
@@ -24,6 +24,7 @@ _COMMANDS = {
     "map": "Run a function of yours over the lines of a file.",
     "explain": "Say which model a function would run under, and why.",
     "compare": "Run a function under each model, side by side.",
+    "report": "Make a page, or a text timeline, of a trace.",
     "demo": "Measure on this machine what the documentation claims.",
     "lab": "Run a test server that behaves, and misbehaves, as told.",
     "completion": "Print what makes a shell complete atonce's commands.",

@@ -35,8 +35,12 @@ _out = in_group("Output")
 @_how("--concurrency", metavar="N", callback=number_or_auto, help="in flight in each worker (auto)")
 @parallelism
 @_out("--format", "form", type=click.Choice(["table", "json", "csv", "markdown"]), default="table", help="of stdout (table)")
+@_out("--report", metavar="PAGE", help="write one HTML page: times with their spread, the two axes, small timelines")
 @_out("-q", "--quiet", is_flag=True, help="print errors and the result only")
+@click.pass_context
 def command(
+    ctx: click.Context,
+    /,
     *,
     target: str | None,
     path: str,
@@ -48,6 +52,7 @@ def command(
     rounds: int,
     seed: int,
     form: str,
+    report: str | None,
     quiet: bool,
     **options: Any,
 ) -> int:
@@ -84,6 +89,12 @@ def command(
         turned=None if quiet else _say,
     )
     _show(comparison, form)
+    if report is not None:
+        from atonce.report import report_of_comparison
+
+        from .talk import resume_command, say
+
+        say(f"the page is {report_of_comparison(comparison, report, resume_command(ctx.obj))}")
     return 0 if comparison.winner is not None or comparison.rows else 1
 
 

@@ -84,6 +84,7 @@ def command(
     dry_run: bool,
     refresh: bool,
     progress: bool | None,
+    report: str | None,
     as_json: bool,
     quiet: bool,
     no_body: bool,
@@ -109,6 +110,7 @@ def command(
     from atonce.source.inputs import Input
 
     from .job import Job
+    from .reported import Reported
 
     if not urls and path is None:
         raise UsageError("there is nothing to get", hint="atonce fetch https://example.org/, or -i urls.txt")
@@ -126,6 +128,7 @@ def command(
         insecure=frozenset(insecure),
         timeouts=Timeouts(**given(connect=connect, first_byte=first_byte, stall=stall)),
     )
+    reported = Reported(report, options) if report is not None else None
     return Job(
         name="fetch",
         items=items,
@@ -141,6 +144,7 @@ def command(
         quiet=quiet,
         progress=progress,
         as_json=as_json,
+        reported=reported,
     ).run()
 
 

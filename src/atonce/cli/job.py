@@ -25,6 +25,7 @@ from atonce.source.inputs import Entry, Input
 
 from .feed import Fed
 from .remaining import Remaining
+from .reported import Reported
 from .signals import Signalled, interruptible
 from .talk import resume_command, say, show_error
 
@@ -67,6 +68,7 @@ class Job:
     refresh: bool = False
     revise: Callable[[bytes | None, Any], Any] = lambda row, item: item
     on_failure: str = "return"
+    reported: Reported | None = None
     quiet: bool = False
     progress: bool | None = None
     as_json: bool = False
@@ -96,6 +98,8 @@ class Job:
                         self.say(f"{grouped(total - remaining.count)} of {grouped(total)} already done")
             if remaining.count == 0:
                 results = iter(())
+            if self.reported is not None:
+                stack.callback(self.reported.close)
             return _Run(self, sink, remaining, results).to_the_end()
 
     def say(self, text: str) -> None:
@@ -137,8 +141,8 @@ class _Run:
         self._stopped = ""  # why it ended before its input did
 
     def to_the_end(self) -> int:
-        started = time.monotonic()
-        self._progress.begin(self._remaining.count, self._job.name)
+        job, started = self._job, time.monotonic()
+        self._progress.begin(self._remaining.count, job.name)
         code, error = 0, None
         try:
             with interruptible():
@@ -158,6 +162,8 @@ class _Run:
         finally:
             self._progress.end()
         self._report(time.monotonic() - started, code, error)
+        if job.reported is not None and self._tally.count:
+            job.reported.write(job.name, job.arguments)
         return code or (1 if self._tally.failed or self._sink.done.failed else 0)
 
     def _loop(self) -> None:
@@ -182,6 +188,8 @@ class _Run:
                     if alarm := self._alarm.ended(record.kind or "failed", example):
                         job.say(f"{alarm}; it goes on, Ctrl-C ends it")
                 self._progress.advance(ok, not ok)
+                if job.reported is not None:
+                    job.reported.heard(result.index, ok, record.kind, f"{job.items.where(entry)}: {record.message}")
                 if not ok and job.on_failure == "raise":
                     self._stopped = "ended at the first failure"
                     break

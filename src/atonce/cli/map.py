@@ -52,6 +52,7 @@ def command(
     output: str,
     retry_failed: bool | frozenset[str],
     progress: bool | None,
+    report: str | None,
     as_json: bool,
     quiet: bool,
     **options: Any,
@@ -71,10 +72,12 @@ def command(
     from atonce.source.inputs import Input
 
     from .job import Job
+    from .reported import Reported
 
     if kind_of(output) == ".warc.gz":
         raise UsageError(f"-o {output}: an archive is for pages, not for what a function returns", hint="-o NAME.sqlite")
     fn, options = called(target, setup=setup, retries=retries, **options)
+    reported = Reported(report, options) if report is not None else None
     return Job(
         name=target,
         items=Input(path, kind=input_format, salt=_name_of(fn)),
@@ -88,6 +91,7 @@ def command(
         quiet=quiet,
         progress=progress,
         as_json=as_json,
+        reported=reported,
     ).run()
 
 

@@ -130,6 +130,7 @@ outputs = _all(
     ),
     _out("--progress/--no-progress", default=None, help="show progress on stderr (on, but for rows on a terminal)"),
     _out("--trace", metavar="FILE", help="write every attempt to FILE (.json or .json.gz), for https://ui.perfetto.dev"),
+    _out("--report", metavar="PAGE", help="write one HTML page that shows the run: what was chosen, the timeline, what failed"),
     _out("--json", "as_json", is_flag=True, help="print the summary as JSON on stdout"),
     _out("-q", "--quiet", is_flag=True, help="print errors only"),
 )

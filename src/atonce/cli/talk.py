@@ -11,17 +11,11 @@ from collections.abc import Sequence
 import click
 
 from atonce.errors import AtonceError, Bug
+from atonce.report.plain import plain
 
 __all__ = ["plain", "resume_command", "say", "show_error"]
 
-# Items and errors come from anywhere: what is not for printing is shown as an escape, but for line ends and tabs.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SECRET = re.compile(r"(?i)([^:]*(?:auth|cookie|token|secret|password|key)[^:]*:).*", re.DOTALL)
-
-
-def plain(text: str) -> str:
-    """The text with its control characters visible."""
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def say(text: str) -> None:

@@ -1,9 +1,9 @@
 """The page that tells the story of a run, of a comparison or of the demo; one file, which asks for nothing.
 
-    a Run, a trace ──► reading ──► Story ──► figures ──► telling ──► page data ─┐
-    a Comparison ──► compared ──────────────────────────► page data ────────────┼──► page ──► one file
-    the demo's claims ──────────────────────────────────► page data ────────────┘
-                                    └──► text: the same on a terminal
+a Run, a trace ──► reading ──► Story ──► figures ──► telling ──► page data ─┐
+a Comparison ──► compared ──────────────────────────► page data ────────────┼──► page ──► one file
+the demo's claims ──────────────────────────────────► page data ────────────┘
+                                └──► text: the same on a terminal
 """
 
 from __future__ import annotations

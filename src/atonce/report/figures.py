@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,15 +16,16 @@ __all__ = ["Thinned", "failures", "histogram", "lane_order", "load", "over_time"
 
 BINS = 240  # of time: more than a pixel each on paper
 KINDS = 50  # of failures told apart
+_URL = re.compile(r"https?://[^\s<>'\"]+")  # also in what a Request is shown as
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9)
 
 
-def over_time(story: Story, bins: int = BINS) -> dict[str, list[float]]:
+def over_time(story: Story, bins: int | None = None) -> dict[str, list[float]]:
     """For each of equally long spans of time: items that ended well and that failed a second, attempts in flight, cores
     computing, and how many might have been in flight. `at` is the middle of a span."""
     attempts = story.attempts
-    total = max(story.seconds, 1e-6)
-    width = total / bins
+    bins = bins or max(24, min(BINS, len(attempts) // 6))  # a few attempts in each, or a rate would be noise
+    width = max(story.seconds, 1e-6) / bins
     ok, failed = [0.0] * bins, [0.0] * bins
     for end, state in zip(attempts.end, attempts.state, strict=True):
         counts = ok if state == OK else failed
@@ -43,9 +45,7 @@ def _times(story: Story) -> Iterable[tuple[float, float, float]]:
     return zip(story.attempts.start, story.attempts.end, story.attempts.cpu, strict=True)
 
 
-def load(
-    starts: Sequence[float], ends: Sequence[float], weights: Iterable[float], bins: int, width: float
-) -> list[float]:
+def load(starts: Sequence[float], ends: Sequence[float], weights: Iterable[float], bins: int, width: float) -> list[float]:
     """The mean over each span of the sum of the weights of what was under way: exact, by one pass."""
     part, change = [0.0] * bins, [0.0] * (bins + 1)
     last = bins - 1
@@ -109,24 +109,23 @@ def failures(story: Story) -> list[Failure]:
     told += story.elsewhere.values()
     for item, text in told:
         kind, _, message = text.partition(":")
-        key = (kind.strip(), _host(item))
+        key = (kind.strip().removeprefix("atonce.errors."), _host(item))
         if key not in found and len(found) >= KINDS:
             key = ("other", "")
         found.setdefault(key, [0, item, message.strip()])[0] += 1
     rows = (Failure(kind, host, *rest) for (kind, host), rest in found.items())
-    return sorted(rows, key=lambda failure: -failure.count)
+    return sorted(rows, key=lambda failure: -failure.items)
 
 
 def _host(item: str) -> str:
-    if "://" not in item:
-        return ""
+    found = _URL.search(item)
     try:
-        return urlsplit(item).hostname or ""
+        return urlsplit(found[0]).hostname or "" if found else ""
     except ValueError:
         return ""
 
 
-def slowest(story: Story, count: int = 20) -> list[int]:
+def slowest(story: Story, count: int = 12) -> list[int]:
     """Positions of the attempts that took longest."""
     return heapq.nlargest(count, range(len(story.attempts)), key=story.attempts.seconds)
 

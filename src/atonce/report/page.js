@@ -118,7 +118,7 @@
     return (number) => {
       const [worker, slot, pid] = data.lanes[line.lane[number]], count = line.count ? line.count[number] : 1;
       const wall = line.wall ? line.wall[number] : line.length[number];
-      const rows = [el("b", {}, count > 1 ? t("count_in_bar", { count: many(count) }) : line.label[number] || "#" + line.index[number])];
+      const rows = [el("b", {}, count > 1 ? t("count_in_bar", { count: many(count) }) : line.label[number] || t("item") + " " + line.index[number])];
       const say = (...parts) => rows.push(el("div", {}, parts.join(" ")));
       if (count === 1 && line.label[number]) say(t("number"), line.index[number]);
       say(t("outcome") + ":", outcome(line.state[number]));

@@ -89,5 +89,7 @@ def write(path: str | os.PathLike[str], page: str) -> str:
             os.unlink(temporary)
             raise
     except OSError as error:
-        raise OutputError(f"the page {path} cannot be made: {error.strerror}", hint="a file in a folder that is there") from error
+        raise OutputError(
+            f"the page {path} cannot be made: {error.strerror}", hint="a file in a folder that is there"
+        ) from error
     return path

@@ -16,7 +16,7 @@ from .plain import line
 from .story import FAILED, OK, RETRIED, WIDTH, Lane, Moment, Story
 
 if TYPE_CHECKING:
-    from ..outcome import Run
+    from ..outcome import Run, WorkerId
 
 __all__ = ["judge", "story_of_events", "story_of_run", "story_of_trace"]
 
@@ -29,14 +29,14 @@ def story_of_run(run: Run[Any]) -> Story:
     story = Story(name=line(run.name), plan=run.plan.as_json(), stats=run.stats._asdict(), last_only=True)
     ran = [outcome for outcome in run.outcomes if outcome.worker is not None]
     zero = min((outcome.started for outcome in ran), default=0.0)
-    lanes: dict[tuple[int, int, int], int] = {}
+    lanes: dict[WorkerId, int] = {}
     workers: dict[int, int] = {}
     for outcome in sorted(ran, key=lambda outcome: outcome.started):
         assert outcome.worker is not None
         pid, _, slot = outcome.worker
         lane = lanes.get(outcome.worker)
         if lane is None:
-            lane = lanes[tuple(outcome.worker)] = len(story.lanes)
+            lane = lanes[outcome.worker] = len(story.lanes)
             story.lanes.append(Lane(workers.setdefault(pid, len(workers)), slot, pid))
         error = None if outcome.ok else _said(outcome.error)
         if outcome.ok and getattr(outcome.value, "ok", True) is False:  # a Page
@@ -57,7 +57,9 @@ def story_of_trace(path: str) -> Story:
         with open(path, "rb") as file:
             return story_of_events(_events(file))
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", hint="a file that --trace or trace= has written") from error
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}", hint="a file that --trace or trace= has written"
+        ) from error
     except _Foreign:
         raise UsageError(f"{path} is not a trace of atonce", hint="a file that --trace or trace= has written") from None
 
@@ -137,7 +139,10 @@ class _Reader:
                 story.plan = {"model": args["model"], "headline": args["plan"], "reasons": args["because"]}
             if name == "lost":
                 for index in args["running"]:
-                    story.elsewhere[int(index)] = (str(int(index)), f"WorkerDied: its worker was lost, status {args['status']!r:.20}")
+                    story.elsewhere[int(index)] = (
+                        str(int(index)),
+                        f"WorkerDied: its worker was lost, status {args['status']!r:.20}",
+                    )
             if len(story.moments) < MOMENTS:
                 said = ", ".join(f"{key} {value}" for key, value in args.items() if key in ("status", "slot", "index", "plan"))
                 worker = f"worker {int(event['tid'])}"
@@ -204,8 +209,7 @@ def _lines(file: Any) -> Iterator[bytes]:
 
 def _label(item: Any) -> str:
     try:
-        url = getattr(item, "url", None)  # a Request, whose headers are nobody's business
-        return url if isinstance(url, str) else item if isinstance(item, str) else repr(item)
+        return item if isinstance(item, str) else repr(item)  # a Request's has no secrets in it
     except Exception:  # its repr raises
         return f"a {type(item).__name__}"
 

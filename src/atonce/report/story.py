@@ -33,11 +33,11 @@ class Moment(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """How many items failed in one way at one host ("" where items are no URLs), and what one of them was and said."""
+    """How many `items` failed in one way at one host ("" where items are no URLs), and what one of them was and said."""
 
     kind: str
     host: str
-    count: int
+    items: int
     item: str
     message: str
 

@@ -111,7 +111,14 @@ def _slow(story: Story, position: int) -> list[Any]:
     lane = story.lanes[attempts.lane[position]]
     label = attempts.labels.get(position, f"#{attempts.index[position]}")
     where = f"{lane.worker}.{lane.slot}"
-    return [label, attempts.index[position], attempts.seconds(position), attempts.cpu[position], attempts.state[position], where]
+    return [
+        label,
+        attempts.index[position],
+        attempts.seconds(position),
+        attempts.cpu[position],
+        attempts.state[position],
+        where,
+    ]
 
 
 def _code(story: Story) -> str:

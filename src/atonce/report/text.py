@@ -103,7 +103,7 @@ def _times(story: Story) -> list[str]:
 
 def _failures(story: Story) -> list[str]:
     return [
-        f"  {each.count} × {each.kind}{f' at {each.host}' if each.host else ''}, such as {line(each.item, 60)}: {each.message}"
+        f"  {each.items} × {each.kind}{f' at {each.host}' if each.host else ''}, such as {line(each.item, 60)}: {each.message}"
         for each in failures(story)
     ]
 
@@ -111,9 +111,8 @@ def _failures(story: Story) -> list[str]:
 def _slowest(story: Story) -> list[str]:
     attempts = story.attempts
     words = {OK: "", FAILED: ", failed", RETRIED: ", tried again"}
-    rows = [
-        f"    {in_time(attempts.seconds(position)):>8}  {line(attempts.labels.get(position, f'#{attempts.index[position]}'), 60)}"
-        f"{words[attempts.state[position]]}"
-        for position in slowest(story, 5)
-    ]
+    rows = []
+    for position in slowest(story, 5):
+        label = attempts.labels.get(position, f"#{attempts.index[position]}")
+        rows.append(f"    {in_time(attempts.seconds(position)):>8}  {line(label, 60)}{words[attempts.state[position]]}")
     return ["  the slowest:", *rows] if rows else []

@@ -19,9 +19,10 @@ class Timeline {
     this.row = Math.max(lanes > 700 ? 1 : options.small ? 2 : 3, Math.min(options.small ? 16 : 22, Math.floor(room / lanes)));
     this.canvas = el("canvas", { tabindex: options.small ? null : 0, role: options.small ? "img" : "application", "aria-roledescription": options.small ? null : options.t("timeline"), "aria-label": options.label });
     this.frame = el("div", { class: options.small ? "" : "frame" }, this.canvas);
+    this.axis = el("canvas", { "aria-hidden": "true" }); // outside the frame: it is seen wherever that is scrolled to
     this.tip = el("div", { class: "tip", hidden: "" });
     this.live = el("div", { class: "sr", "aria-live": "polite" });
-    host.append(this.frame, this.tip, this.live);
+    host.append(this.frame, this.axis, this.tip, this.live);
     this.first = this.ranges();
     this.chosen = -1;
     this.canvas.addEventListener("mousemove", (event) => this.hover(event));
@@ -114,12 +115,13 @@ class Timeline {
   resize() {
     const outer = Math.max(220, this.frame.clientWidth || this.host.clientWidth);
     this.width = outer - this.gutter - 2;
-    const height = this.row * Math.max(1, this.data.lanes.length) + this.foot;
-    const scale = Math.min(window.devicePixelRatio || 1, 16000 / height, 16000 / outer);
-    this.canvas.width = Math.round(outer * scale);
-    this.canvas.height = Math.round(height * scale);
-    Object.assign(this.canvas.style, { width: outer + "px", height: height + "px" });
-    this.scale = scale;
+    const height = this.row * Math.max(1, this.data.lanes.length);
+    this.scale = Math.min(window.devicePixelRatio || 1, 16000 / height, 16000 / outer);
+    for (const [canvas, high] of [[this.canvas, height], [this.axis, this.foot]]) {
+      canvas.width = Math.round(outer * this.scale);
+      canvas.height = Math.round(high * this.scale);
+      Object.assign(canvas.style, { width: outer + "px", height: high + "px" });
+    }
     this.height = height;
     this.draw();
   }
@@ -235,19 +237,22 @@ class Timeline {
 
   drawScale(ctx) {
     const wide = this.to - this.from, rough = wide / Math.max(3, this.width / 110), power = 10 ** Math.floor(Math.log10(rough));
-    const step = power * ([1, 2, 5].find((factor) => factor * power >= rough) || 10), base = this.height - this.foot;
-    ctx.font = "12px system-ui, sans-serif";
-    ctx.textBaseline = "middle";
-    ctx.textAlign = "center";
+    const step = power * ([1, 2, 5].find((factor) => factor * power >= rough) || 10), below = this.axis.getContext("2d");
+    below.setTransform(this.scale, 0, 0, this.scale, 0, 0);
+    below.clearRect(0, 0, this.gutter + this.width + 2, this.foot);
+    below.fillStyle = color("muted");
+    below.font = "12px system-ui, sans-serif";
+    below.textBaseline = "middle";
+    below.textAlign = "center";
+    ctx.fillStyle = color("line");
     for (let number = Math.ceil(this.from / step); number * step <= this.to; number++) {
       const time = number * step, x = this.x(time);
-      ctx.fillStyle = color("line");
-      ctx.fillRect(x, 0, 1, base + 4);
-      ctx.fillStyle = color("muted");
+      ctx.globalAlpha = 0.6;
+      ctx.fillRect(x, 0, 1, this.height);
+      ctx.globalAlpha = 1;
       const digits = Math.max(0, -Math.floor(Math.log10(step)));
-      ctx.fillText(time.toFixed(digits) + " s", Math.max(this.gutter + 16, Math.min(this.gutter + this.width - 20, x)), base + this.foot / 2 + 2);
+      below.fillText(time.toFixed(digits) + " s", Math.max(this.gutter + 16, Math.min(this.gutter + this.width - 24, x)), this.foot / 2);
     }
-    ctx.textAlign = "left";
   }
 
   hover(event) {
