@@ -17,7 +17,7 @@ from atonce.cli import cli, main
 from atonce.cli.talk import plain, resume_command, say, show_error
 from atonce.errors import Bug, UsageError
 
-COMMANDS = ["fetch", "map", "explain", "compare", "demo", "lab", "completion"]
+COMMANDS = ["fetch", "map", "explain", "compare", "report", "demo", "lab", "completion"]
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:

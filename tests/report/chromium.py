@@ -9,6 +9,7 @@ import base64
 import itertools
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 __all__ = ["WHERE", "Browser", "Tab"]
 
 WHERE = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PATIENCE = 25.0
 # Puts the pipe where Chromium looks for it, whatever the numbers were here.
 EXEC = "import os, sys; r, w = map(int, sys.argv[1:3]); r, w = os.dup(r), os.dup(w); r, w = os.dup(r), os.dup(w); " \
     "os.dup2(r, 3); os.dup2(w, 4); os.closerange(5, 64); os.execv(sys.argv[3], sys.argv[3:])"  # fmt: skip
@@ -80,6 +82,8 @@ class Browser:
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
+            if not select.select([self._in], [], [], PATIENCE)[0]:
+                raise TimeoutError(f"Chromium has said nothing for {PATIENCE} s")
             piece = os.read(self._in, 1 << 20)
             if not piece:
                 raise EOFError("Chromium has ended")

@@ -9,13 +9,15 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TextIO
 
+from ..errors import OutputError
 from .bench import Bench, warm
 from .claims import Claim, chosen
-from .layout import Segment, claim_head, claim_result, closing, opening
+from .layout import Row, Segment, claim_head, claim_result, closing, opening
 from .machine import Machine, machine
 from .probed import Probed, Prober
 from .show import screen_for
 from .telling import Exhibit, Line
+from .telling import Bars, Exhibit, Table
 from .verdict import UNKNOWN, Verdict
 
 __all__ = ["tour"]
@@ -35,7 +37,7 @@ class Result(NamedTuple):
     probed: Sequence[Probed] = ()
 
 
-def tour(only: Sequence[str] | None, *, quick: bool, as_json: bool, stream: TextIO | None) -> int:
+def tour(only: Sequence[str] | None, *, quick: bool, as_json: bool, stream: TextIO | None, report: str | None = None) -> int:
     """See `atonce.demo.run`."""
     claims = chosen(only)
     out = sys.stdout if stream is None else stream
@@ -68,6 +70,8 @@ def tour(only: Sequence[str] | None, *, quick: bool, as_json: bool, stream: Text
     if as_json:
         json.dump(_document(here, results, seconds), out, indent=1)
         out.write("\n")
+    if report is not None and results:
+        screen.put(_page(report, _document(here, results, seconds), results))
     if interrupted:
         return 130
     return 1 if any(verdict.word == UNKNOWN for _, verdict in verdicts) else 0
@@ -83,6 +87,31 @@ def _one(claim: Claim, bench: Bench, prober: Prober) -> Result:
     except Exception as error:
         numbers, probed, exhibits, verdict = None, [], (), Verdict(UNKNOWN, f"{type(error).__name__}: {error}")
     return Result(claim, numbers, exhibits, verdict, time.perf_counter() - begin, probed)
+
+
+def _page(path: str, document: dict[str, Any], results: Sequence[Result]) -> list[Row]:
+    """Write it, and say where it is; that it cannot be written is no reason for another exit code."""
+    from ..report import report_of_claims
+
+    for claim, result in zip(document["claims"], results, strict=True):
+        claim["exhibits"] = [_drawn(exhibit) for exhibit in result.exhibits]
+        claim["figure"] = result.verdict.figure
+        del claim["measured"]
+    text = "\n".join(f"{claim['id']} {claim['title']}: {claim['verdict']}: {claim['sentence']}" for claim in document["claims"])
+    try:
+        said = f"The page with all of this: {report_of_claims(document, path, text)}"
+    except OutputError as error:
+        said = f"There is no page: {error.what}"
+    return [(), (Segment(said),)]
+
+
+def _drawn(exhibit: Exhibit) -> tuple[Any, ...]:
+    """As the page takes it."""
+    if isinstance(exhibit, Bars):
+        return ("bars", exhibit.rows)
+    if isinstance(exhibit, Table):
+        return ("table", exhibit.rows, exhibit.head, exhibit.left)
+    return ("line", exhibit.text)
 
 
 def _document(here: Machine, results: Sequence[Result], seconds: float) -> dict[str, Any]:

@@ -14,7 +14,9 @@ function el(tag, attributes, ...children) {
 
 function svg(tag, attributes, ...children) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes || {})) made.setAttribute(name, value);
+  for (const [name, value] of Object.entries(attributes || {}))
+    if (name === "style") Object.assign(made.style, value); // an attribute of that name is what the policy forbids
+    else made.setAttribute(name, value);
   made.append(...children);
   return made;
 }
@@ -68,7 +70,7 @@ function timeChart(host, title, at, series, options) {
     width: Math.max(280, host.clientWidth), height: 170,
     cursor: { sync: { key: "time" }, drag: { x: true, y: false } },
     scales: { x: { time: false }, y: { range: (u, low, high) => [0, Math.max(1e-9, options.least || 0, high) * 1.08] } },
-    axes: [{ ...axis, values: (u, ticks) => ticks.map((tick) => Number(tick.toFixed(6)) + " s") }, { ...axis, size: 56 }],
+    axes: [{ ...axis, values: (u, ticks) => ticks.map((tick) => Number(tick.toFixed(6)) + " s") }, { ...axis, size: 60, values: (u, ticks) => ticks.map((tick) => (tick >= 10000 ? tick.toLocaleString(document.documentElement.lang, { notation: "compact" }) : String(Number(tick.toFixed(6))))) }],
     series: [
       { label: options.second, value: (u, value) => (value === null ? "–" : inTime(value)) },
       ...series.map(([name, , tint, filled]) => ({

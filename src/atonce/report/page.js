@@ -270,12 +270,12 @@
   }
 
   function twoAxes(rows) {
-    const wide = 640, high = 250, left = 70, foot = 46, top = 26;
+    const wide = 860, high = 290, left = 70, foot = 46, top = 26;
     const flights = rows.map((row) => Math.max(1, row.in_each)), lanes = rows.map((row) => Math.max(1, row.pids));
     const most = Math.max(4, ...flights), many2 = Math.max(2, ...lanes);
-    const x = (flight) => left + 40 + (Math.log2(flight) / Math.log2(most)) * (wide - left - 150);
-    const y = (count) => high - foot - 22 - ((count - 1) / Math.max(1, many2 - 1)) * (high - foot - top - 44);
-    const picture = svg("svg", { viewBox: `0 0 ${wide} ${high}`, width: "100%", style: "max-width:820px;display:block", role: "img", "aria-label": t("map") + ": " + rows.map((row) => `${named(row)} ${row.pids} × ${row.in_each}, ${inTime(row.seconds)}`).join("; ") });
+    const x = (flight) => left + 40 + (Math.log2(flight) / Math.log2(most)) * (wide - left - 250);
+    const y = (count) => high - foot - 46 - ((count - 1) / Math.max(1, many2 - 1)) * (high - foot - top - 72);
+    const picture = svg("svg", { viewBox: `0 0 ${wide} ${high}`, width: "100%", style: { maxWidth: "860px", display: "block" }, role: "img", "aria-label": t("map") + ": " + rows.map((row) => `${named(row)} ${row.pids} × ${row.in_each}, ${inTime(row.seconds)}`).join("; ") });
     const text = (at, to, words, more) => { const made = svg("text", { x: at, y: to, ...more }); made.textContent = words; return made; };
     for (let count = 1; count <= many2; count += Math.max(1, Math.ceil(many2 / 8)))
       picture.append(svg("line", { x1: left, x2: wide - 10, y1: y(count), y2: y(count) }), text(left - 8, y(count) + 4, count, { "text-anchor": "end", class: "dim" }));
@@ -288,17 +288,18 @@
       places.set(key, [...(places.get(key) || []), row]);
     }
     const quickest = Math.min(...rows.map((row) => row.seconds));
-    const taken = [];
-    for (const group of places.values()) {
-      const at = x(Math.max(1, group[0].in_each)), to = y(Math.max(1, group[0].pids)), best = group.some((row) => row.model === data.winner);
-      picture.append(svg("circle", { cx: at, cy: to, r: 5 + 13 * Math.sqrt(quickest / Math.min(...group.map((row) => row.seconds))), class: best ? "best" : "" }));
-      let line = to - (group.length - 1) * 7 + 4;
-      for (const row of group) {
-        while (taken.some(([tx, ty]) => Math.abs(tx - at) < 120 && Math.abs(ty - line) < 13)) line += 13;
-        taken.push([at, line]);
-        picture.append(text(at + 22, line, named(row) + " " + inTime(row.seconds), best && row.model === data.winner ? { style: "font-weight:700" } : {}));
-        line += 14;
-      }
+    const groups = [...places.values()].map((group) => ({ group, at: x(Math.max(1, group[0].in_each)), to: y(Math.max(1, group[0].pids)) }));
+    for (const { group, at, to } of groups) {
+      const best = group.some((row) => row.model === data.winner), size = 5 + 13 * Math.sqrt(quickest / Math.min(...group.map((row) => row.seconds)));
+      picture.append(svg("circle", { cx: at, cy: to, r: size, class: best ? "best" : "" }));
+      // beside the point, or below it where another one is in the way
+      const beside = !groups.some((other) => other.to === to && other.at > at && other.at - at < 170);
+      group.forEach((row, number) => {
+        const more = row.model === data.winner ? { style: { fontWeight: "700" } } : {};
+        const said = named(row) + " " + inTime(row.seconds);
+        if (beside) picture.append(text(at + 26, to + 4 + 14 * (number - (group.length - 1) / 2), said, more));
+        else picture.append(text(at + 4, to + size + 14 * (number + 1), said, { "text-anchor": "end", ...more }));
+      });
     }
     section("map", t("map"), t("map_help"), picture);
   }

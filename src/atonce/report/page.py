@@ -36,7 +36,7 @@ def page_of(data: dict[str, Any], title: str, text: str) -> str:
     style = "\n".join(own.joinpath(name).read_text(encoding="utf-8") for name in STYLES)
     strings = json.loads(own.joinpath("strings.json").read_text(encoding="utf-8"))
     licence = own.joinpath("vendor/LICENSE").read_text(encoding="utf-8")
-    packed = base64.b64encode(zlib.compress(json.dumps({"strings": strings, **data}).encode("ascii"), 9)).decode("ascii")
+    packed = base64.b64encode(zlib.compress(json.dumps({"strings": strings, **data}).encode("ascii"), 6)).decode("ascii")
     policy = (
         f"default-src 'none'; script-src {' '.join(map(_hash, scripts))}; style-src {_hash(style)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
