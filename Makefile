@@ -46,7 +46,7 @@ override PIP_INSTALL = bin/python -m pip --disable-pip-version-check --no-input 
 .PHONY: help
 help: ## list what make can do (the default)
 	@printf 'make TARGET [PYTHON=python3.13]\n\n'
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1	\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1	\2/p' Makefile
 	@printf '\nTESTS=, BENCH=, LOCK= and SOAK= give arguments, as in: make test TESTS="tests -k retry"\n'
 
 .PHONY: demo
@@ -75,6 +75,9 @@ behaviours: $(VENV)/.dev $(VENV)/.self ## write docs/behaviours.md from the tabl
 .PHONY: clusters
 clusters: $(VENV)/.dev $(VENV)/.self ## the whole contract on real Dask and Ray clusters, which must be installed
 	@$(VENV)/bin/python -m pytest tests/placement -m ''
+.PHONY: page-test
+page-test: $(VENV)/.dev $(VENV)/.self ## the pages in a real Chromium, also with 100 000 attempts (needs chromium)
+	@$(VENV)/bin/python -m pytest tests/report -m ''
 
 .PHONY: bench
 bench: $(VENV_BENCH)/.bench $(VENV_BENCH)/.self ## measure atonce beside other tools (BENCH=)

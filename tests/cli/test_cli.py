@@ -100,14 +100,14 @@ def test_lab_serve_is_the_labs_own_command(capsys: pytest.CaptureFixture[str]) -
 def test_the_demo_gets_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def run(only: object = None, quick: bool = False, json: bool = False) -> int:
-        asked.append((only, quick, json))
+    def run(only: object = None, quick: bool = False, json: bool = False, report: str | None = None) -> int:
+        asked.append((only, quick, json, report))
         return 1
 
     monkeypatch.setattr("atonce.demo.run", run)
     assert main(["demo", "--claims", "C1, C4", "--quick"]) == 1
     assert main(["demo", "--json"]) == 1
-    assert asked == [(["C1", "C4"], True, False), (None, False, True)]
+    assert asked == [(["C1", "C4"], True, False, "atonce-demo.html"), (None, False, True, None)]
 
 
 def test_errors_have_one_look(capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,6 +82,11 @@ class Job:
             retry_failed=self.retry_failed,
             refresh=self.refresh,
         )
+        with self.reported or contextlib.nullcontext():
+            return self._to_the_end()
+
+    def _to_the_end(self) -> int:
+        sink = sink_for(self.output, bodies=self.bodies, retry_failed=self.retry_failed)
         self._refuse_contradictions(sink)
         remaining = Remaining(self.items, sink, self.output, self.revise)
         rereadable = self.items.rereadable
@@ -98,8 +103,6 @@ class Job:
                         self.say(f"{grouped(total - remaining.count)} of {grouped(total)} already done")
             if remaining.count == 0:
                 results = iter(())
-            if self.reported is not None:
-                stack.callback(self.reported.close)
             return _Run(self, sink, remaining, results).to_the_end()
 
     def say(self, text: str) -> None:

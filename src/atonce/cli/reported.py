@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ MOST = 100_000
 
 
 class Reported:
-    """Adds a trace to `options`, in a temporary file unless they name one; hears of failed items; writes the page.
+    """While it is entered: adds a trace to `options`, in a temporary file unless they name one, and hears of items that ended.
 
     What failed is the command's word, not the trace's: a page that could not be got is a failed item, though the function
     returned, and what a dead worker had is in no report of an attempt.
@@ -28,14 +29,19 @@ class Reported:
         folder = os.path.dirname(os.path.abspath(path))
         if not os.path.isdir(folder):
             raise UsageError(f"the page {path} cannot be made: there is no folder {folder}", hint="a folder that is there")
-        self._path = path
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        if "trace" not in options:
-            self._temporary = tempfile.TemporaryDirectory(prefix="atonce-")
-            options["trace"] = os.path.join(self._temporary.name, "trace.json.gz")
-        self._trace = os.fspath(options["trace"])
+        self._path, self._options = path, options
+        self._undo = contextlib.ExitStack()
         self._failed: dict[int, tuple[str, str]] = {}
         self._ok = self._bad = 0
+
+    def __enter__(self) -> Reported:
+        if "trace" not in self._options:
+            folder = self._undo.enter_context(tempfile.TemporaryDirectory(prefix="atonce-"))
+            self._options["trace"] = os.path.join(folder, "trace.json.gz")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._undo.close()
 
     def heard(self, index: int, ok: bool, kind: str, message: str) -> None:
         if ok:
@@ -51,17 +57,11 @@ class Reported:
         from atonce.report.reading import judge, story_of_trace
 
         try:
-            story = story_of_trace(self._trace)
+            story = story_of_trace(self._options["trace"])
             story.name, story.command = name, resume_command(arguments)
             if self._bad <= MOST:
                 judge(story, self._failed)
-            if not self._bad and not self._ok:
-                story.elsewhere.clear()
             story.stats.update(items=self._ok + self._bad, ok=self._ok, failed=self._bad)
             say(f"the page is {report_of_story(story, self._path)}")
         except AtonceError as error:
             show_error(error)
-
-    def close(self) -> None:
-        if self._temporary is not None:
-            self._temporary.cleanup()

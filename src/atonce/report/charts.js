@@ -67,9 +67,12 @@ function timeChart(host, title, at, series, options) {
   host.append(label, box);
   const axis = { stroke: () => color("muted"), grid: { stroke: () => color("line"), width: 1 }, ticks: { stroke: () => color("line") }, font: "12px system-ui, sans-serif" };
   const plot = new uPlot({
-    width: Math.max(280, host.clientWidth), height: 170,
-    cursor: { sync: { key: "time" }, drag: { x: true, y: false } },
-    scales: { x: { time: false }, y: { range: (u, low, high) => [0, Math.max(1e-9, options.least || 0, high) * 1.08] } },
+    width: Math.max(240, box.clientWidth), height: 170,
+    cursor: {
+      sync: { key: "time", setSeries: false }, drag: { x: true, y: false, setScale: false },
+      bind: { dblclick: () => () => { options.moved(0, Infinity); return null; } },
+    },
+    scales: { x: { time: false, range: () => options.seen() }, y: { range: (u, low, high) => [0, Math.max(1e-9, options.least || 0, high) * 1.08] } },
     axes: [{ ...axis, values: (u, ticks) => ticks.map((tick) => Number(tick.toFixed(6)) + " s") }, { ...axis, size: 60, values: (u, ticks) => ticks.map((tick) => (tick >= 10000 ? tick.toLocaleString(document.documentElement.lang, { notation: "compact" }) : String(Number(tick.toFixed(6))))) }],
     series: [
       { label: options.second, value: (u, value) => (value === null ? "–" : inTime(value)) },
@@ -95,7 +98,13 @@ function timeChart(host, title, at, series, options) {
         }
         ctx.restore();
       }],
-      setScale: [(u, key) => key === "x" && options.moved && options.moved(u.scales.x.min, u.scales.x.max)],
+      // what is dragged over is where all charts and the timeline go
+      setSelect: [(u) => {
+        const { left, width } = u.select;
+        if (width < 4) return;
+        options.moved(u.posToVal(left, "x"), u.posToVal(left + width, "x"));
+        u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+      }],
     },
   }, [at, ...series.map(([, values]) => values)], box);
   return plot;

@@ -130,7 +130,7 @@
     };
   }
 
-  let range = null;
+  let follow = () => {}; // the charts go where the timeline goes
   function timeline() {
     const { numbers } = data, line = { ...data.timeline, lanes: data.lanes, seconds: numbers.seconds };
     const label = t("timeline_label", { attempts: many(numbers.attempts), lanes: many(data.lanes.length), seconds: inTime(numbers.seconds) });
@@ -139,7 +139,7 @@
     if (data.last_only && numbers.attempts > line.start.length) made.append(el("p", { class: "help" }, t("last_only")));
     const host = el("div", { class: "timeline" });
     made.append(host);
-    const drawn = new Timeline(host, line, { t, label, tell: described(line), moved: (from, to) => range.set(from, to, drawn) });
+    const drawn = new Timeline(host, line, { t, label, tell: described(line), moved: () => follow() });
     const button = (id, name, sign, act) => el("button", { id, type: "button", "aria-label": name, title: name, onclick: act }, sign);
     made.append(el("div", { class: "bars-row" }, legend(),
       button("zoom-in", t("zoom_in"), "+", () => drawn.zoom(0.5)), button("zoom-out", t("zoom_out"), "−", () => drawn.zoom(2)),
@@ -166,20 +166,13 @@
   function overTime(drawn) {
     const { series, numbers, moments } = data, made = section("over-time", t("over_time"));
     const marks = moments.filter(([, kind]) => kind === "lost" || kind === "left behind").map(([at]) => at);
-    const moved = (from, to) => range.set(from, to, null), plots = [];
-    const chart = (title, lines, more) => plots.push(timeChart(made, title, series.at, lines, { second: t("second"), marks, moved, says: title + ", 0 – " + inTime(Math.max(0, ...lines[0][1])), ...more }));
+    const moved = (from, to) => drawn.show(from, to), seen = () => [drawn.from, drawn.to], plots = [];
+    const chart = (title, lines, more) => plots.push(timeChart(made, title, series.at, lines, { second: t("second"), marks, moved, seen, says: title + ", 0 – " + inTime(Math.max(0, ...lines[0][1])), ...more }));
     chart(t("throughput"), [[t("ok"), series.ok, "ok", true], ...(numbers.failed || numbers.retried ? [[t("failed"), series.failed, "bad", true]] : [])]);
     chart(t("in_flight"), [[t("in_flight"), series.flight, "again", true], ...(series.limit.length ? [[t("limit"), series.limit, "limit", false]] : [])]);
     chart(t("cpu") + " (" + t("of_cores", { cores: data.about.cores }) + ")", [[t("cores"), series.cores, "good", true]], { least: 1 });
-    let busy = false;
-    range = { set: (from, to, source) => {
-      if (busy) return;
-      busy = true;
-      drawn.show(from, to, true);
-      for (const plot of plots) if (plot.scales.x.min !== from || plot.scales.x.max !== to) plot.setScale("x", { min: Math.max(from, 0), max: to });
-      busy = false;
-    } };
-    redraw.push({ paint: () => plots.forEach((plot) => plot.redraw(false)), size: () => plots.forEach((plot) => plot.setSize({ width: Math.max(280, made.clientWidth - 44), height: 170 })) });
+    follow = () => plots.forEach((plot) => plot.setScale("x", { min: drawn.from, max: drawn.to }));
+    redraw.push({ paint: () => plots.forEach((plot) => plot.redraw(false)), size: () => plots.forEach((plot) => plot.setSize({ width: Math.max(240, plot.root.parentNode.clientWidth), height: 170 })) });
     if (moments.length) made.append(el("details", {}, el("summary", {}, t("events", { count: moments.length })), table([
       [t("starts"), ([at]) => inTime(at), "n"], ["", ([, , text]) => text],
     ], moments.slice(0, 500))));

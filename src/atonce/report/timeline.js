@@ -98,7 +98,7 @@ class Timeline {
     this.show(middle - wide * share, middle + wide * (1 - share));
   }
 
-  show(from, to, quiet) {
+  show(from, to) {
     const wide = Math.min(this.total, Math.max(this.total * 1e-6, to - from));
     from = Math.max(0, Math.min(this.total - wide, from));
     if (Math.abs(from - this.from) < 1e-12 && Math.abs(from + wide - this.to) < 1e-12) return;
@@ -106,7 +106,7 @@ class Timeline {
     this.to = from + wide;
     this.tip.hidden = true;
     this.draw();
-    if (!quiet && this.options.moved) this.options.moved(this.from, this.to);
+    if (this.options.moved) this.options.moved();
   }
 
   x(time) { return this.gutter + ((time - this.from) / (this.to - this.from)) * this.width; }
