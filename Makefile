@@ -10,6 +10,8 @@ TESTS ?=
 BENCH ?=
 LOCK ?=
 SOAK ?= 600
+# Tests that run side by side: many of them mostly wait.
+JOBS ?= 3
 UV := 0.13.9
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -47,18 +49,18 @@ override PIP_INSTALL = bin/python -m pip --disable-pip-version-check --no-input 
 help: ## list what make can do (the default)
 	@printf 'make TARGET [PYTHON=python3.13]\n\n'
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1	\2/p' Makefile
-	@printf '\nTESTS=, BENCH=, LOCK= and SOAK= give arguments, as in: make test TESTS="tests -k retry"\n'
+	@printf '\nTESTS=, JOBS=, BENCH=, LOCK= and SOAK= give arguments, as in: make test TESTS="tests -k retry"\n'
 
 .PHONY: demo
 demo: $(VENV)/.run $(VENV)/.self ## set up what is needed and run the demo
 	@$(VENV)/bin/atonce demo
 
 .PHONY: test
-test: $(VENV)/.dev $(VENV)/.self ## set up what is needed, lint, check types and run the tests (TESTS=)
+test: $(VENV)/.dev $(VENV)/.self ## set up what is needed, lint, check types and run the tests (TESTS=, JOBS=)
 	@printf 'ruff check: ' && $(VENV)/bin/python -m ruff check .
 	@printf 'ruff format: ' && $(VENV)/bin/python -m ruff format --check .
 	@printf 'mypy: ' && $(VENV)/bin/python -m mypy
-	@$(VENV)/bin/python -m pytest $(TESTS)
+	@$(VENV)/bin/python -m pytest --numprocesses $(JOBS) $(TESTS)
 
 .PHONY: soak
 soak: $(VENV)/.dev $(VENV)/.self ## storms of kills, stops and full disks against real runs, for ten minutes (SOAK=seconds)
@@ -75,6 +77,7 @@ behaviours: $(VENV)/.dev $(VENV)/.self ## write docs/behaviours.md from the tabl
 .PHONY: clusters
 clusters: $(VENV)/.dev $(VENV)/.self ## the whole contract on real Dask and Ray clusters, which must be installed
 	@$(VENV)/bin/python -m pytest tests/placement -m ''
+
 .PHONY: page-test
 page-test: $(VENV)/.dev $(VENV)/.self ## the pages in a real Chromium, also with 100 000 attempts (needs chromium)
 	@$(VENV)/bin/python -m pytest tests/report -m ''

@@ -75,6 +75,10 @@ class Job:
 
     def run(self) -> int:
         """The exit code; an AtonceError is raised only where nothing has run."""
+        with self.reported or contextlib.nullcontext():
+            return self._to_the_end()
+
+    def _to_the_end(self) -> int:
         sink = sink_for(
             self.output,
             columns=self.columns,
@@ -82,11 +86,6 @@ class Job:
             retry_failed=self.retry_failed,
             refresh=self.refresh,
         )
-        with self.reported or contextlib.nullcontext():
-            return self._to_the_end()
-
-    def _to_the_end(self) -> int:
-        sink = sink_for(self.output, bodies=self.bodies, retry_failed=self.retry_failed)
         self._refuse_contradictions(sink)
         remaining = Remaining(self.items, sink, self.output, self.revise)
         rereadable = self.items.rereadable

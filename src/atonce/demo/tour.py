@@ -16,8 +16,7 @@ from .layout import Row, Segment, claim_head, claim_result, closing, opening
 from .machine import Machine, machine
 from .probed import Probed, Prober
 from .show import screen_for
-from .telling import Exhibit, Line
-from .telling import Bars, Exhibit, Table
+from .telling import Bars, Exhibit, Line, Table
 from .verdict import UNKNOWN, Verdict
 
 __all__ = ["tour"]

@@ -43,7 +43,7 @@ def fetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto
     - `insecure`: hosts whose certificates are not verified. `user_agent`: what we call ourselves.
     - `proxy`: a URL (http, https, socks5h, …; see `atonce.fetch.proxy`) that all requests go through. The proxy looks
       names up, so only names are judged then, not the addresses behind them.
-      `raw`: keep bodies compressed as they came, such as for an archive.
+    - `raw`: keep bodies compressed as they came, such as for an archive.
     - `per_key`: requests to one host (and port) at once; found for each host unless told, 4 to begin with (docs/limit.md).
       `remember`: begin with what earlier runs have found out, and keep what this one does, in the user's cache folder
       (`atonce.fetch.hosts`).

@@ -52,9 +52,8 @@ class Policy:
     `max_body` caps a body in bytes, decompressed too. `max_redirects` 0 makes a redirect an answer like any other.
     `allow_private` lets names and redirects lead to addresses that are not public. `insecure`: hosts whose certificates
     are not verified. `robots`: the robots.txt that is obeyed, None: none. `proxy`: what all connections go
-    through; addresses are the proxy's to look up then, and only names are judged.
-    are not verified. `robots`: the robots.txt that is obeyed, None: none. `raw` keeps bodies in the encoding they came in,
-    such as gzip, having checked that it is whole.
+    through; addresses are the proxy's to look up then, and only names are judged. `raw` keeps bodies in the encoding they
+    came in, such as gzip, having checked that it is whole.
     """
 
     timeouts: Timeouts = Timeouts()
