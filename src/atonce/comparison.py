@@ -29,7 +29,7 @@ from typing import Any
 
 from . import api
 from .errors import PlanError, UsageError
-from .options import MODELS, Options
+from .options import CLUSTERS, MODELS, Options
 from .outcome import Run
 from .plan.advice import LEAST_SHARE, plan_for
 from .plan.function import look_at
@@ -37,7 +37,10 @@ from .plan.machine import usable_cpus
 from .plan.plan import in_bytes, in_time
 from .plan.probe import LEAST_GAIN
 
-__all__ = ["Comparison", "Turn", "compare", "models_for", "race"]
+__all__ = ["UNLESS_TOLD", "Comparison", "Turn", "compare", "models_for", "race"]
+
+# A cluster may have to be started for it, and what interpreters can import is known when they have tried.
+UNLESS_TOLD = tuple(model for model in MODELS if model not in (*CLUSTERS, "interpreters"))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -231,7 +234,8 @@ def compare(
     """`{model: run(fn, items, model=model, **options) for model in models}`, timed, several rounds.
 
     Every item runs `rounds` times under each model: to call this is to say that it may. `models`: names as in `Options`, all
-    that can run the function unless told, `auto` among them; `seed` draws their order within a round. The rest is as in `run`.
+    that can run the function here unless told, `auto` among them (interpreters and clusters only when they are named). `seed`
+    draws their order within a round. The rest is as in `run`.
 
     Raises UsageError for a model that cannot be, when it was named, and for items without an end (they are read first, into a
     list). An item that fails is counted; a run that cannot go on is that model's error.
@@ -263,7 +267,7 @@ def models_for(fn: Any, options: Options, models: Sequence[str] = ()) -> tuple[l
     if isinstance(models, str):
         models = [models]
     found, left_out = [], {}
-    for model in models or MODELS:
+    for model in models or UNLESS_TOLD:
         try:
             changed = options.but(model=model)
             if model != "auto":

@@ -111,15 +111,15 @@ def _target(path: str, kind: str | None, models: list[str], fn: Any, options: di
 
 
 def _fetch(path: str, kind: str | None, models: list[str], options: dict[str, Any]) -> Any:
+    from atonce.comparison import UNLESS_TOLD
     from atonce.fetch import Request
-    from atonce.options import MODELS
     from atonce.source.inputs import Input
 
     requests = _all(Input(path, kind=kind, comments=True, parse=Request.of))
     # to get a page is to be repeatable, to send something is not
     safe = all(request.method in ("GET", "HEAD", "OPTIONS") for request in requests)
     start = functools.partial(_fetched, requests, options)
-    return "fetch", start, models or list(MODELS), {}, len(requests), safe
+    return "fetch", start, models or list(UNLESS_TOLD), {}, len(requests), safe
 
 
 def _all(items: Any) -> list[Any]:
