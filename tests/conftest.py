@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -31,6 +32,10 @@ settings.load_profile("steady")
 # Tests start programs elsewhere: a relative path to what is tested must hold there, too.
 if "PYTHONPATH" in os.environ:
     os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, os.environ["PYTHONPATH"].split(os.pathsep)))
+
+# A shell starts a background job with Ctrl-C ignored, and Python then leaves it so, here and in all that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What is measured on the way is kept here, not in the user's own cache folder.
 CACHE = tempfile.TemporaryDirectory(prefix="atonce-tests-")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from atonce import Outcome, Rate, Retry
+from atonce.engine.drive import drive
 from atonce.engine.seat import AHEAD
 from atonce.errors import ItemTimeout, TooManyStuck, WorkerDied
 from atonce.testing import Dies, FakeClock, FakePlacement, Hangs, Stuck, simulate
@@ -304,3 +306,44 @@ def test_no_items_no_outcomes() -> None:
     run = simulate(same, [])
     assert run.outcomes == ()
     assert run.stats.items == 0
+
+
+@pytest.mark.parametrize(("items", "hired"), [(1, 1), (3, 3), (9, 4)])
+def test_no_more_workers_are_started_than_there_are_items(items: int, hired: int) -> None:
+    placement = FakePlacement(1.0)
+    assert simulate(same, range(items), placement=placement, parallelism=4).values == list(range(items))
+    assert len(placement.workers) == hired
+
+
+@pytest.mark.parametrize("outcome", [Outcome(0, 0, True, 0), Outcome(0, 0, False, None, ValueError("0"))], ids=["ok", "failed"])
+def test_ctrl_c_is_not_hidden_by_a_failure_that_was_finished(outcome: Outcome[int]) -> None:
+    """`map` raises for the failed item in the last batch, and closes the driver: who pressed Ctrl-C wants to stop, not to see
+    the next item."""
+
+    def take() -> Iterator[Outcome[int]]:
+        with contextlib.closing(drive(cast(Any, Interrupting(outcome)))) as batches:
+            for batch in batches:
+                for each in batch:
+                    each.unwrap()
+                    yield each
+
+    with pytest.raises(KeyboardInterrupt):
+        list(take())
+
+
+class Interrupting:
+    """A conductor that is interrupted at once, when one outcome had become final."""
+
+    hub = error = None
+
+    def __init__(self, outcome: Outcome[int]) -> None:
+        self._outcome = outcome
+
+    def pump(self) -> list[Outcome[int]]:
+        raise KeyboardInterrupt
+
+    def close(self, *, cancel: bool) -> None:
+        assert cancel
+
+    def take_salvaged(self) -> list[Outcome[int]]:
+        return [self._outcome]

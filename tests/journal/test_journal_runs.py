@@ -8,6 +8,7 @@ import itertools
 import os
 import signal
 import threading
+import time
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -95,6 +96,20 @@ def test_what_is_recorded_is_not_run_again(shape: Shape, path: str, work: Work) 
     assert (second.stats.items, second.stats.ok, second.stats.resumed, second.stats.attempts) == (30, 30, 20, 10)
     assert [outcome.worker is None for outcome in second.outcomes] == [True] * 20 + [False] * 10
     assert [outcome.attempts for outcome in second.outcomes] == [1] * 30
+
+
+def test_what_is_recorded_does_not_count_as_work_that_is_left(path: str) -> None:
+    """Whoever resumes near the end of many items still gets what is chosen for those that are left."""
+    list(itertools.islice(atonce.map(nap, range(60), journal=path, model="sync"), 40))
+    resumed = atonce.run(nap, range(60), journal=path)
+    assert resumed.stats.resumed >= 40
+    assert resumed.plan.seconds is not None, resumed.plan  # a prediction is made for items that are left
+    assert "there are no more items" not in str(resumed.plan)
+
+
+def nap(item: int) -> int:
+    time.sleep(0.002)
+    return item
 
 
 @pytest.mark.parametrize("ordered", [True, False])

@@ -306,7 +306,10 @@ class Conductor:
         if plan.most is not None:
             self._steer(plan.parallelism * plan.concurrency, plan.parallelism * plan.most)
         self._placement(plan.placement)
-        return [self._hire_one(plan) for _ in range(plan.parallelism)]
+        count = plan.parallelism
+        if self._total is not None:  # a worker that would get no item need not be started
+            count = max(1, min(count, self._total - (self.machine.emitted - self.machine.resumed)))
+        return [self._hire_one(plan) for _ in range(count)]
 
     def _settle(self, room: int) -> None:
         """Where the plan leaves it to the place how many workers there are: so many as it has room for, and more when it grows.
@@ -411,7 +414,7 @@ class Conductor:
     def _left(self) -> int | None:
         if self.machine.source_ended:
             return 0
-        return None if self._total is None else max(0, self._total - max(1, self.machine.read_count))
+        return None if self._total is None else max(0, self._total - max(1, self.machine.read_count - self.machine.resumed))
 
     def _adopt(self) -> None:
         """Once enough was measured: choose, and hand over."""

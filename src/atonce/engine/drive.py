@@ -17,7 +17,7 @@ def drive(conductor: Conductor) -> Generator[list[Outcome[Any]], None, None]:
     """Batches of outcomes as they become final. Closing the generator ends the run.
 
     When the run is cut short, by Ctrl-C or by an error, what was finished all the same comes as a last batch before that is
-    raised.
+    raised. Ctrl-C is raised also where that batch was not wanted: a failure in it must not hide that the user wants to stop.
     """
     hub = conductor.hub
     cancel = True
@@ -38,7 +38,11 @@ def drive(conductor: Conductor) -> Generator[list[Outcome[Any]], None, None]:
     error = error or conductor.error
     if error is not None:
         if salvaged := conductor.take_salvaged():
-            yield salvaged
+            try:
+                yield salvaged
+            except GeneratorExit:
+                if not isinstance(error, KeyboardInterrupt):
+                    raise
         raise error
 
 
