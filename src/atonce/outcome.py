@@ -30,7 +30,8 @@ class Outcome(NamedTuple, Generic[R]):
     function returned, or `ok` is false and `error` is the exception, with the remote traceback as its `__cause__` when it was
     raised in another process. `attempts` counts the starts. `started` and `ended` are seconds on `time.monotonic`'s clock
     (of the last attempt), `waited` the seconds between reading the item and that start, `cpu` the CPU seconds the attempt
-    took: measured for items of a millisecond and more, shared out over the batch below that and among coroutines.
+    took: measured for items of a millisecond and more, shared out over the batch below that and among coroutines. Without a
+    timeout, plain calls shorter than 10 µs share out the times, too: over up to 64 that followed one another.
     `worker` says where, and is None for an item that never started.
 
     The outcome of an item that a journal held is as it was recorded (its times put on this process's clock, its `worker`

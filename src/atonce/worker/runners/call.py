@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import math
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice, repeat
 from typing import Any
 
 from ...errors import SetupFailed
 from ...outcome import WorkerId
 from ..job import IDLE, Cells, Job, calling
-from ..outbox import Failure, Outbox
+from ..outbox import Failure, Outbox, Slab
 from . import Runner
 
-__all__ = ["FINE", "CallRunner", "run_items"]
+__all__ = ["FINE", "SLAB", "TINY", "CallRunner", "run_items"]
 
 # Items at least this long (seconds) get a CPU reading of their own, which costs two system calls (1.6 µs, 0.2 % of it);
 # for shorter ones the batch is measured and its CPU shared out by wall time.
 FINE = 0.001
+# Items shorter than this (seconds, in the mean of the last ones) are run in slabs: what is told of each is then most of what
+# it costs. A slab is soon over, so that one which has become long is noticed.
+TINY = 10e-6
+SLAB = 64
 
 
 class CallRunner(Runner):
@@ -50,13 +56,17 @@ class CallRunner(Runner):
 
 
 class Measure:
-    """How CPU is told in one thread: `fine` reads the clock for each item, else `share` of wall time is assumed."""
+    """How closely one thread looks at its items: `fine` reads the CPU clock for each, else `share` of wall time is assumed.
 
-    __slots__ = ("fine", "share")
+    `mean` seconds an item took of late.
+    """
+
+    __slots__ = ("fine", "mean", "share")
 
     def __init__(self) -> None:
         self.fine = True
         self.share = 1.0
+        self.mean = math.inf
 
 
 def run_items(
@@ -72,10 +82,15 @@ def run_items(
 ) -> None:
     """Run (index, item) pairs in this thread until `items` ends or `left` (a list) is no longer empty.
 
-    This loop is the hot path of four models: about 0.35 µs an item around the call. What can be looked up once is; the
-    end of an item is the start of the next, so a clock is read once an item; each item has its own copy of the context.
+    This loop is the hot path of four models: about 0.35 µs an item around the call, half of that in slabs. What can be looked
+    up once is; the end of an item is the start of the next, so a clock is read once an item; each item has its own copy of
+    the context.
     """
     clock, cpu_clock = time.monotonic, time.thread_time
+    if measure.mean < TINY and job.timeout is None:  # a timeout is told by when an item started
+        run_tiny(items, call, job, outbox, cells, who, measure, reraise, left)
+        if left:
+            return
     append, due, view = outbox.rows.append, outbox.due, cells.view
     at = cells.at(who.slot)
     since = at + 1
@@ -129,7 +144,88 @@ def run_items(
         wall = started - first
         if wall > 0:
             measure.share = min(1.0, (cpu_clock() - cpu_first) / wall)
-        measure.fine = wall / done >= FINE
+        measure.mean = wall / done
+        measure.fine = measure.mean >= FINE
+
+
+def run_tiny(
+    items: Any,
+    call: Any,
+    job: Job,
+    outbox: Outbox,
+    cells: Cells,
+    who: WorkerId,
+    measure: Measure,
+    reraise: tuple[type[BaseException], ...] = (),
+    left: Any = None,
+) -> None:
+    """As `run_items`, for as long as the items stay tiny: a slab of them is one `list.extend`, and nothing is told twice.
+
+    Each is still taken when it is its turn, named in its cell while it runs, and reported when the one behind it turns out
+    long. What is shared out is the time: over a slab, evenly.
+    """
+    clock, cpu_clock, view, at = time.monotonic, time.thread_time, cells.view, cells.at(who.slot)
+    context, copy, run = job.context or contextvars.Context(), contextvars.Context.copy, contextvars.Context.run
+    since = at + 1
+    begun = first = clock()
+    cpu_first = cpu_clock()
+    flush_at = -math.inf
+    done = SLAB
+    while done == SLAB and measure.mean < TINY:
+        slab = Slab(first, measure.mean, measure.share, who)
+        indices, values = slab.indices, slab.values
+        view[since] = first
+        outbox.open(slab)
+        try:
+            values.extend(map(run, map(copy, repeat(context)), repeat(call), _taken(items, view, at, indices.append, left)))
+            ended = clock()
+            failed = len(indices) > len(values)  # `extend` took a StopIteration for the end of the items
+            error: BaseException | None = _stopped() if failed else None
+        except BaseException as raised:
+            ended = clock()
+            failed, error = len(indices) > len(values), raised
+            if isinstance(error, reraise) or not failed:
+                outbox.close(slab, ended, failed)
+                view[at] = IDLE
+                raise
+            error.__traceback__ = _without_our_frames(error.__traceback__)
+        outbox.close(slab, ended, failed)
+        done = len(indices)
+        if error is not None:
+            cpu = (ended - slab.first) * measure.share
+            outbox.failures.append(Failure(indices[-1], error, slab.first, ended, cpu, who))
+            done = SLAB  # it may go on
+            del error
+        measure.mean = (ended - first) / max(1, len(indices))
+        if ended >= flush_at:
+            if not left:  # a report may have to wait for another thread's: that is not an item's time
+                view[at] = IDLE
+            outbox.due(ended)
+            outbox.arm()  # for those that follow
+            flush_at = ended + outbox.pace
+        first = ended
+        if left:
+            break
+    if not left:
+        view[at] = IDLE
+    if first > begun:
+        measure.share = min(1.0, (cpu_clock() - cpu_first) / (first - begun))
+
+
+def _taken(items: Any, view: Any, at: int, append: Callable[[int], None], left: Any) -> Iterator[Any]:
+    """A slab's items, each taken and named when the one before it is finished."""
+    for index, item in islice(items, SLAB):
+        view[at] = index
+        append(index)
+        yield item
+        if left:
+            return
+
+
+def _stopped() -> StopIteration:
+    stopped = StopIteration()
+    stopped.add_note("raised by the function; where in it is not known, since it ran in one go with others as short")
+    return stopped
 
 
 def _without_our_frames(traceback: Any) -> Any:
