@@ -8,7 +8,9 @@ import pytest
 from atonce import Retry
 from atonce.fetch import Page, Timeouts
 from atonce.fetch.api import fetch
+from atonce.fetch.transport import trust
 from atonce.lab import Lab
+from atonce.lab.doors import CERTIFICATES
 from atonce.worker.runners.coroutine import new_loop
 
 # A transport and the model that the suite runs it in.
@@ -31,6 +33,23 @@ def lab(shared_lab: Lab) -> Lab:
 def _libuv_has_its_pipe() -> None:
     """libuv opens a pipe for signals with its first loop and keeps it: once a process, so before anybody counts."""
     new_loop().close()
+
+
+@pytest.fixture
+def trusted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The lab's certificates are."""
+
+    def forget() -> None:
+        from atonce.fetch.transport.requests import _tls
+
+        for known in (trust.ca_file, trust.context, _tls):
+            known.cache_clear()
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "ca.pem"))
+    forget()
+    yield
+    monkeypatch.undo()
+    forget()
 
 
 @pytest.fixture(params=PAIRS)

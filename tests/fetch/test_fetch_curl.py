@@ -24,6 +24,7 @@ from atonce.fetch.limits import Policy
 from atonce.fetch.transport import curl, easy, interest
 from atonce.fetch.transport.curl import Curl, MultiRunner
 from atonce.fetch.transport.easy import Transfer, _last_head
+from atonce.fetch.transport.sharing import Sharing
 from atonce.lab import Lab
 from atonce.worker.job import Cells, Job
 from atonce.worker.outbox import Outbox, Report
@@ -151,7 +152,7 @@ def test_it_travels_to_workers() -> None:
 @contextmanager
 def transfer(url: str, policy: Policy | None = None) -> Iterator[Transfer]:
     share = pycurl.CurlShare()
-    made = Transfer(0, policy or Policy(), share)
+    made = Transfer(0, policy or Policy(), share, Sharing())
     made.begin(0, Request(url), 0.0)
     yield made
     made.close()
@@ -248,3 +249,39 @@ def test_no_result_waits_for_the_next_look_at_the_clock(lab: Lab, monkeypatch: p
     with running(1) as run:
         run.runner.feed(enumerate(Request(url) for url in lab.urls(300, "/bytes/1")))
         assert all(page.ok for page in run.take(300).values())
+
+
+class _HeldFirst(Scripted):
+    """Its first connection gets no TLS before `others` requests have come with others."""
+
+    def __init__(self, others: int) -> None:
+        self.others = others
+        self._turn = threading.Lock()
+        self._first = True
+        self._enough = threading.Event()
+        super().__init__([reply(b"here")], tls=True)
+
+    def _serve(self, sock: socket.socket) -> None:
+        with self._turn:
+            first, self._first = self._first, False
+        if first:
+            self.in_vain = not self._enough.wait(15)
+        super()._serve(sock)
+
+    def count(self) -> None:
+        self.others -= 1
+        if self.others == 0:
+            self._enough.set()
+
+
+def test_who_waits_for_a_connection_does_not_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Timeouts, "finest", 0.05)
+    monkeypatch.setattr("atonce.fetch.transport.sharing.PATIENCE", 0.05)
+    with _HeldFirst(3) as server:
+        urls = [f"{server.url}{n}" for n in range(4)]
+        pages = []
+        for page in fetch(urls, insecure="127.0.0.1", per_key=4, concurrency=4, timeouts=Timeouts(20, 20, 20, 20)):
+            pages.append(page)
+            server.count()
+        assert [page.ok for page in pages] == [True] * 4
+        assert not server.in_vain

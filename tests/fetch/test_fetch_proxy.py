@@ -12,9 +12,7 @@ from atonce.errors import PlanError, UsageError
 from atonce.fetch import Page, Request
 from atonce.fetch.api import fetch
 from atonce.fetch.proxy import Proxy
-from atonce.fetch.transport import trust
 from atonce.lab import Lab
-from atonce.lab.doors import CERTIFICATES
 from atonce.lab.proxy import MODES
 
 Get = Callable[..., Page]
@@ -29,19 +27,8 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture(autouse=True)
-def _trusted(monkeypatch: pytest.MonkeyPatch, lab: Lab) -> Iterator[None]:
-    def forget() -> None:
-        from atonce.fetch.transport.requests import _tls
-
-        for known in (trust.ca_file, trust.context, _tls):
-            known.cache_clear()
-
-    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "ca.pem"))
-    forget()
+def _fresh(trusted: None, lab: Lab) -> None:
     lab.reset()
-    yield
-    monkeypatch.undo()
-    forget()
 
 
 def proxy(lab: Lab, name: str = "proxy") -> str:

@@ -48,8 +48,8 @@ class Page(NamedTuple):
     - `status`: of the last answer, None if none came. `ok`: an answer under 400 arrived whole.
     - `error_class`, `error`: None, or the class of failure (see `atonce.fetch.failure`) and a sentence.
     - `attempts`: starts in all. What follows is of the last one: `started_at` (seconds since 1970), and in seconds
-      `dns_s`, `connect_s`, `tls_s` (None where there was no such step, as on a connection that was open already),
-      `first_byte_s` and `total_s`, both from its start.
+      `dns_s`, `connect_s`, `tls_s` (None where there was no such step, as on a connection that was open already;
+      aiohttp's `connect_s` has TLS in it), `first_byte_s` and `total_s`, both from its start.
     - `peer_ip`: the address it was connected to. `head`: the status line and headers of the last answer as they arrived;
       `http_version` ("1.1", "2", …), `content_type` and `headers` (pairs) are read from it.
     - `body`: decompressed; empty when not `complete`. `bytes`: how many of it arrived. `sha256`: of the body.

@@ -32,6 +32,7 @@ from ..page import Page
 from ..request import Request
 from .easy import Transfer
 from .interest import interest
+from .sharing import Sharing
 
 __all__ = ["Curl", "MultiRunner"]
 
@@ -115,6 +116,7 @@ class MultiRunner(Runner):
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._sockets.note)
         self._transfers: list[Transfer] = []
         self._idle: list[Transfer] = []
+        self._sharing = Sharing()
         self._in_flight = 0
         self._cpu = _CpuShare()
         self._who = [WorkerId(os.getpid(), threading.get_ident(), slot) for slot in range(self.cells.slots)]
@@ -147,7 +149,7 @@ class MultiRunner(Runner):
                 act(_TIMEOUT, 0)
             now = clock()
             self._collect(now)
-            started = self._fill(now)
+            started = self._let_go(self._sharing.ready()) | self._fill(now)
             if started:
                 act(_TIMEOUT, 0)
             if now >= sweep_at:
@@ -185,7 +187,7 @@ class MultiRunner(Runner):
         return started
 
     def _new_transfer(self) -> Transfer:
-        transfer = Transfer(len(self._transfers), self._policy, self._share)
+        transfer = Transfer(len(self._transfers), self._policy, self._share, self._sharing)
         self._transfers.append(transfer)
         return transfer
 
@@ -213,6 +215,8 @@ class MultiRunner(Runner):
         else:
             self.outbox.failures.append(Failure(transfer.index, result, started, now, cpu, self._who[number]))
         transfer.attempt = None
+        if transfer.shares:
+            self._sharing.connected(transfer)
         self.cells.leave(number)
         self._idle.append(transfer)
         self._in_flight -= 1
@@ -223,7 +227,16 @@ class MultiRunner(Runner):
             if transfer.attempt is not None and (error := self._late(transfer, now)) is not None:
                 self._multi.remove_handle(transfer.easy)
                 self._end(transfer, error, now)
+        self._let_go(self._sharing.impatient(now))
         self.outbox.due(now)
+
+    def _let_go(self, waiting: list[Transfer]) -> bool:
+        """Have them begin anew, not to wait for another's connection. True if there were any."""
+        for transfer in waiting:
+            self._multi.remove_handle(transfer.easy)
+            transfer.go_ahead()
+            self._multi.add_handle(transfer.easy)
+        return bool(waiting)
 
     def _late(self, transfer: Transfer, now: float) -> ItemError | None:
         assert transfer.attempt is not None

@@ -14,6 +14,7 @@ from ..limits import Policy, Watch
 from ..page import Page, headers_of
 from ..request import Request
 from ..url import origin
+from .sharing import Sharing
 from .trust import ca_file
 
 __all__ = ["Transfer"]
@@ -63,7 +64,7 @@ _NONSENSE = ("Too large response headers", "chunk hex-length char", "invalid chu
 class Transfer:
     """`begin` an attempt, have it performed, then `done` or `broken`: a page, an error, or None for another hop."""
 
-    def __init__(self, number: int, policy: Policy, share: Any) -> None:
+    def __init__(self, number: int, policy: Policy, share: Any, sharing: Sharing) -> None:
         self.number = number
         self.index = -1
         self.started = 0.0
@@ -72,13 +73,15 @@ class Transfer:
         self._watch = Watch(policy.timeouts)
         self._lines: list[bytes] = []
         self._chunks: list[bytes] = []
-        self._hop_at = 0.0
+        self.hop_at = 0.0
+        self.shares = ""  # the host whose connection it waits for, should another be about to make one
+        self._sharing = sharing
         self._moved = 0
         self._tries = 0
         self.easy = pycurl.Curl()
         self.easy.transfer = self
         self.easy.setopt(pycurl.SHARE, share)  # for good: `reset` leaves it in place
-        self._plain = False
+        self._dressed: str | None = None  # as what; None: for one request alone
 
     def begin(self, index: int, request: Request, now: float) -> FetchError | None:
         """Ready to be performed, unless an error says why not."""
@@ -143,6 +146,11 @@ class Transfer:
         phase = watch.late(now)
         return None if phase is None else self._ended().late(phase, now)
 
+    def go_ahead(self) -> None:
+        """Wait for no other's connection any longer: for a transfer that is not being performed."""
+        self.easy.setopt(pycurl.PIPEWAIT, 0)
+        self._dressed = None
+
     def close(self) -> None:
         self.easy.transfer = None  # no cycle
         self.easy.close()
@@ -153,11 +161,15 @@ class Transfer:
         self._lines.clear()
         self._chunks.clear()
         self._moved = self._tries = 0
-        self._hop_at = now
+        self.hop_at = now
+        self.shares = self._sharing.host(hop.url)
         plain = hop.method == "GET" and not hop.headers and hop.body is None and not self._policy.insecure
-        if not (plain and self._plain):
+        dress = ("sharing" if self.shares else "plain") if plain else None
+        if dress is None or dress != self._dressed:
             self._dress(hop)
-            self._plain = plain
+            self._dressed = dress
+        if self.shares:
+            self._sharing.wait(self)
         self.easy.setopt(pycurl.URL, hop.url)
 
     def _dress(self, hop: Request) -> None:
@@ -179,7 +191,6 @@ class Transfer:
                 put(pycurl.PROXYPASSWORD, policy.proxy.password.encode())
         put(pycurl.PATH_AS_IS, 1)
         put(pycurl.BUFFERSIZE, BUFFER)
-        # no PIPEWAIT: it lets requests to a host wait for the one connection whose HTTP version is not known yet (#15838)
         put(pycurl.CONNECTTIMEOUT, int(policy.timeouts.connect) + 2)  # ours comes first; its default might not
         put(pycurl.MAXFILESIZE_LARGE, policy.max_body)
         if (bundle := ca_file()) is not None:
@@ -195,7 +206,10 @@ class Transfer:
                 put(pycurl.POSTFIELDSIZE_LARGE, len(hop.body or b""))
                 put(pycurl.COPYPOSTFIELDS, hop.body or b"")
             put(pycurl.CUSTOMREQUEST, hop.method)
-        if not hop.is_idempotent:
+        if self.shares:
+            put(pycurl.PIPEWAIT, 1)
+            put(pycurl.PREREQFUNCTION, self._connected)
+        elif not hop.is_idempotent:
             put(pycurl.PREREQFUNCTION, self._once)
         put(pycurl.USERAGENT, policy.user_agent)
         put(pycurl.ACCEPT_ENCODING, ENCODINGS)  # for the header only: libcurl takes half a gzip body for a whole one
@@ -215,6 +229,11 @@ class Transfer:
         except OSError as error:
             self.attempt.no_socket(error)
             return pycurl.SOCKET_BAD
+
+    def _connected(self, *addresses: object) -> int:
+        self._sharing.connected(self)
+        assert self.attempt is not None
+        return pycurl.PREREQFUNC_OK if self.attempt.hop.is_idempotent else self._once()
 
     def _once(self, *addresses: object) -> int:
         """libcurl sends again by itself what was lost with a reused connection: not what must not be sent twice."""
@@ -244,9 +263,11 @@ class Transfer:
             if tls:
                 attempt.spent("tls_s", tls - connect)
         if self._lines:
-            attempt.first_byte_at = self._hop_at + info(pycurl.STARTTRANSFER_TIME)
+            attempt.first_byte_at = self.hop_at + info(pycurl.STARTTRANSFER_TIME)
             attempt.status = info(pycurl.RESPONSE_CODE) or None
             attempt.head = _last_head(self._lines)
+            if self.shares:
+                self._sharing.answered(self, attempt.head)
         return attempt
 
 
