@@ -107,6 +107,7 @@ def command(
     from atonce.fetch import Timeouts
     from atonce.fetch.page import COLUMNS
     from atonce.sink import kind_of
+    from atonce.sink.shelf import shelf_of
     from atonce.source.inputs import Input
 
     from .job import Job
@@ -114,13 +115,16 @@ def command(
 
     if not urls and path is None:
         raise UsageError("there is nothing to get", hint="atonce fetch https://example.org/, or -i urls.txt")
-    archive = kind_of(output) == ".warc.gz"
+    kind = kind_of(output)
+    archive = kind == ".warc.gz"
     if archive and no_body:
         raise UsageError("--no-body leaves nothing for an archive", hint="-o NAME.jsonl --no-body")
     items = Input(path, first=urls, kind=input_format, comments=True, parse=_parser(headers))
     again = _classes(retry_failed)
     if dry_run:
         return _rehearse(items, output, as_json, **options)
+    if kind == "/" and not no_body and options["model"] in (None, "auto", "hybrid", "processes"):  # on this machine
+        options["shelf"] = shelf_of(output)
     options = given(
         **options,
         raw=archive or None,
@@ -227,7 +231,7 @@ def _recorder(archive: bool, refresh: bool) -> Callable[[Page, Entry], Record]:
         fields = page.row()
         fields["headers"] = page.headers
         path = file_name(entry.index, page.url, fields["content_type"])
-        body = Body(page.body, path) if page.complete else None
+        body = Body(page.body, path, stored=page.stored) if page.complete else None
         exchange = exchange_of(page, entry.item) if archive else None
         # what is gone is gone; what the server or the way to it cannot give just now may be there the next time
         stays = refresh and (page.status == 304 or page.error_class not in (None, "http-4xx"))

@@ -72,7 +72,7 @@ class Attempt:
             self._told(status, self.wanted, now)
             return None
         if 200 <= status < 300:
-            return self._page(now)
+            return self._put_down(self._page(now))
         if status < 200:
             raise self.failed("protocol", f"the server switches to something else ({status}), unasked", now)
         headers = self._headers()
@@ -89,7 +89,7 @@ class Attempt:
         asked = headers.get("retry-after")
         page = self._page(now, class_of(status, asked))
         if not status_worth_retrying(status, self.hop.method):
-            return page
+            return self._put_down(page)
         wait = None if asked is None else retry_after(asked, time.time())
         what = f"{page.error_class}: {page.error}"
         full = page.error_class == "throttled"
@@ -212,10 +212,17 @@ class Attempt:
             self.body if complete else b"",
             len(self.body) if complete else self.received,
             complete,
+            None,
             self.index,
         )
         page: Page = tuple.__new__(Page, (*fields, 1))  # as `Page(…)`, at a third of its cost
         return page
+
+    def _put_down(self, page: Page) -> Page:
+        """The page without its body, if that is in a file by now. What may be tried again keeps it: nobody may want it."""
+        shelf = self.policy.shelf
+        stored = shelf.put(page.body) if shelf is not None and page.body else None
+        return page if stored is None else page._replace(body=b"", stored=stored)
 
 
 # The errors of a socket that cannot be had now and may be had later.

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from .proxy import Proxy
 from .robots import Robots
+
+if TYPE_CHECKING:
+    from ..sink.shelf import Shelf
 
 __all__ = ["LONGEST_HEAD", "Policy", "Timeouts", "Watch"]
 
@@ -53,7 +57,7 @@ class Policy:
     `allow_private` lets names and redirects lead to addresses that are not public. `insecure`: hosts whose certificates
     are not verified. `robots`: the robots.txt that is obeyed, None: none. `proxy`: what all connections go
     through; addresses are the proxy's to look up then, and only names are judged. `raw` keeps bodies in the encoding they
-    came in, such as gzip, having checked that it is whole.
+    came in, such as gzip, having checked that it is whole. `shelf`: where worker processes put bodies that go into a folder.
     """
 
     timeouts: Timeouts = Timeouts()
@@ -65,6 +69,7 @@ class Policy:
     robots: Robots | None = None
     proxy: Proxy | None = None
     raw: bool = False
+    shelf: Shelf | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("max_body", 1), ("max_redirects", 0)):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import codecs
 import hashlib
 import re
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .url import shown
+
+if TYPE_CHECKING:
+    from ..sink.shelf import Stored
 
 __all__ = ["COLUMNS", "Page", "headers_of"]
 
@@ -53,6 +56,7 @@ class Page(NamedTuple):
     - `peer_ip`: the address it was connected to. `head`: the status line and headers of the last answer as they arrived;
       `http_version` ("1.1", "2", …), `content_type` and `headers` (pairs) are read from it.
     - `body`: decompressed; empty when not `complete`. `bytes`: how many of it arrived. `sha256`: of the body.
+      `stored`: where a worker process has put the body of a page that goes into a folder; `body` is empty then.
 
     URLs are kept as they are; `row()` and `repr` show them without secrets.
     """
@@ -74,6 +78,7 @@ class Page(NamedTuple):
     body: Bytes = b""
     bytes: int = 0
     complete: bool = False
+    stored: Stored | None = None
     index: int = -1  # type: ignore[assignment]  # not tuple's method of that name
     attempts: int = 1  # this and the index stay the last: see `numbered`
 
@@ -97,6 +102,8 @@ class Page(NamedTuple):
     @property
     def sha256(self) -> str | None:
         """Of the whole body; None if it is not there. Worked out on each call."""
+        if self.stored is not None:
+            return self.stored.sha256
         return hashlib.sha256(self.body).hexdigest() if self.complete else None
 
     @property

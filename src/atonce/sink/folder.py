@@ -3,7 +3,7 @@
     folder/
       manifest.jsonl              the rows, with `path` and `bytes` of the body's file
       3f/00000012-3fa9c011.html   the bodies, where `Body.path` says: under a name of ours, in one of 256 sub-folders
-      .partial/                   the body being written; only there during a run
+      .partial/                   bodies being written, by this process or its workers; only there during a run
 
 A body is written under `.partial`, then renamed to its place, then its row is appended: a row implies a whole file.
 After a power cut a row may be there without its body, which is not synced file by file (that would cost more than the
@@ -17,6 +17,7 @@ does what could not be had this time.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -30,6 +31,7 @@ from .earlier import Earlier
 from .files import SAFELY, sync_folder, trouble, write_all
 from .record import RecordFile
 from .row import Again, Body, Head, Row, encoded, read_head, stands
+from .shelf import PARTIAL
 
 __all__ = ["Folder"]
 
@@ -43,7 +45,7 @@ class Folder(Sink):
         self.path = path.rstrip("/" + os.sep) or os.sep
         self._bodies = bodies
         self._retry_failed = retry_failed
-        self._partial = os.path.join(self.path, ".partial")
+        self._partial = os.path.join(self.path, PARTIAL)
         self._manifest = RecordFile(
             os.path.join(self.path, "manifest.jsonl"), keep=self._stands, kinds=isinstance(retry_failed, frozenset)
         )
@@ -99,7 +101,7 @@ class Folder(Sink):
                     fields = row.fields
                     if row.body is not None and self._bodies:
                         self._store(row.body)
-                        placed = {"path": row.body.path, "bytes": len(row.body.data)}
+                        placed = {"path": row.body.path, "bytes": row.body.size}
                         fields = {**placed, **fields, **placed}  # first, where a resumed run looks, and with these values
                     lines.append(encoded(row, fields))
         finally:  # those before one that failed, too
@@ -120,10 +122,9 @@ class Folder(Sink):
     def close(self) -> None:
         if self._is_open:
             self._is_open = False
-            try:
+            with contextlib.suppress(OSError):  # what cannot be removed now, the next opening removes
+                self._clear_partial()
                 os.rmdir(self._partial)
-            except OSError:  # something is left in it, which the next opening removes
-                pass
             if self._earlier is not None:
                 self._earlier.close()
             if self._refreshed is not None:
@@ -132,21 +133,25 @@ class Folder(Sink):
 
     def _store(self, body: Body) -> None:
         assert _PATH.fullmatch(body.path), body.path
-        partial = os.path.join(self._partial, "body")
-        # 0666 less the umask: bodies are files as any other program writes them
-        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, 0o666)
-        try:
-            write_all(fd, body.data)
-        except BaseException:
-            os.close(fd)
-            os.unlink(partial)
-            raise
-        os.close(fd)
+        partial = self._written(body.data) if body.stored is None else body.stored.path
         sub_folder = os.path.join(self.path, body.path[:2])
         if sub_folder not in self._sub_folders:
             os.makedirs(sub_folder, exist_ok=True)
             self._sub_folders.add(sub_folder)
         os.replace(partial, os.path.join(self.path, body.path))
+
+    def _written(self, data: bytes) -> str:
+        partial = os.path.join(self._partial, "body")
+        # 0666 less the umask: bodies are files as any other program writes them
+        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, 0o666)
+        try:
+            write_all(fd, data)
+        except BaseException:
+            os.close(fd)
+            os.unlink(partial)
+            raise
+        os.close(fd)
+        return partial
 
     def _stands(self, head: Head) -> bool:
         """Whether a row is kept at opening. Where it is not, its file goes first: what is left never lacks its row."""
@@ -179,5 +184,10 @@ class Folder(Sink):
         except FileExistsError:
             if not stat.S_ISDIR(os.lstat(self._partial).st_mode):
                 raise OutputError(f"{self._partial} is not a folder", hint="remove it") from None
-            for name in os.listdir(self._partial):
-                os.unlink(os.path.join(self._partial, name))
+            self._clear_partial()
+
+    def _clear_partial(self) -> None:
+        if not stat.S_ISDIR(os.lstat(self._partial).st_mode):  # a link could lead anywhere
+            return
+        for name in os.listdir(self._partial):
+            os.unlink(os.path.join(self._partial, name))

@@ -13,6 +13,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from .shelf import Stored
+
 __all__ = ["Again", "Body", "Exchange", "Head", "Row", "encoded", "inlined", "is_json", "json_text", "read_head", "stands"]
 
 # Which recorded failures are run again: all, none, or those of these classes.
@@ -34,12 +36,18 @@ class Body(NamedTuple):
 
     `path` is where in a folder their file goes, `name` their key in a row. With `text`, they are written as text
     where they are UTF-8; without it always as base64, so that the reader of a value need not guess which type it had.
+    `stored`: they are not in `data` but in a file, which only has to be put in its place.
     """
 
     data: bytes
     path: str
     name: str = "body"
     text: bool = True
+    stored: Stored | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.data) if self.stored is None else self.stored.size
 
 
 class Exchange(NamedTuple):
@@ -99,7 +107,7 @@ def inlined(row: Row) -> Mapping[str, Any]:
     """The row's fields with the body among them."""
     if row.body is None:
         return row.fields
-    data, _, name, text = row.body
+    data, _, name, text, _ = row.body
     if text:
         try:
             return {**row.fields, name: data.decode()}
