@@ -1,6 +1,6 @@
 """Bodies that worker processes write themselves, so that they cross no pipe on their way into a folder: `Shelf`.
 
-    worker: Shelf.put ──► .partial/<pid>-<number> ──(Stored: where, how long, its hash)──► near side: Folder renames, appends the row
+    worker: Shelf.put ──► .partial/<pid>-<number> ──(Stored: where, size, hash)──► near side: Folder renames, appends the row
 
 Only the near side gives a body its place and its row, as ever: what a worker or the whole run leaves behind when it is
 killed lies in `.partial`, which whoever opens or closes the folder clears.
