@@ -259,6 +259,7 @@ class _HeldFirst(Scripted):
         self._turn = threading.Lock()
         self._first = True
         self._enough = threading.Event()
+        self.in_vain = False
         super().__init__([reply(b"here")], tls=True)
 
     def _serve(self, sock: socket.socket) -> None:
