@@ -16,13 +16,14 @@ import atonce
 
 ROOT = Path(atonce.__file__).parent
 # What anybody may import.
-LEAVES = {"errors", "options", "outcome"}
+LEAVES = {"errors", "options", "outcome", "plain"}
 
 # part → what else of atonce it may import when it runs (what is only for type checkers is free).
 MAY: dict[str, set[str]] = {
     "errors": set(),
     "outcome": {"report"},  # in the one method that writes a page, and what it is given is all that it knows
     "options": set(),
+    "plain": set(),
     "source": set(),
     "worker": set(),
     "plan": {"worker"},

@@ -16,7 +16,7 @@ from .engine.drive import drive, drive_async
 from .engine.hub import Hub
 from .engine.observer import Observer
 from .errors import AtonceError, Interrupted, UsageError
-from .options import Options
+from .options import Display, Options
 from .outcome import Outcome, Run
 from .plan import calibration
 from .plan.advice import first_plan, probing_plan
@@ -89,10 +89,11 @@ def explain(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Pla
     and the others' predictions are shown beside it. The first time on a machine it also measures what workers and hand-overs
     cost, about half a second, and keeps that in the user's cache folder (see `atonce.plan.calibration`).
 
-    `journal`, `trace` and `progress` have no meaning here. How it measures: see `atonce.plan.probe`. The predictions and the
-    rule that chooses: see `atonce.plan.advice`. Not for: knowing the time to a tenth; to see models side by side, `compare`.
+    `journal`, `trace`, `metrics`, `spans` and `progress` have no meaning here. How it measures: see `atonce.plan.probe`. The
+    predictions and the rule that chooses: see `atonce.plan.advice`. Not for: knowing the time to a tenth; to see models side by
+    side, `compare`.
     """
-    call = _Call(fn, items, {name: value for name, value in options.items() if name not in ("journal", "trace", "progress")})
+    call = _Call(fn, items, {name: value for name, value in options.items() if name not in _OF_A_RUN})
     plan = probing_plan(call._facts, call.options, call._cpus)
     if not plan.probing:
         return plan
@@ -105,6 +106,9 @@ def explain(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Pla
         for _ in batches:
             pass
     return conductor.plan
+
+
+_OF_A_RUN = ("journal", "trace", "metrics", "spans", "progress")
 
 
 def _timed(model: str, n: int) -> tuple[float, float]:
@@ -188,11 +192,27 @@ class _Call:
         )
 
     def _observers(self) -> list[Observer]:
-        if self.options.trace is None:
-            return []
-        from .sink.trace import Trace
+        """Those that the options ask for. One that cannot be is refused here, before anything runs, and leaves nothing open."""
+        options = self.options
+        observers: list[Observer] = []
+        try:
+            if options.spans:
+                from .sink.spans import Spans
 
-        return [Trace(os.fspath(self.options.trace), self.name)]
+                observers.append(Spans(self.name, options.spans))
+            if options.metrics is not None:
+                from .sink.metrics import Metrics
+
+                observers.append(Metrics(options.metrics, self.name))
+            if options.trace is not None:
+                from .sink.trace import Trace
+
+                observers.append(Trace(os.fspath(options.trace), self.name))
+        except BaseException:
+            for observer in observers:
+                observer.dropped()
+            raise
+        return observers
 
     def _open_journal(self, total: int | None) -> JournalFile | None:
         given = self.options.journal
@@ -208,17 +228,25 @@ class _Call:
         batches = drive(conductor)
         if not self.options.progress:
             return batches
+        if isinstance(self.options.progress, Display):
+            self.options.progress.watch(conductor.status)
+            return batches
         from .sink.progress import watched
 
-        return watched(batches, length_of(self._items), self.options.name, conductor.limit)
+        workers = self.options.progress == "workers"
+        return watched(batches, conductor, length_of(self._items), self.name, workers=workers)
 
     def drive_async(self, conductor: Conductor) -> AsyncGenerator[list[Outcome[Any]], None]:
         batches = drive_async(conductor)
         if not self.options.progress:
             return batches
+        if isinstance(self.options.progress, Display):
+            self.options.progress.watch(conductor.status)
+            return batches
         from .sink.progress import watched_async
 
-        return watched_async(batches, length_of(self._items), self.options.name, conductor.limit)
+        workers = self.options.progress == "workers"
+        return watched_async(batches, conductor, length_of(self._items), self.name, workers=workers)
 
 
 def _outcomes(call: _Call) -> Iterator[Outcome[Any]]:
@@ -290,4 +318,4 @@ def _in_a_row(batch: list[Outcome[Any]], first: int) -> list[Outcome[Any]]:
 
 def _run_of(call: _Call, conductor: Conductor, outcomes: list[Outcome[Any]]) -> Run[Any]:
     outcomes = sorted([*outcomes, *conductor.take_salvaged()], key=lambda outcome: outcome.index)
-    return Run(outcomes, conductor.plan, conductor.stats(), call.name)
+    return Run(outcomes, conductor.plan, conductor.stats(), call.name, conductor.history)

@@ -241,7 +241,7 @@ def compare(
     list). An item that fails is counted; a run that cannot go on is that model's error.
     """
     values = Options.of(options)
-    for name in ("journal", "trace"):
+    for name in ("journal", "trace", "metrics", "spans"):
         if options.get(name) is not None:
             raise UsageError(f"{name}= is of one run, and compare makes many", hint="leave it out")
     chosen, left_out = models_for(fn, values, models)

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from .errors import UsageError
 
-__all__ = ["MODELS", "Journal", "Learned", "Options", "Rate", "Retry"]
+__all__ = ["MODELS", "Display", "Journal", "Learned", "Options", "Rate", "Retry"]
 
 MODELS = ("auto", "sync", "coroutines", "threads", "processes", "hybrid", "interpreters", "dask", "ray")
 CLUSTERS = ("dask", "ray")
@@ -116,6 +116,14 @@ class Learned(Protocol):
         """That many were found to be right; told at the end of a run."""
 
 
+@runtime_checkable
+class Display(Protocol):
+    """Whoever shows the progress itself, and counts the items: as `progress=`, it is only told whom to look at."""
+
+    def watch(self, look: Any) -> None:
+        """The run begins: `look()` gives an `atonce.engine.status.Status`, from any thread, whenever it is called."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """Everything a run can be told. None and "auto" mean that atonce decides.
@@ -134,10 +142,13 @@ class Options:
       (docs/limit.md), or a `Learned`. None: any number, unless `concurrency` is "auto", too, and items take long.
     - `max_tasks_per_worker`: attempts after which a worker process is replaced by a fresh one; `max_worker_memory`: bytes,
       or text such as "500MB" or "1.5GiB", of resident memory above which it is, looked at between items.
-    - `progress`: show it on stderr. `name`: what the run is called there.
+    - `progress`: show it on stderr; "workers": what each of them does, too; or a `Display`. `name`: what the run is called
+      there.
     - `journal`: a `Journal`, or the path of one: the file that outcomes are recorded in and a killed run goes on from.
     - `trace`: a file to write every attempt to, in Chrome's trace-event format; https://ui.perfetto.dev shows it. A name that
       ends in `.gz` is compressed. It is overwritten, if it is a trace.
+    - `metrics`: an address such as "127.0.0.1:9100", where Prometheus finds the run's numbers while it goes on (extra
+      `metrics`). `spans`: True, or a tracer provider: each attempt is a span of OpenTelemetry (extra `otel`).
     """
 
     model: str = "auto"
@@ -154,9 +165,11 @@ class Options:
     per_key: int | Auto | Learned | None = None
     max_tasks_per_worker: int | None = None
     max_worker_memory: int | None = None
-    progress: bool = False
+    progress: bool | Literal["workers"] | Display = False
     journal: Journal | None = None
     trace: str | os.PathLike[str] | None = None
+    metrics: str | None = None
+    spans: Any = None
     name: str = "atonce"
 
     @classmethod
@@ -206,8 +219,10 @@ class Options:
                 _whole(name, getattr(self, name))
         if self.timeout is not None:
             _positive("timeout", self.timeout)
-        if self.ordered not in (None, True, False) or self.progress not in (True, False):
-            raise UsageError(f"ordered={self.ordered!r}, progress={self.progress!r}: both are True or False")
+        if self.ordered not in (None, True, False):
+            raise UsageError(f"ordered={self.ordered!r} is neither True nor False")
+        if self.progress not in (True, False, "workers") and not isinstance(self.progress, Display):
+            raise UsageError(f'progress={self.progress!r} is not one of True, False and "workers"')
         if not isinstance(self.name, str):
             raise UsageError(f"name={self.name!r} is not a text")
         if self.errors not in ("raise", "return", "skip"):
@@ -222,6 +237,8 @@ class Options:
                 raise UsageError(f"{name}={value!r} cannot be called")
         if self.trace is not None and (not isinstance(self.trace, str | os.PathLike) or not os.path.basename(self.trace)):
             raise UsageError(f"trace={self.trace!r} is not the path of a file", hint='trace="run.json.gz"')
+        if self.metrics is not None:
+            address(self.metrics)
 
     @property
     def recycles(self) -> bool:
@@ -243,6 +260,14 @@ def _number(name: str, text: str) -> Any:
         return float(text) if name == "timeout" else int(text)
     except ValueError:
         raise UsageError(f"ATONCE_{name.upper()}={text!r} is not a number") from None
+
+
+def address(text: Any) -> tuple[str, int]:
+    """Host and port of `metrics=`, such as `127.0.0.1:9100` or `[::1]:9100`; port 0 is any that is free."""
+    host, _, port = text.rpartition(":") if isinstance(text, str) else ("", "", "")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise UsageError(f"metrics={text!r} is not an address", hint='metrics="127.0.0.1:9100"')
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _bytes(text: str) -> int:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    from .engine.history import History
     from .plan.plan import Plan
 
 __all__ = ["Outcome", "Recorded", "Run", "Stats", "WorkerId"]
@@ -66,7 +67,7 @@ class Stats(NamedTuple):
 
     `resumed` of the items were not run, since a journal held their outcomes; `attempts` and `cpu` do not count those.
     `limit` is how many items could be in flight at the end where that was left to atonce, None where it was fixed; `why`
-    says in a line why.
+    says in a line why. `peak`: bytes of memory that this process and its workers held at most, as seen twice a second.
     """
 
     items: int
@@ -80,6 +81,7 @@ class Stats(NamedTuple):
     resumed: int = 0
     limit: int | None = None
     why: str = ""
+    peak: int = 0
 
     @property
     def rate(self) -> float:
@@ -91,16 +93,20 @@ class Run(Generic[R]):
     """All outcomes of `atonce.run`, in the order of the input.
 
     `outcomes` has one entry an item; `values` are those of the items that succeeded; `failures` the outcomes that did not;
-    `plan` what was chosen and why; `stats` the sums; `name` that of the function, or what `name=` said.
+    `plan` what was chosen and why; `stats` the sums; `name` that of the function, or what `name=` said; `history` how the
+    limit moved and how much memory there was in use, which the page shows.
     """
 
-    __slots__ = ("name", "outcomes", "plan", "stats")
+    __slots__ = ("history", "name", "outcomes", "plan", "stats")
 
-    def __init__(self, outcomes: Sequence[Outcome[R]], plan: Plan, stats: Stats, name: str = "") -> None:
+    def __init__(
+        self, outcomes: Sequence[Outcome[R]], plan: Plan, stats: Stats, name: str = "", history: History | None = None
+    ) -> None:
         self.outcomes = tuple(outcomes)
         self.plan = plan
         self.stats = stats
         self.name = name
+        self.history = history
 
     @property
     def values(self) -> list[R]:
@@ -113,8 +119,9 @@ class Run(Generic[R]):
     def report(self, path: str | os.PathLike[str]) -> str:
         """Write one HTML page that tells this run's story, and give its absolute path.
 
-        The verdict and why, the timeline of all slots, throughput, durations, failures, the slowest items. The page asks for
-        nothing and opens from disk; it holds the items (their first characters), so it is readable by its owner only (0600).
+        The verdict and why, the timeline of all slots, throughput, what moved the limit, memory, durations, failures, the
+        slowest items. The page asks for nothing and opens from disk; it holds the items (their first characters), so it is
+        readable by its owner only (0600).
         Of an item that was tried several times it has the last attempt: for all of them use `trace=` and `atonce report`.
         A page of an earlier run is overwritten, any other file raises OutputError.
         """

@@ -30,7 +30,7 @@ class Told(Progress):
 def displays(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Told]]:
     made: list[Told] = []
 
-    def make(show: bool) -> Told:
+    def make(show: bool, *, workers: bool = False) -> Told:
         made.append(Told(show))
         return made[-1]
 
@@ -55,8 +55,8 @@ def test_every_outcome_is_counted(displays: list[Told]) -> None:
     list(atonce.map(odd_fails, iter(range(20)), model="threads", progress=True, errors="skip"))
     assert [told(display) for display in displays] == [
         (True, "odd", 20, 10, 10),
-        (True, "atonce", 20, 10, 10),
-        (True, "atonce", None, 10, 10),
+        (True, "odd_fails", 20, 10, 10),
+        (True, "odd_fails", None, 10, 10),
     ]
 
 

@@ -59,8 +59,8 @@ def test_done_twice_frees_one_place_once() -> None:
 def test_a_parked_key_waits_and_others_do_not() -> None:
     backlog = KeyedBacklog(lambda item: item, None)
     backlog.extend(0, "aab", 0.0)
-    backlog.park(0, 5.0)
-    backlog.park(1, 3.0)  # the same key: an earlier end does not shorten it
+    backlog.park(0, 5.0, 0.0)
+    backlog.park(1, 3.0, 0.0)  # the same key: an earlier end does not shorten it
     assert backlog.parked_until == 5.0
     assert indices(backlog.take(9, 0.0)) == [2]
     backlog.unpark(4.9)
@@ -94,7 +94,7 @@ def test_the_key_function_is_called_once_an_item() -> None:
     backlog.done([0, 1])
     for queued in reversed(taken):
         backlog.first(queued)
-    backlog.park(0, 1.0)
+    backlog.park(0, 1.0, 0.0)
     backlog.unpark(1.0)
     assert sorted(indices(backlog.take(2, 1.0))) == [0, 1]
     assert asked == ["a", "b"]
@@ -166,7 +166,7 @@ class Backlogs(RuleBasedStateMachine):
         known = self.waiting | self.running
         index = data.draw(st.sampled_from(sorted(known)))
         item = known[index]
-        self.backlog.park(index, self.now + seconds)
+        self.backlog.park(index, self.now + seconds, self.now)
         self.parked[item] = max(self.parked.get(item, 0.0), self.now + seconds)
 
     @rule(seconds=st.floats(0.1, 10))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atonce.plain import line, plain
 from atonce.report import figures
-from atonce.report.plain import line, plain
 from atonce.report.story import FAILED, OK, RETRIED, Lane, Story
 
 times = st.floats(0, 50, allow_nan=False)

@@ -8,6 +8,7 @@ import sys
 import pytest
 from rich.console import Console
 
+from atonce.engine.status import Status
 from atonce.sink.progress import Bar, Lines, Progress, progress
 from atonce.sink.summary import Failures, Summary
 
@@ -24,7 +25,7 @@ SUMMARY = Summary(998, 2, 12.5, (Failures("ValueError", 2, "a.txt, line 3: bad")
 
 def test_lines_come_every_few_seconds() -> None:
     stream, clock = io.StringIO(), Clock()
-    shown = Lines(stream, clock=clock)
+    shown = Lines(stream, clock=clock, ticking=False)
     shown.begin(20_000, "map")
     for ok in (100, 900):
         shown.advance(ok)
@@ -46,7 +47,7 @@ def test_lines_come_every_few_seconds() -> None:
 
 def test_lines_without_a_total() -> None:
     stream, clock = io.StringIO(), Clock()
-    shown = Lines(stream, clock=clock)
+    shown = Lines(stream, clock=clock, ticking=False)
     shown.begin(None, "fetch")
     clock.now += 5
     shown.advance(7)
@@ -55,20 +56,20 @@ def test_lines_without_a_total() -> None:
 
 def test_the_limit_is_shown_and_in_a_line_why() -> None:
     stream, clock = io.StringIO(), Clock()
-    shown = Lines(stream, clock=clock)
-    shown.limit = lambda: "48: 72 in flight brought no more"
+    shown = Lines(stream, clock=clock, ticking=False)
+    now = Status("running", in_flight=40, limit=48, why="48: 72 in flight brought no more")
+    shown.watch(lambda workers=False: now)
     shown.begin(None, "map")
     clock.now += 5
     shown.advance(10)
-    assert stream.getvalue() == "map: 10, 2/s, limit 48: 72 in flight brought no more\n"
+    assert stream.getvalue() == "map: 10, 2/s, 40 in flight, limit 48: 72 in flight brought no more\n"
     console = Console(file=stream, force_terminal=True, width=120, color_system=None)
     bar = Bar(console, clock=clock, auto_refresh=False)
-    bar.limit = shown.limit
+    bar.watch(lambda workers=False: now)
     bar.begin(20, "map")
     bar.advance(9, 1)
     bar.end()
     assert "limit 48" in stream.getvalue().partition("\n")[2]
-    assert "brought" not in stream.getvalue().partition("\n")[2]
 
 
 @pytest.mark.parametrize("total", [None, 20])
@@ -90,7 +91,7 @@ def test_a_bar(total: int | None) -> None:
 
 def test_summary_lines_follow() -> None:
     stream = io.StringIO()
-    shown = Lines(stream, clock=Clock())
+    shown = Lines(stream, clock=Clock(), ticking=False)
     shown.begin(10, "map")
     shown.end(SUMMARY)
     assert stream.getvalue().splitlines() == SUMMARY.lines()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from atonce.errors import AtonceError, Bug
-from atonce.report.plain import plain
+from atonce.plain import plain
 
 __all__ = ["plain", "resume_command", "say", "show_error"]
 

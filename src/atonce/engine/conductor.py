@@ -7,6 +7,7 @@ the driver's thread.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import math
@@ -25,6 +26,7 @@ from ..plan.machine import look_around
 from ..plan.plan import Plan
 from ..plan.sample import Sample
 from ..worker.job import Job
+from ..worker.memory import resident
 from . import complaints
 from .events import (
     Abandon,
@@ -47,12 +49,14 @@ from .events import (
     Succeed,
     Withdraw,
 )
+from .history import History, Move, Weight
 from .hub import Hub
 from .machine import Machine, Policy
 from .observer import Observer
 from .pressure import EVERY, Gauge, pressure
 from .probing import Probing, Review
 from .seat import Seat
+from .status import Status, status_of
 
 __all__ = ["Conductor"]
 
@@ -138,6 +142,7 @@ class Conductor:
         self._begun = False
         self._ask_first = False
         self.error: BaseException | None = None
+        self.history = History()
 
     def __repr__(self) -> str:
         return f"<Conductor {self.plan.headline}: {self.machine!r}>"
@@ -155,6 +160,8 @@ class Conductor:
         events, machine = self.hub.events, self.machine
         if not self._begun:
             self._begun = True
+            if self._observers:
+                self._tell("begun", self.status, self._clock())
             self._begin()
         now = self._clock()
         for _ in range(len(events)):
@@ -184,6 +191,7 @@ class Conductor:
             self._read(now)
         if self._to_keep:
             self._keep()
+        self._remember(now)
         if self.machine.finished and self.error is None:
             self.error = self._source.error
             if self._probing is not None:  # there were too few items
@@ -248,6 +256,7 @@ class Conductor:
         self._ended = self._clock()
         self._salvage()
         self.machine.learned()
+        self._remember(self._ended)
         if self._observers:
             self._tell("planned", self.plan, self._ended)
             self._tell("closed", self.stats(), self._ended)
@@ -273,10 +282,32 @@ class Conductor:
                 await wait()
         self.close(cancel=cancel)
 
-    def limit(self) -> str:
-        """How many may be in flight now, and why; "" where that is fixed, or items are too short for it to matter."""
-        steering = self.machine.steering
-        return "" if steering is not None and not steering.awake else self.machine.limit[1]
+    # ── for who looks on: any thread may ask ─────────────────────────────────────────────────────────────────────────
+
+    @property
+    def failed(self) -> int:
+        """Items whose outcome, given out or not, is a failure."""
+        return self.machine.failed
+
+    @property
+    def probing(self) -> bool:
+        return self._probing is not None
+
+    @property
+    def warming(self) -> bool:
+        """Workers are being started, and the one that measured goes on until they are there."""
+        return bool(self._warming)
+
+    def longest(self, number: int) -> tuple[int | None, float]:
+        """(index, since when) of what has been running longest in this worker."""
+        worker = self._workers.get(number) or self._leaving.get(number)
+        running = [(since, index) for _, index, since in worker.running() if index >= 0] if worker is not None else []
+        since, index = min(running, default=(0.0, None))
+        return index, since
+
+    def status(self, *, workers: bool = False) -> Status:
+        """What it is doing now."""
+        return status_of(self, workers=workers)
 
     def stats(self) -> Stats:
         machine = self.machine
@@ -293,6 +324,7 @@ class Conductor:
             resumed=machine.resumed,
             limit=limit,
             why=why,
+            peak=self.history.peak,
         )
 
     def take_salvaged(self) -> list[Outcome[Any]]:
@@ -531,6 +563,18 @@ class Conductor:
                 case Stop(error):
                     self.error = error
 
+    def _remember(self, now: float) -> None:
+        """What moved a limit, and now and then how much memory there is in use."""
+        for key, limit, why in self.machine.moves():
+            self.history.moved(move := Move(now, limit, why, str(key)))
+            if self._observers:
+                self._tell("limited", move)
+        if now >= self.history.next_look:
+            workers = [*self._workers.values(), *self._leaving.values()]
+            self.history.weighed(weight := Weight(now, resident(), sum(worker.memory() for worker in workers)))
+            if self._observers:
+                self._tell("weighed", weight)
+
     # ── who looks on ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _show(self, event: Any, now: float) -> None:
@@ -552,6 +596,8 @@ class Conductor:
                 getattr(observer, hook)(*what)
             except Exception as error:  # a guest: the run goes on without it
                 self._observers.remove(observer)
+                with contextlib.suppress(Exception):
+                    observer.dropped()
                 LOG.warning("%s looks on no more: %s", type(observer).__name__, error)
 
     # ── items ────────────────────────────────────────────────────────────────────────────────────────────────────────

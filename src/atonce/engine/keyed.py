@@ -38,6 +38,7 @@ class Backlog:
 
     def __init__(self) -> None:
         self._queue: deque[Queued] = deque()
+        self.moved: list[tuple[Any, int, str]] = []  # (key, limit, why) since somebody took it
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -94,8 +95,13 @@ class Backlog:
     def unpark(self, now: float) -> None:
         """Keys whose time has come may start again."""
 
-    def park(self, index: int, until: float) -> None:
+    def park(self, index: int, until: float, now: float) -> None:
         """Nothing of this item's key may start before `until`."""
+
+    def parked(self, now: float) -> list[tuple[Any, float, int, bool]]:
+        """(key, until when, how many of its items wait, whether it asked for that: else nobody answers there) of keys of which
+        nothing may start now; from any thread."""
+        return []
 
 
 class Lane:
@@ -296,6 +302,8 @@ class KeyedBacklog(Backlog):
             limit.finished(ended, max(0.0, ended - started), max(1, in_flight), kind, after and min(after, self._max_wait))
             if limit.limit < before:
                 limit.took_effect(now)  # until now as many were started as before
+            if limit.limit != before:
+                self.moved.append((lane.key, limit.limit, limit.why))
         if error is not None and getattr(error, "unreachable", False):
             lane.circuit = lane.circuit or Circuit()
             lane.circuit.failed(started, now)
@@ -325,11 +333,22 @@ class KeyedBacklog(Backlog):
             lane.wakes_at = -math.inf
             self._back_in_turn(lane)
 
-    def park(self, index: int, until: float) -> None:
+    def park(self, index: int, until: float, now: float) -> None:
         lane = self._of[index]
+        if until > max(lane.parked, now):
+            self.moved.append((lane.key, 0, f"0: asked to wait for {until - now:.3g} s"))
         lane.parked = max(until, lane.parked)
         if lane.parked > lane.wakes_at:
             self._wake(lane, lane.parked)
+
+    def parked(self, now: float) -> list[tuple[Any, float, int, bool]]:
+        waits = []
+        for lane in list(self._lanes.values()):
+            circuit = lane.circuit
+            silent = -math.inf if circuit is None else circuit.until
+            if max(silent, lane.parked) > now:
+                waits.append((lane.key, max(silent, lane.parked), len(lane.queue), lane.parked >= silent))
+        return waits
 
     @property
     def parked_until(self) -> float:  # type: ignore[override]

@@ -131,6 +131,7 @@ class Machine:
         self.steering: Steering | None = None
         self._fed_at = math.inf  # while nothing has come back
         self._steer_at = math.inf
+        self._told = -1  # the limit that `moves` has given last
         self._false_starts = 0
         self._spent: list[int] = []  # have had their `max_tasks`, and no successor is on its way yet
         self._grown: dict[int, None] = {}  # over `max_memory`, and wait for their turn to be replaced: an ordered set
@@ -220,6 +221,29 @@ class Machine:
     @property
     def finished(self) -> bool:
         return self.source_ended and self.emitted == self.read_count
+
+    @property
+    def queued(self) -> int:
+        """Read, and not given to a worker."""
+        return len(self._queue) + len(self._suspects)
+
+    @property
+    def retries(self) -> list[float]:
+        """When those start that wait for another try."""
+        return [at for at, _, _ in list(self._retries)]
+
+    def parked(self, now: float) -> list[tuple[Any, float, int, bool]]:
+        """Keys of which nothing may start now: see `Backlog.parked`."""
+        return self._queue.parked(now)
+
+    def moves(self) -> list[tuple[Any, int, str]]:
+        """(key, or "" for all; how many may be in flight; why) for each move of a limit since the last time."""
+        moves, self._queue.moved = self._queue.moved, []
+        steering = self.steering
+        if steering is not None and steering.awake and steering.slots != self._told:
+            self._told = steering.slots
+            moves.append(("", steering.slots, steering.why))
+        return moves
 
     @property
     def in_flight(self) -> int:
@@ -631,7 +655,7 @@ class Machine:
                     self._tries[index] = attempts
                     heapq.heappush(self._retries, (again, index, found))
                     if getattr(failure.error, "retry_after", None) is not None:
-                        self._queue.park(index, again)
+                        self._queue.park(index, again, now)
                     continue
             waited = failure.started - queued
             self.failed += 1

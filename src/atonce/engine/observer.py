@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..outcome import Stats
     from ..plan.plan import Plan
     from ..worker.outbox import Report
+    from .history import Move, Weight
+    from .status import Status
 
 __all__ = ["Observer"]
 
@@ -18,6 +20,9 @@ class Observer:
 
     `now` is `time.monotonic()`. Workers are numbered from 0 as they are hired; a number is never given twice.
     """
+
+    def begun(self, look: Callable[[], Status], now: float) -> None:
+        """The run begins. Any thread may call `look`, as long as it likes, to see what the run is doing."""
 
     def hired(self, worker: int, plan: Plan, now: float) -> None:
         """A worker of this plan is being started."""
@@ -40,8 +45,17 @@ class Observer:
     def resized(self, worker: int, slots: int, now: float) -> None:
         """A worker may from now on have so many in flight."""
 
+    def limited(self, move: Move) -> None:
+        """How many may be in flight has changed, in all or of one key."""
+
+    def weighed(self, weight: Weight) -> None:
+        """What memory there is in use, about twice a second."""
+
     def planned(self, plan: Plan, now: float) -> None:
         """The plan as it is at the end of the run, with all that was measured."""
 
     def closed(self, stats: Stats, now: float) -> None:
-        """The run is over."""
+        """The run is over: let go of everything."""
+
+    def dropped(self) -> None:
+        """It is left out from now on, or was never needed: let go of everything."""

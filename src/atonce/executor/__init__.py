@@ -269,7 +269,7 @@ def _options(
 ) -> Options:
     """What was said, as Options; UsageError for what an executor has no use for."""
     options: dict[str, Any] = {**given, "model": model}
-    for name in ("ordered", "errors", "progress", "journal", "trace"):
+    for name in ("ordered", "errors", "progress", "journal", "trace", "metrics", "spans"):
         if name in given:
             raise UsageError(f"an executor has no {name}=: each call has its future")
     if max_workers is not None:

@@ -82,6 +82,10 @@ class Worker(abc.ABC):
     def running(self) -> list[tuple[int, int, float]]:
         """(slot, index, since) of what runs now."""
 
+    def memory(self) -> int:
+        """Bytes in RAM of its process, where that is one of its own, on this machine; 0 else, and where nobody can say."""
+        return 0
+
     @abc.abstractmethod
     def abandon(self, slot: int, index: int) -> None:
         """Leave the thread in this slot behind."""

@@ -27,6 +27,7 @@ from ..errors import PlanError
 from ..worker import wire
 from ..worker.channel import Inbox, Message, Outgoing, again, close_all
 from ..worker.job import Cells, Job
+from ..worker.memory import resident
 from ..worker.template import SPAWN, STATUS
 from . import Order, Placement, Worker
 from .framed import FramedWorker, pack_job
@@ -161,7 +162,11 @@ class ProcessWorker(FramedWorker):
         return Child(slots)
 
     def running(self) -> list[tuple[int, int, float]]:
-        return self._child.cells.running()
+        return [] if self._gone else self._child.cells.running()
+
+    def memory(self) -> int:
+        pid = None if self._gone else self._child.pid
+        return 0 if pid is None else resident(pid)
 
     # ── near → far ───────────────────────────────────────────────────────────────────────────────────────────────────
 

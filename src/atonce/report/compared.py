@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from .plain import line
+from ..plain import line
 from .telling import about
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from importlib.resources import files
 from typing import Any
 
 from ..errors import OutputError
-from .plain import line, plain
+from ..plain import line, plain
 
 __all__ = ["page_of", "write"]
 

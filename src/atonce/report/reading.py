@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
-from .plain import line
+from ..plain import line
 from .story import FAILED, OK, RETRIED, WIDTH, Lane, Moment, Story
 
 if TYPE_CHECKING:

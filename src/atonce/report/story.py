@@ -6,7 +6,7 @@ from array import array
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from .plain import line
+from ..plain import line
 
 __all__ = ["FAILED", "OK", "RETRIED", "Attempts", "Failure", "Lane", "Moment", "Story"]
 

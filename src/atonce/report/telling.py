@@ -9,9 +9,9 @@ import zlib
 from typing import Any
 
 from .. import __version__
+from ..plain import line, plain
 from ..plan.machine import usable_cpus
 from . import figures
-from .plain import line, plain
 from .story import RETRIED, Story
 
 __all__ = ["about", "told"]

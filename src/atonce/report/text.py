@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..plain import line
 from ..plan.plan import in_time
 from .figures import failures, lane_order, percentiles, slowest
-from .plain import line
 from .story import FAILED, OK, RETRIED, Story
 
 __all__ = ["Glyphs", "text_of"]

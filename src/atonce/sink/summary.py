@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Failures", "Summary", "Tally", "grouped", "in_words"]
+__all__ = ["KINDS", "Failures", "Summary", "Tally", "grouped", "in_words"]
 
-_KINDS = 20  # of failures told apart; the rest are counted together, so that a tally stays small
+KINDS = 20  # of failures told apart; the rest are counted together, so that a tally stays small
 _WIDTH = 200  # characters of an example
 
 
@@ -92,7 +92,7 @@ class Tally:
     def fail(self, kind: str, example: str) -> None:
         """Count a failure; `example` says which item it was and what was wrong."""
         self.failed += 1
-        if kind not in self._kinds and len(self._kinds) >= _KINDS:
+        if kind not in self._kinds and len(self._kinds) >= KINDS:
             kind = "other"
         self._kinds.setdefault(kind, [0, _short(example)])[0] += 1
 
