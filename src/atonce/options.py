@@ -278,7 +278,9 @@ def _bytes(text: str) -> int:
 
 
 def _near(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
+    # the one that begins alike: `retries` is nearer to `metrics` by its letters, and means `retry`
+    close = difflib.get_close_matches(name, known, n=3)
+    close.sort(key=lambda each: each[:2] != name[:2])
     return f"{close[0]!r}?" if close else "one of " + ", ".join(known)
 
 
