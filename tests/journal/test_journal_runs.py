@@ -100,9 +100,9 @@ def test_what_is_recorded_is_not_run_again(shape: Shape, path: str, work: Work) 
 
 def test_what_is_recorded_does_not_count_as_work_that_is_left(path: str) -> None:
     """Whoever resumes near the end of many items still gets what is chosen for those that are left."""
-    list(itertools.islice(atonce.map(nap, range(60), journal=path, model="sync"), 40))
+    atonce.run(nap, range(40), journal=path, model="sync")
     resumed = atonce.run(nap, range(60), journal=path)
-    assert resumed.stats.resumed >= 40
+    assert resumed.stats.resumed == 40
     assert resumed.plan.seconds is not None, resumed.plan  # a prediction is made for items that are left
     assert "there are no more items" not in str(resumed.plan)
 

@@ -340,7 +340,7 @@ class Conductor:
         self._placement(plan.placement)
         count = plan.parallelism
         if self._total is not None:  # a worker that would get no item need not be started
-            count = max(1, min(count, self._total - (self.machine.emitted - self.machine.resumed)))
+            count = min(count, max(1, self._total - (self.machine.emitted - self.machine.resumed)))
         return [self._hire_one(plan) for _ in range(count)]
 
     def _settle(self, room: int) -> None:

@@ -19,11 +19,9 @@ def resident(pid: int | None = None) -> int:
         with open(f"/proc/{pid or 'self'}/statm", "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
-        if os.path.exists("/proc/self/statm"):
-            return 0
         import psutil
 
         try:
-            return int(psutil.Process(pid).memory_info().rss)
+            return int((psutil.Process() if pid is None else psutil.Process(pid)).memory_info().rss)
         except psutil.Error:
             return 0
