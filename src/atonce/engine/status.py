@@ -83,7 +83,7 @@ def _status(conductor: Conductor, workers: bool) -> Status:
     limit, why = machine.limit
     if machine.steering is not None and not machine.steering.awake:
         limit, why = None, ""
-    retries = list(machine.retries)
+    retries = machine.retries
     phase: Phase = "running"
     if conductor.probing:
         phase = "measuring"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -70,15 +71,16 @@ class Slab:
         self.first, self.mean, self.share, self.who = first, mean, share, who
         self.taken = 0
 
-    def take(self, columns: Columns, now: float, running: int = 0) -> None:
-        """What is finished and was not taken before; `running` others have had their share of the time until `now`."""
+    def take(self, columns: Columns, now: float, others: int = 0, most: float = math.inf) -> None:
+        """What is finished and was not taken before; so many `others` have had their share of the time until `now`.
+
+        `most` seconds for each.
+        """
         done = len(self.values)
         count = done - self.taken
         if not count:
             return
-        step = max(0.0, now - self.first) / (count + running)
-        if running:
-            step = min(step, self.mean)
+        step = min(max(0.0, now - self.first) / (count + others), most)
         times = list(accumulate(repeat(step, count), initial=self.first))
         indices, values, started, ended, cpu, workers = columns
         indices += self.indices[self.taken : done]
@@ -127,7 +129,7 @@ class Outbox:
             count, failed = len(self.rows), len(self.failures)
             self.flushed = now = time.monotonic()
             for slab in self.slabs:  # the item that runs in it is a long one after all
-                slab.take(self._columns, now, running=1)
+                slab.take(self._columns, now, 1, slab.mean)
             columns: Sequence[Sequence[Any]] = self._columns
             if not count and not failed and not columns[0]:
                 return
@@ -156,9 +158,7 @@ class Outbox:
         """It is over; `failed`: one more was started, and has no value."""
         with self._lock:
             self.slabs.remove(slab)
-            if failed:
-                slab.mean = float("inf")
-            slab.take(self._columns, now, running=failed)
+            slab.take(self._columns, now, failed)
 
 
 class Attended(Protocol):
