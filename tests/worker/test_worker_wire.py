@@ -46,7 +46,7 @@ items = st.recursive(
 def test_a_batch_arrives_with_its_numbers(batch: list[Any], first: int) -> None:
     indices = range(first, first + len(batch))
     payload = wire.dump_batch(indices, batch)
-    assert wire.batch_indices(payload) == list(indices)
+    assert list(wire.batch_indices(payload)) == list(indices)
     assert list(wire.load_batch(payload)) == list(zip(indices, batch, strict=True))
 
 

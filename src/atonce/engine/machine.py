@@ -58,6 +58,7 @@ from .events import (
     Weighed,
     Withdraw,
 )
+from .held import first_of_each
 from .keyed import Backlog, KeyedBacklog, Queued
 from .limit import SILENCE, Pressure
 from .order import AsFinished, InOrder
@@ -571,18 +572,16 @@ class Machine:
             return []
         if seat.ghosts:
             report = _without(report, seat.ghosts)
-        before = len(seat.assigned)
-        items = list(map(seat.assigned.pop, report.indices, repeat(None)))
-        if before - len(seat.assigned) < len(items):
-            # rows of items that it no longer has, or has told of twice: put the others back, and drop those rows
-            keep = _first_of_each(report.indices, set(seat.read_at))
-            seat.assigned.update(compress(zip(report.indices, items, strict=True), keep))
-            return self._done(worker, _keeping(report, keep), now)
+        indices = report.indices
+        found = seat.assigned.take(indices) if indices else None
+        if indices and found is None:
+            # rows of items that it no longer has, or has told of twice
+            return self._done(worker, _keeping(report, first_of_each(indices, set(seat.assigned))), now)
         self._queue.told(report, now)
         outcomes: list[Outcome[Any]] = []
-        indices = report.indices
-        if indices:
-            waited = list(map(operator.sub, report.started, map(seat.read_at.pop, indices)))
+        if found is not None:
+            items, read_at = found
+            waited = list(map(operator.sub, report.started, read_at))
             if min(waited) < 0:  # the end of an item counts as the start of the next, which may have come a moment later
                 waited = [max(0.0, seconds) for seconds in waited]
             seat.learn(sum(report.ended) - sum(report.started), len(indices))
@@ -639,7 +638,7 @@ class Machine:
         """Failures that are final; the others are put off."""
         final = []
         for failure in failures:
-            found = seat.take_back(failure.index)
+            found = seat.assigned.pop_one(failure.index)
             if found is None:
                 continue
             index, item, queued = found
@@ -792,8 +791,8 @@ class Machine:
             if len(seat.assigned) == 1:
                 culprits = list(seat.assigned)
             elif not culprits:
-                self._suspects.extend(self._apart(seat.take_all()))
-            for suspect in filter(None, map(seat.take_back, culprits)):
+                self._suspects.extend(self._apart(seat.assigned.pop_all()))
+            for suspect in filter(None, map(seat.assigned.pop_one, culprits)):
                 index, item, queued = suspect
                 self.attempts += 1
                 if index in self._struck and len(culprits) == 1:
@@ -804,7 +803,7 @@ class Machine:
                     self._cut_short[index] = self._cut_short.get(index, 0) + 1
                     self._suspects.append([suspect])
         # the rest were waiting their turn, or ran beside it: in their old order, before what has not been read yet
-        for queued_item in reversed(seat.take_all()):
+        for queued_item in reversed(seat.assigned.pop_all()):
             self._queue.first(queued_item)
         needed = not self.finished and not replaced
         return self._emit(outcomes) + ([Spawn(event.worker)] if needed else [])
@@ -843,7 +842,7 @@ class Machine:
             commands = self._emit(self._failures(seat, (failure,), now, may_retry=False))
         else:
             self._queue.done(indices)
-            self._suspects.extend([suspect] for suspect in map(seat.take_back, indices) if suspect is not None)
+            self._suspects.extend([suspect] for suspect in map(seat.assigned.pop_one, indices) if suspect is not None)
             commands = []
         return commands + self._after(worker, seat)
 
@@ -886,15 +885,6 @@ def _without(report: Any, ghosts: set[tuple[int, float]]) -> Any:
     ghosts -= stale
     report = report._replace(failures=[f for f in report.failures if (f.index, f.started) not in stale])
     return _keeping(report, [attempt not in stale for attempt in attempts])
-
-
-def _first_of_each(indices: Sequence[int], known: set[int]) -> list[bool]:
-    """True where an index is known and comes for the first time."""
-    keep = []
-    for index in indices:
-        keep.append(index in known)
-        known.discard(index)
-    return keep
 
 
 def _keeping(report: Any, keep: list[bool]) -> Any:

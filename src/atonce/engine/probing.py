@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..placement import Worker
@@ -95,7 +95,7 @@ class Probing:
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def done(self, worker: int, report: Any, assigned: dict[int, Any]) -> None:
+    def done(self, worker: int, report: Any, assigned: Mapping[int, Any]) -> None:
         """A report, before the machine has it: `assigned` still has the items."""
         if worker not in self._workers or self.sample is not None:
             return

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from itertools import repeat
 from typing import Any
 
-from .keyed import Queued
+from .held import Held
 
 __all__ = ["FINEST", "Seat"]
 
@@ -25,11 +24,7 @@ FINEST = 0.002
 
 @dataclasses.dataclass(slots=True)
 class Seat:
-    """`assigned` maps the index of what the worker has and has not reported to its item, `read_at` to when it was read.
-
-    Two dicts of plain values rather than one of pairs: a pair an item is an object more for the garbage collector, which
-    is a tenth of the whole cost of a small item.
-    """
+    """`assigned` is what the worker has and has not reported."""
 
     slots: int
     enforces_timeout: bool = False
@@ -42,8 +37,7 @@ class Seat:
     through: bool = False  # released, and told so
     alone: bool = False  # runs suspects and nothing else
     killed: bool = False
-    assigned: dict[int, Any] = dataclasses.field(default_factory=dict)
-    read_at: dict[int, float] = dataclasses.field(default_factory=dict)
+    assigned: Held = dataclasses.field(default_factory=Held)
     ghosts: set[tuple[int, float]] = dataclasses.field(default_factory=set)  # (index, start) given up: may still report
     condemned: dict[int, BaseException] = dataclasses.field(default_factory=dict)  # killed for these
     left: int | None = None  # items it may still be given, before a fresh worker takes over; None: any number
@@ -79,23 +73,8 @@ class Seat:
 
     def give(self, indices: Sequence[int], items: Sequence[Any], read_at: Sequence[float] | float) -> None:
         """It has these now."""
-        self.assigned.update(zip(indices, items, strict=True))
-        times = repeat(read_at) if isinstance(read_at, float) else read_at
-        self.read_at.update(zip(indices, times, strict=False))
+        self.assigned.give(indices, items, read_at)
         if self.only is not None:
             self.only -= len(indices)
         if self.left is not None:
             self.left = max(0, self.left - len(indices))
-
-    def take_back(self, index: int) -> Queued | None:
-        """One item it no longer has, or None if it has reported it."""
-        if index not in self.assigned:
-            return None
-        return index, self.assigned.pop(index), self.read_at.pop(index)
-
-    def take_all(self) -> list[Queued]:
-        """All it had, in order."""
-        rest = [(index, self.assigned[index], self.read_at[index]) for index in sorted(self.assigned)]
-        self.assigned.clear()
-        self.read_at.clear()
-        return rest

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import AtonceError, SetupFailed
@@ -103,7 +104,7 @@ def _serve(
             error = setup_failed(error)
         post(wire.BROKEN, wire.dumps(wire.dump_error(error)))
 
-    def unreadable(indices: list[int], error: BaseException) -> None:
+    def unreadable(indices: Sequence[int], error: BaseException) -> None:
         post(wire.UNREADABLE, wire.dumps((indices, wire.dump_error(error))))
 
     outbox = Outbox(send, broken, unreadable)

@@ -100,7 +100,7 @@ class Outbox:
         self,
         send: Callable[[Report], None],
         broken: Callable[[BaseException], None],
-        unreadable: Callable[[list[int], BaseException], None] | None = None,
+        unreadable: Callable[[Sequence[int], BaseException], None] | None = None,
     ) -> None:
         self.rows: list[Row] = []
         self.failures: list[Failure] = []

@@ -34,7 +34,9 @@ HELLO, BATCH, ABANDON, RELEASE, JOB, RESIZE, CANCEL = 1, 2, 3, 4, 5, 6, 7
 READY, REPORT, BROKEN, UNREADABLE, TALK, MEMORY = 11, 12, 13, 14, 15, 16
 
 _HEADER = struct.Struct("<BQ")
-_COUNT = struct.Struct("<Q")
+# Before the items of a batch or a report: how many, and the number of the first where they follow one another, else -1 and
+# then their numbers.
+_SPAN = struct.Struct("<qq")
 # Bytes of a frame: more than any machine has, so a length beyond is none.
 _MOST = 1 << 44
 
@@ -85,8 +87,23 @@ def dump_batch(indices: Sequence[int], items: Sequence[Any], large: Large | None
 
 
 def _numbered(indices: Sequence[int], value: Any, large: Large | None) -> Payload:
-    parts = [_COUNT.pack(len(indices)), array("q", indices).tobytes(), *dump(value, large)]
+    span = _span(indices)
+    if span is not None:
+        head = _SPAN.pack(len(span), span.start)
+    else:
+        head = _SPAN.pack(len(indices), -1) + array("q", indices).tobytes()
+    parts = [head, *dump(value, large)]
     return parts if sum(map(len, parts)) >= buffers.LEAST else b"".join(parts)
+
+
+def _span(indices: Sequence[int]) -> range | None:
+    """The same numbers, where they follow one another."""
+    if isinstance(indices, range):
+        return indices
+    if not indices or indices[-1] - indices[0] != len(indices) - 1:
+        return None
+    span = range(indices[0], indices[-1] + 1)
+    return span if [*span] == [*indices] else None
 
 
 def size(payload: Any, large: Sequence[Any]) -> int:
@@ -95,26 +112,29 @@ def size(payload: Any, large: Sequence[Any]) -> int:
     return sum(map(len, parts)) + sum(map(len, large))
 
 
-def batch_indices(payload: Any) -> list[int]:
+def batch_indices(payload: Any) -> Sequence[int]:
     """The numbers of the items in a batch or a report."""
-    (count,) = _COUNT.unpack_from(payload)
+    count, first = _SPAN.unpack_from(payload)
+    if first >= 0:
+        return range(first, first + count)
     numbers = array("q")
-    numbers.frombytes(payload[8 : 8 + 8 * count])
+    numbers.frombytes(payload[_SPAN.size : _SPAN.size + 8 * count])
     return numbers.tolist()
 
 
 def load_batch(payload: Any, large: Sequence[Any] = ()) -> Iterable[tuple[int, Any]]:
     """(index, item) pairs. Raises what unpickling an item raises."""
     indices = batch_indices(payload)
-    items = _unnumbered(payload, len(indices), large)
+    items = _unnumbered(payload, indices, large)
     if large:  # each goes as soon as it was run, not when all were
         items = [*reversed(items)]
         return zip(indices, map(list.pop, repeat(items, len(items))), strict=True)
     return zip(indices, items, strict=True)
 
 
-def _unnumbered(payload: Any, count: int, large: Sequence[Any]) -> Any:
-    with memoryview(payload) as whole, whole[8 + 8 * count :] as pickled:
+def _unnumbered(payload: Any, indices: Sequence[int], large: Sequence[Any]) -> Any:
+    at = _SPAN.size if isinstance(indices, range) else _SPAN.size + 8 * len(indices)
+    with memoryview(payload) as whole, whole[at:] as pickled:
         return loads(pickled, buffers=large)
 
 
@@ -126,7 +146,8 @@ def dump_report(report: Report, large: Large | None = None) -> Payload:
     failures = [(f._replace(error=None), *dump_error(f.error)) for f in report.failures]  # type: ignore[arg-type]
     numbers = [failure.index for failure in report.failures]
     try:
-        return _numbered([*report.indices, *numbers], (_columns(report), failures), large)
+        indices = [*report.indices, *numbers] if numbers else report.indices
+        return _numbered(indices, (_columns(report), failures), large)
     except BaseException:  # what pickling a value raises, SystemExit included, is that value's affair
         kept, bad = [], []
         for k, value in enumerate(report.values):
@@ -141,7 +162,8 @@ def dump_report(report: Report, large: Large | None = None) -> Payload:
         rest = Report._make([*([column[k] for k in kept] for column in report[:6]), (), 0])
         if large is not None:
             large.clear()
-        return _numbered([*report.indices, *numbers], (_columns(rest), failures + bad), large)
+        numbers = [*(failure.index for failure, *_ in bad), *numbers]
+        return _numbered([*rest.indices, *numbers], (_columns(rest), bad + failures), large)
 
 
 def _columns(report: Report) -> tuple[Any, ...]:
@@ -149,19 +171,21 @@ def _columns(report: Report) -> tuple[Any, ...]:
     if workers and workers.count(workers[0]) == len(workers):
         workers = workers[0]
     numbers = (array("d", column).tobytes() for column in (report.started, report.ended, report.cpu))
-    return (array("q", report.indices).tobytes(), report.values, *numbers, workers)
+    return (report.values, *numbers, workers)
 
 
 def load_report(payload: Any, large: Sequence[Any] = ()) -> Report:
     """Raises what unpickling a value raises."""
-    (count,) = _COUNT.unpack_from(payload)
-    (indices, values, started, ended, cpu, workers), failed = _unnumbered(payload, count, large)
-    numbers = array("q", indices).tolist()
+    indices = batch_indices(payload)
+    (values, started, ended, cpu, workers), failed = _unnumbered(payload, indices, large)
+    if failed:
+        indices = indices[: len(values)]
     if isinstance(workers, WorkerId):
-        workers = [workers] * len(numbers)
+        workers = [workers] * len(indices)
     failures = [failure._replace(error=load_error(*error)) for failure, *error in failed]
-    columns = (numbers, values, array("d", started), array("d", ended), array("d", cpu), workers)
-    return Report(*columns, failures, size(payload, large))
+    # lists: an array would make its numbers anew each time that somebody goes through it
+    times = [array("d", column).tolist() for column in (started, ended, cpu)]
+    return Report(indices, values, times[0], times[1], times[2], workers, failures, size(payload, large))
 
 
 def dump_error(error: BaseException) -> tuple[bytes | None, str, str]:
