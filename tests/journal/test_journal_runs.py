@@ -127,6 +127,19 @@ def test_holes_are_filled_and_order_is_kept(shape: Shape, ordered: bool, path: s
     assert all(outcome.value == outcome.index * 10 for outcome in outcomes)
 
 
+@pytest.mark.parametrize("shape", MODELS)
+def test_one_item_that_holds_back_all_that_is_recorded_after_it(shape: Shape, path: str, work: Work) -> None:
+    """When it is done the ordered window is empty at once, and the run must go on reading by itself."""
+    fn = shape.of(work)
+    work.fail(7)
+    atonce.run(fn, range(1_000), journal=path, model="coroutines" if shape.awaits else "sync")
+    work.fail()
+    work.started()
+    outcomes = atonce.stream(fn, iter(range(1_000)), journal=Journal(path, retry_failed=True), ordered=True, **shape.options)
+    assert [outcome.value for outcome in outcomes] == [item * 10 for item in range(1_000)]
+    assert work.started() == [7]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.kills], ids=str)
 def test_a_death_is_recorded_as_any_failure(shape: Shape, path: str, tmp_path: Path) -> None:

@@ -164,6 +164,8 @@ A_COMPUTES = sample(0.05, 0.05, blocked=1.0)
         (DEF, TOOL, M4, "releases the GIL"),
         (DEF, MIXED, M4, "mixed"),
         (DEF, TINY, M4, "too small"),
+        (DEF, sample(6.4e-6, 6.4e-6), M4, "too small"),  # it includes the loop around it
+        (DEF, sample(6.6e-6, 6.6e-6), M4, "holds the GIL"),
         (ASYNC, A_WAITS, M4, "waits"),
         (ASYNC, A_BLOCKS, M4, "blocks its loop"),
         (ASYNC, A_COMPUTES, M4, "blocks its loop"),

@@ -181,6 +181,16 @@ def test_time_without_a_core_is_taken_off() -> None:
     assert found.busy == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize(("queued", "expected"), [(0.0, 4e-6), (1e-3, 1e-6)])
+def test_a_short_item_that_lost_its_core_says_nothing_of_the_others(queued: float, expected: float) -> None:
+    probe = Probe(left=400, cpus=2)
+    probe.ran(Reading(items(1, 1e-6, 1e-6)))
+    spans = [*items(99, 1e-6, 1e-6), Span(1e-3, 1.301e-3, 301e-6)]
+    probe.ran(Reading([span._replace(queued=queued / 100) for span in spans]))
+    found = probe.sample()
+    assert (found.cpu, found.wall) == (pytest.approx(expected), pytest.approx(expected))
+
+
 @pytest.mark.parametrize(
     ("process", "children", "elsewhere"), [(0.1, 0.0, 0.0), (0.11, 0.0, 0.0), (0.4, 0.0, 0.3), (0.1, 0.25, 0.25)]
 )

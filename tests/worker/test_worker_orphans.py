@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+
+from atonce.plan.calibration import nothing
+from atonce.worker import wire
+from atonce.worker.channel import Outgoing, pack
+from atonce.worker.context import dump_context
+from atonce.worker.job import Cells
+from atonce.worker.talk import manners
 
 pytestmark = [pytest.mark.timeout(60, method="signal"), pytest.mark.slow]
 
@@ -148,3 +160,56 @@ def test_no_worker_outlives_its_caller(death: str, tmp_path: Path) -> None:
 def folder_of(folder: Path, pid: int) -> list[str]:
     """What the process of this number was doing."""
     return [file.name for file in folder.iterdir() if file.is_file() and str(pid) in file.read_text().split()]
+
+
+def fails() -> None:
+    raise RuntimeError("there is no resource")
+
+
+WORKER = (
+    "import socket, sys; from atonce.worker.main import main; main(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))"
+)
+
+
+@pytest.mark.parametrize(
+    ("runner", "function", "setup"),
+    [
+        ("call", operator.neg, None),
+        ("thread", operator.neg, None),
+        ("coroutine", nothing, None),
+        ("call", operator.neg, fails),
+        ("thread", operator.neg, fails),
+    ],
+)
+def test_a_worker_whose_caller_has_gone_has_nobody_to_complain_to(
+    runner: str, function: Callable[..., Any], setup: Callable[[], Any] | None
+) -> None:
+    """It was given work, and none of what it has to say finds anybody: it ends, and its terminal stays as it was."""
+    hello = {
+        "path": [str(Path(__file__).parent), *sys.path],
+        "cwd": os.getcwd(),
+        "environment": dict(os.environ),
+        "number": 0,
+        "manners": manners(),
+        "runner": runner,
+        "slots": 2,
+        "most": 2,
+        "timeout": None,
+        "share": 1,
+        "weighed": True,
+        "shared": True,
+        "context": dump_context(None),
+    }
+    near, far = socket.socketpair()
+    with near, far, tempfile.TemporaryFile() as cells:
+        cells.truncate(Cells.size(2))
+        outgoing = Outgoing(near)
+        outgoing.send(wire.frame(wire.HELLO, wire.dumps(hello)))
+        outgoing.send(wire.frame(wire.JOB, wire.dumps((function, setup))))
+        outgoing.send(pack(wire.BATCH, wire.dump_batch(range(100), range(100))))
+        near.close()
+        fds = far.fileno(), cells.fileno()
+        done = subprocess.run(
+            [sys.executable, "-c", WORKER, *map(str, fds)], pass_fds=fds, capture_output=True, text=True, check=False
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

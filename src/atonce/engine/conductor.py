@@ -191,6 +191,9 @@ class Conductor:
             self._read(now)
         if self._to_keep:
             self._keep()
+            source = self._source  # letting outcomes go makes room in the ordered window: nothing else would read again
+            if not (source.ended or source.pending) and self.error is None and machine.want(now) > 0:
+                self._again = True
         self._remember(now)
         if self.machine.finished and self.error is None:
             self.error = self._source.error

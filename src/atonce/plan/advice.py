@@ -124,7 +124,9 @@ def kind_of_work(facts: Facts, machine: Machine, sample: Sample, calibration: Ca
     """One of `KINDS_OF_WORK`."""
     if facts.kind == "async" and (sample.blocked or 0.0) > BLOCKED and sample.wall > BLOCKED_WALL:
         return "blocks its loop"
-    if sample.wall < 2 * (calibration.near + calibration.far):
+    if sample.wall - calibration.call < 2 * (
+        calibration.near + calibration.far
+    ):  # what is measured includes the loop around it
         return "too small"
     if sample.elsewhere > CHILDREN * sample.wall and sample.elsewhere > sample.cpu:
         return "releases the GIL"

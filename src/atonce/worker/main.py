@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import AtonceError, SetupFailed
@@ -55,7 +55,7 @@ def main(connection: socket.socket, cells_fd: int, *, whole: bool = True) -> Non
         _be_like(hello)
     else:
         sys.path[:] = hello["path"]
-    line = Line(Outgoing(connection).send)
+    line = Line(_while_it_listens(Outgoing(connection)))
     talk = Talk(line, f"atonce-{hello['number']}")
     talk.adopt(hello["manners"])
     attendants: list[Attendant] = []
@@ -131,24 +131,22 @@ def _serve(
     view[RECEIVING] = RUNNING
     post(wire.READY)
     released = False
-    # a near side that hung up needs nothing any more: OSError on the way out is no news
-    with contextlib.suppress(ConnectionError, BrokenPipeError):
-        for kind, payload in frames:
-            if kind == wire.BATCH:
-                _batch(payload, inbox.large, runner)
-            elif kind == wire.ABANDON:
-                runner.abandon(*wire.loads(payload))
-            elif kind == wire.RESIZE:
-                runner.resize(wire.loads(payload))
-            elif kind == wire.CANCEL:
-                runner.cancel(wire.loads(payload))
-            elif kind == wire.RELEASE:
-                released = not payload  # else: drop what is left
-                break
-        runner.stop(cancel=not released)
-        for attendant in attendants:
-            attendant.stop()
-        outbox.flush()
+    for kind, payload in frames:
+        if kind == wire.BATCH:
+            _batch(payload, inbox.large, runner)
+        elif kind == wire.ABANDON:
+            runner.abandon(*wire.loads(payload))
+        elif kind == wire.RESIZE:
+            runner.resize(wire.loads(payload))
+        elif kind == wire.CANCEL:
+            runner.cancel(wire.loads(payload))
+        elif kind == wire.RELEASE:
+            released = not payload  # else: drop what is left
+            break
+    runner.stop(cancel=not released)
+    for attendant in attendants:
+        attendant.stop()
+    outbox.flush()
 
 
 def _batch(payload: Any, large: list[Any], runner: Runner) -> None:
@@ -166,8 +164,21 @@ def _batch(payload: Any, large: list[Any], runner: Runner) -> None:
 
 
 def _frames(inbox: Inbox) -> Any:
-    while inbox.fill():
-        yield from inbox.frames()
+    """What the near side sends, until it hangs up: a socket that was closed with something unread in it says so by an error."""
+    with contextlib.suppress(ConnectionError):
+        while inbox.fill():
+            yield from inbox.frames()
+
+
+def _while_it_listens(outgoing: Outgoing) -> Callable[[Any], None]:
+    """Sends, to a near side that is there. One that hung up needs nothing any more, and nobody else is to hear of it: whoever
+    sends goes on, and the worker ends with its frames."""
+
+    def send(what: Any) -> None:
+        with contextlib.suppress(ConnectionError):
+            outgoing.send(what)
+
+    return send
 
 
 def _be_like(hello: dict[str, Any]) -> None:
