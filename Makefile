@@ -74,8 +74,12 @@ faults: $(VENV)/.dev $(VENV)/.self ## every fault at every stage in every model,
 behaviours: $(VENV)/.dev $(VENV)/.self ## write docs/behaviours.md from the table in tests/behaviours
 	@$(VENV)/bin/python tests/behaviours/behaviour_page.py
 
+.PHONY: integrations
+integrations: $(VENV)/.integrations $(VENV)/.self ## the tests with Dask, Ray, joblib, notebooks, numpy and others, which it installs
+	@$(VENV)/bin/python -m pytest $(or $(TESTS),tests/integrations tests/placement tests/worker/test_worker_native.py)
+
 .PHONY: clusters
-clusters: $(VENV)/.dev $(VENV)/.self ## the whole contract on real Dask and Ray clusters, which must be installed
+clusters: $(VENV)/.integrations $(VENV)/.self ## the whole contract on real Dask and Ray clusters
 	@$(VENV)/bin/python -m pytest tests/placement -m ''
 
 .PHONY: page-test
@@ -94,6 +98,8 @@ regret: $(VENV_BENCH)/.bench $(VENV_BENCH)/.self ## measure what auto loses to t
 lock: $(VENV_LOCK)/.uv ## write the locks from pyproject.toml (LOCK=--upgrade for newer versions)
 	$(call compile,requirements.txt,)
 	$(call compile,requirements-dev.txt,--group dev --constraint requirements.txt)
+	$(call compile,requirements-integrations.txt,--group integrations --constraint requirements-dev.txt)
+	$(call compile,docs/requirements.txt,--group docs --constraint requirements.txt)
 	$(call compile,bench/requirements.txt,--group bench --constraint requirements.txt)
 
 # An old lock's pins are kept where they still fit, unless LOCK has --upgrade.
@@ -141,6 +147,11 @@ $(VENV)/.run: requirements.txt $(VENV)/.made
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.made
 	$(call step,Installing requirements-dev.txt,$(@D)/log.txt,$(@D)/$(PIP_INSTALL) -r requirements-dev.txt)
 	@touch $(@D)/.run $@
+
+# On top of the dev lock, whose pins it keeps.
+$(VENV)/.integrations: requirements-integrations.txt $(VENV)/.dev
+	$(call step,Installing requirements-integrations.txt,$(@D)/log.txt,$(@D)/$(PIP_INSTALL) -r requirements-integrations.txt)
+	@touch $@
 
 $(VENV_BENCH)/.bench: bench/requirements.txt $(VENV_BENCH)/.made
 	$(call step,Installing bench/requirements.txt,$(@D)/log.txt,$(@D)/$(PIP_INSTALL) -r bench/requirements.txt)
