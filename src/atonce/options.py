@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from .errors import UsageError
 
-__all__ = ["MODELS", "Display", "Journal", "Learned", "Options", "Rate", "Retry"]
+__all__ = ["MODELS", "Display", "Journal", "Learned", "Options", "Rate", "Retry", "Spaced"]
 
 MODELS = ("auto", "sync", "coroutines", "threads", "processes", "hybrid", "interpreters", "dask", "ray")
 CLUSTERS = ("dask", "ray")
@@ -117,6 +117,22 @@ class Learned(Protocol):
 
 
 @runtime_checkable
+class Spaced(Protocol):
+    """A `key` function that is told, too, what came of items, and says by it how far apart the starts of that key are to be: a
+    crawl delay. Until it has said so of a key, one item of it is in flight at a time.
+
+    Not for: a limit that is known beforehand. That is `rate=`.
+    """
+
+    def __call__(self, item: Any, /) -> Any:
+        """The key of an item."""
+
+    def spacing(self, came: Any, /) -> float | None:
+        """Seconds from one start of this key to the next, at least, and 0 for none; `came` is an item's value, or its
+        exception. None: it says nothing about that. Asked once for each attempt, where the run is driven."""
+
+
+@runtime_checkable
 class Display(Protocol):
     """Whoever shows the progress itself, and counts the items: as `progress=`, it is only told whom to look at."""
 
@@ -137,9 +153,10 @@ class Options:
     - `ordered`: outcomes in input order (None: `map` and `run` yes, `stream` no).
     - `errors`: what `map` does with a failed item: "raise", "return" its exception, or "skip" it.
     - `retry`: a `Retry`, or a number of attempts. `timeout`: seconds one attempt may take, from its start.
-    - `rate`: a `Rate`, text such as "5/s", or starts a second. `key`: what limits are counted by, a function of the item;
-      `per_key`: how many items of one key may be in flight, or "auto": found for each key, 4 to begin with
-      (docs/limit.md), or a `Learned`. None: any number, unless `concurrency` is "auto", too, and items take long.
+    - `rate`: a `Rate`, text such as "5/s", or starts a second. `key`: what limits are counted by, a function of the item
+      (one that knows of crawl delays is a `Spaced`); `per_key`: how many items of one key may be in flight, or "auto":
+      found for each key, 4 to begin with (docs/limit.md), or a `Learned`. None: any number, unless `concurrency` is
+      "auto", too, and items take long.
     - `max_tasks_per_worker`: attempts after which a worker process is replaced by a fresh one; `max_worker_memory`: bytes,
       or text such as "500MB" or "1.5GiB", of resident memory above which it is, looked at between items.
     - `progress`: show it on stderr; "workers": what each of them does, too; or a `Display`. `name`: what the run is called

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -66,8 +67,9 @@ def get(hosts: dict[str, Host], items: list[Item], clock: FakeClock, **options: 
         return item
 
     placement = FakePlacement(lambda item: takes[item])
-    told = {"concurrency": 64, "per_key": "auto", "retry": Retry(attempts=50, base=0.05, budget=5), **options}
-    return simulate(fetch, items, placement=placement, clock=clock, key=lambda item: item[0], **told)
+    retry = Retry(attempts=50, base=0.05, budget=5)
+    told = {"concurrency": 64, "key": lambda item: item[0], "per_key": "auto", "retry": retry, **options}
+    return simulate(fetch, items, placement=placement, clock=clock, **told)
 
 
 def pages(host: str, count: int) -> list[Item]:
@@ -212,6 +214,72 @@ def test_failures_that_say_nothing_of_the_host_never_stop_it() -> None:
 
     run = simulate(fetch, pages("a", 200), seconds=0.1, concurrency=8, key=lambda item: item[0], per_key="auto")
     assert Counter(type(outcome.error) for outcome in run.failures) == {ValueError: 200}
+
+
+# ── hosts that ask for a pause between two requests ──────────────────────────────────────────────────────────────────
+
+
+class Polite:
+    """The key of an item; what comes back says how far apart its host wants requests."""
+
+    def __init__(self, **seconds: float) -> None:
+        self.seconds = seconds
+
+    def __call__(self, item: Item) -> str:
+        return item[0]
+
+    def spacing(self, came: Any) -> float | None:
+        return None if isinstance(came, Exception) else self.seconds.get(came[0], 0.0)
+
+
+@pytest.mark.parametrize("per_key", ["auto", 8, None])
+def test_a_host_that_wants_a_pause_gets_it_from_the_first_request_on(per_key: Any) -> None:
+    clock = FakeClock()
+    hosts = {"slow": Host(clock, latency=0.3), "quick": Host(clock, latency=0.05)}
+    begin = clock()
+    run = get(hosts, pages("slow", 20) + pages("quick", 400), clock, key=Polite(slow=2.0), per_key=per_key)
+    assert run.stats.failed == 0
+    sent = hosts["slow"].sent_at
+    assert all(later - sooner >= 2.0 - 1e-9 for sooner, later in pairwise(sent))
+    assert sent[-1] - sent[0] <= 19 * 2.01
+    assert max(hosts["quick"].sent_at) < begin + 8
+
+
+def test_pauses_shorter_than_an_answer_leave_several_in_flight() -> None:
+    clock = FakeClock()
+    hosts = {"a": Host(clock, latency=2.0)}
+    get(hosts, pages("a", 50), clock, key=Polite(a=0.5))
+    sent = hosts["a"].sent_at
+    assert sent[1] - sent[0] >= 2.0  # nothing was known before
+    assert all(later - sooner >= 0.5 - 1e-9 for sooner, later in pairwise(sent))
+    assert hosts["a"].high_water == 4
+
+
+def test_until_a_host_has_told_one_request_at_a_time_is_in_flight() -> None:
+    clock = FakeClock()
+    hosts = {"a": Host(clock)}
+    attempts: list[float] = []
+
+    def fetch(item: Item) -> Item:
+        attempts.append(clock())
+        if len(attempts) <= 3:
+            raise Refused
+        return item
+
+    run = simulate(
+        fetch, pages("a", 50), seconds=0.1, clock=clock, concurrency=8, key=Polite(a=0.0), per_key=8,
+        retry=Retry(attempts=9, base=1.0),
+    )  # fmt: skip
+    assert run.stats.failed == 0
+    assert hosts["a"].refused == 0
+    assert all(later - sooner >= 0.1 - 1e-9 for sooner, later in pairwise(attempts[:5]))
+    assert attempts.count(attempts[4]) == 8
+
+
+def test_the_reason_says_that_a_pause_was_asked_for() -> None:
+    clock = FakeClock()
+    run = get({"a": Host(clock)}, pages("a", 30), clock, key=Polite(a=2.0))
+    assert run.stats.why == "a: one start each 2 s, as was asked for"
 
 
 # ── what is remembered ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,12 +7,12 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import heappop, heappush
-from itertools import count, repeat
+from itertools import chain, count, repeat
 from operator import itemgetter
 from typing import Any, Literal
 
 from ..errors import Unreachable
-from ..options import Learned
+from ..options import Learned, Spaced
 from ..outcome import Outcome
 from .circuit import Circuit
 from .limit import AdaptiveLimit, kind_of
@@ -107,11 +107,27 @@ class Backlog:
 class Lane:
     """A key: its items that wait, how many of it are in flight, how many may be, and when."""
 
-    __slots__ = ("circuit", "in_flight", "in_turn", "items", "key", "last", "limit", "parked", "queue", "total", "wakes_at")
+    __slots__ = (
+        "circuit",
+        "in_flight",
+        "in_turn",
+        "items",
+        "key",
+        "last",
+        "limit",
+        "parked",
+        "queue",
+        "spacing",
+        "started_at",
+        "total",
+        "wakes_at",
+    )
 
-    def __init__(self, key: Any, limit: AdaptiveLimit | None) -> None:
+    def __init__(self, key: Any, limit: AdaptiveLimit | None, spacing: float | None = 0.0) -> None:
         self.key = key
         self.limit = limit
+        self.spacing = spacing  # seconds from one start to the next, at least; None: the first to come back will tell
+        self.started_at = -math.inf  # the last start
         self.queue: deque[Queued] = deque()
         self.items = self.total = 0  # that were read and are not final; that were ever read
         self.in_flight = 0
@@ -121,14 +137,23 @@ class Lane:
         self.circuit: Circuit | None = None  # since the last sign of life, if something has failed
         self.last: BaseException | None = None  # that failure
 
+    @property
+    def why(self) -> str:
+        """In a line, how many of it may be in flight; "" where nobody finds that out."""
+        if self.spacing:
+            return f"one start each {self.spacing:.3g} s, as was asked for"
+        return "" if self.limit is None else self.limit.why
+
     def starts_at(self, now: float, most: float) -> float:
         """When the next one may start: `now`, later, or infinity where only what comes back makes room."""
         circuit, limit = self.circuit, self.limit
-        if circuit is not None and circuit.open:
+        if self.spacing is None or (circuit is not None and circuit.open):
             most = 1
         if self.in_flight >= most or (limit is not None and self.in_flight >= limit.limit):
             return math.inf
         at = max(now, self.parked)
+        if self.spacing:
+            at = max(at, self.started_at + self.spacing)
         if circuit is not None:
             at = max(at, circuit.until)
         return at if limit is None else max(at, limit.gate(now))
@@ -138,8 +163,9 @@ class KeyedBacklog(Backlog):
     """A queue for each key, taken from in turn; a key gives nothing while it is parked or has as many in flight as it may.
 
     `per_key`: that number; None, no limit; else what finds it for each key: an `AdaptiveLimit` (docs/limit.md), which begins
-    with `start`, or with what a `Learned` remembers. Keys that cannot give anything leave the turn until something changes
-    for them, so that a thousand hosts that are parked cost nothing.
+    with `start`, or with what a `Learned` remembers. A `key` that is a `Spaced` (`atonce.options`) says how far apart the
+    starts of a key are. Keys that cannot give anything leave the turn until something changes for them, so that a thousand
+    hosts that are parked cost nothing.
     """
 
     look_ahead = LOOK_AHEAD
@@ -154,6 +180,7 @@ class KeyedBacklog(Backlog):
     ) -> None:
         super().__init__()
         self._key = key
+        self._spacing = key.spacing if isinstance(key, Spaced) else None
         self._asked = per_key if isinstance(per_key, int) else math.inf
         self._most: float = self._asked
         self._adapts = not isinstance(per_key, int) and per_key is not None
@@ -177,10 +204,9 @@ class KeyedBacklog(Backlog):
 
     @property
     def why(self) -> str:
-        lane = max(
-            (lane for lane in self._lanes.values() if lane.limit), key=lambda lane: (lane.items, lane.total), default=None
-        )
-        return f"{lane.key}: {lane.limit.why}" if lane is not None and lane.limit is not None else ""
+        told = (lane for lane in self._lanes.values() if lane.limit or lane.spacing)
+        lane = max(told, key=lambda lane: (lane.items, lane.total), default=None)
+        return "" if lane is None else f"{lane.key}: {lane.why}"
 
     # ── items ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -195,7 +221,7 @@ class KeyedBacklog(Backlog):
                 failed.append((index, item, error))
                 continue
             if lane is None:
-                lane = lanes[key] = Lane(key, self._limit_of(key) if self._adapts else None)
+                lane = lanes[key] = self._new_lane(key)
             elif not lane.items:
                 self._idle.pop(key, None)
             lane.items += 1
@@ -238,7 +264,7 @@ class KeyedBacklog(Backlog):
         if self._most > before:
             for lane in self._lanes.values():
                 self._back_in_turn(lane)
-        return self._adapts or self._most != math.inf
+        return self._adapts or self._most != math.inf or self._spacing is not None
 
     def start(self, indices: Sequence[int], now: float) -> bool:
         lanes = Counter(self._of[index] for index in indices)
@@ -280,6 +306,8 @@ class KeyedBacklog(Backlog):
     # ── how many of a key, and when ──────────────────────────────────────────────────────────────────────────────────
 
     def told(self, report: Any, now: float) -> None:
+        if self._spacing is not None:
+            self._space(report, self._spacing)
         if not (self._adapts or self._troubled or report.failures):
             return
         ends: list[tuple[float, float, int, BaseException | None]]
@@ -293,6 +321,19 @@ class KeyedBacklog(Backlog):
             if lane is not None and index in self._started:
                 left[lane] = left.get(lane, lane.in_flight + 1) - 1
                 self._hear(lane, ended, started, left[lane], error, now)
+
+    def _space(self, report: Any, spacing: Callable[[Any], float | None]) -> None:
+        """What came back may tell how far apart the starts of its key are to be."""
+        came = chain(
+            zip(report.indices, report.values, strict=True), ((failure.index, failure.error) for failure in report.failures)
+        )
+        for index, what in came:
+            lane, seconds = self._of.get(index), spacing(what)
+            if lane is None or seconds is None or seconds == lane.spacing:
+                continue
+            lane.spacing = seconds
+            if seconds:
+                self.moved.append((lane.key, 1, f"1: {lane.why}"))
 
     def _hear(self, lane: Lane, ended: float, started: float, in_flight: int, error: BaseException | None, now: float) -> None:
         limit = lane.limit
@@ -363,6 +404,7 @@ class KeyedBacklog(Backlog):
 
     def _start(self, lane: Lane, index: int, now: float) -> None:
         lane.in_flight += 1
+        lane.started_at = now
         self._started.add(index)
         if lane.limit is not None:
             lane.limit.sent(now)
@@ -378,13 +420,16 @@ class KeyedBacklog(Backlog):
             lane.wakes_at = at
             heappush(self._waits, (at, next(self._numbers), lane))
 
+    def _new_lane(self, key: Any) -> Lane:
+        return Lane(key, self._limit_of(key) if self._adapts else None, 0.0 if self._spacing is None else None)
+
     def _limit_of(self, key: Any) -> AdaptiveLimit:
         start = self._memory.start(key) if self._memory is not None else None
         return AdaptiveLimit(start or self._begin, MOST, rng=self._rng)
 
     def _retire(self, lane: Lane) -> None:
         """It has no items any more: what was learned of it is kept for a while, since a list may come back to it."""
-        if lane.limit is None and lane.circuit is None and lane.parked == -math.inf:
+        if lane.limit is None and lane.circuit is None and lane.parked == -math.inf and self._spacing is None:
             del self._lanes[lane.key]
             return
         self._idle[lane.key] = None
