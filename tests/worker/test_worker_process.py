@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -49,12 +50,23 @@ def test_folder_environment_and_import_path_are_the_callers_of_now(tmp_path: Pat
     assert one(environment, "HOME") is None
 
 
+def authkey(_: Any) -> bytes:
+    return bytes(multiprocessing.current_process().authkey)
+
+
+def test_a_worker_may_talk_to_the_callers_managers() -> None:
+    """A proxy of a `multiprocessing.Manager` proves itself by the key that the caller's processes have in common."""
+    assert one(authkey) == bytes(multiprocessing.current_process().authkey)
+
+
 @pytest.mark.parametrize("parallelism", [1, 2])
 def test_native_thread_pools_get_their_share_of_the_cores(parallelism: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    """And joblib, which would else start as many workers as there are cores in each of ours."""
+    names = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LOKY_MAX_CPU_COUNT"]
+    for name in (*names, "MKL_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    run = atonce.run(environment, ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"], model="processes", parallelism=parallelism)
-    assert run.values == [str(max(1, usable_cpus() // parallelism))] * 2
+    run = atonce.run(environment, names, model="processes", parallelism=parallelism)
+    assert run.values == [str(max(1, usable_cpus() // parallelism))] * 3
 
 
 def test_what_the_user_says_about_native_threads_holds(monkeypatch: pytest.MonkeyPatch) -> None:

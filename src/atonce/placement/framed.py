@@ -42,6 +42,12 @@ def pack_job(job: Job, *, shared: bool = True) -> list[Message]:
         ) from error
 
 
+def _authkey() -> bytes | None:
+    """What proves to a `multiprocessing.Manager` of this process that a worker belongs to it. Never for another machine."""
+    process = sys.modules.get("multiprocessing.process")
+    return None if process is None else bytes(process.current_process().authkey)
+
+
 class FramedWorker(Worker):
     """`shared`: it is on this machine, so large buffers go by descriptor. `can_kill` as the placement's."""
 
@@ -78,6 +84,7 @@ class FramedWorker(Worker):
             "share": order.share,
             "weighed": order.weighed,
             "shared": self.shared,
+            "authkey": _authkey() if self.shared else None,
             "context": dump_context(order.job.context),
         }
 

@@ -18,6 +18,7 @@ from . import memory, wire
 from .buffers import Large
 from .channel import Inbox, Outgoing, pack
 from .context import load_context
+from .importing import Importing
 from .job import LOADING, RECEIVING, RUNNING, SENDING, Cells, Job, setup_failed
 from .nesting import CORES, DEPTH, depth
 from .outbox import FLUSH_COMPUTING, Attendant, Outbox, Report
@@ -38,6 +39,8 @@ NATIVE_THREADS = (
     "NUMBA_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
+# And what joblib takes for the number of cores, so that n_jobs=-1 inside of an item does not multiply.
+CORES_FOR_JOBLIB = "LOKY_MAX_CPU_COUNT"
 
 
 def main(connection: socket.socket, cells_fd: int, *, whole: bool = True) -> None:
@@ -55,6 +58,10 @@ def main(connection: socket.socket, cells_fd: int, *, whole: bool = True) -> Non
         _be_like(hello)
     else:
         sys.path[:] = hello["path"]
+    if hello["authkey"] is not None:
+        import multiprocessing.process
+
+        multiprocessing.process.current_process().authkey = hello["authkey"]
     line = Line(_while_it_listens(Outgoing(connection)))
     talk = Talk(line, f"atonce-{hello['number']}")
     talk.adopt(hello["manners"])
@@ -76,6 +83,8 @@ def _serve(
 ) -> None:
     view = memoryview(shared).cast("d")
     cells = Cells(hello["most"], view)
+    if hello["timeout"] is not None:
+        sys.meta_path.insert(0, Importing(cells))
 
     weighed = [-math.inf]
 
@@ -191,7 +200,7 @@ def _be_like(hello: dict[str, Any]) -> None:
     loaded = not NATIVE.isdisjoint(sys.modules)
     os.environ.update(environment)
     ours = environment.get(CORES)  # the share of a worker that has workers of its own: what it was told by us is not the user's
-    for name in NATIVE_THREADS:
+    for name in (*NATIVE_THREADS, CORES_FOR_JOBLIB):
         if environment.get(name, ours) == ours:
             os.environ[name] = share
     if loaded and all(environment.get(name, ours) == ours for name in NATIVE_THREADS):
