@@ -160,6 +160,16 @@ def test_a_limit_on_connections_is_hit_exactly() -> None:
     assert limit.limit in (16, 17)
 
 
+@pytest.mark.parametrize("seed", [1, 4, 7])
+def test_a_limit_that_has_fallen_to_one_goes_up_again(seed: int) -> None:
+    """A server that is cold at first shows nothing of what it can do: halved to one, the limit stayed there for ever."""
+    scenario = BY_NAME["a cold server"]
+    result = seconds_of(lambda: AdaptiveLimit(4), scenario, seed)
+    assert min(limit for _, limit in result.trace) <= 4
+    median, _ = settled(result)
+    assert median >= 10
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_it_follows_a_server_that_grows(seed: int) -> None:
     """20 servers, then 5, then 40: sixty latencies later, mostly much sooner, four fifths of what 40 can do comes through."""

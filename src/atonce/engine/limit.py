@@ -265,7 +265,7 @@ class AdaptiveLimit:
     def _judge(self, window: _Window, now: float) -> None:
         """HOLD, UP or DOWN: a window at this limit is complete."""
         self._window = _Window(now)
-        if window.in_flight < 0.7 * self._c:
+        if window.in_flight < 0.7 * self.limit:
             return  # the source is what is slow, not the limit
         rate, held = window.rate(now), self._held
         self._bases.append(window.mean * (1 + window.noise))
@@ -327,6 +327,7 @@ class AdaptiveLimit:
         else:
             goal = min(self._c * (HALF if self._halving else DOWN), self.limit - 1.0)
         if max(1.0, goal) == self._c:
+            self._halving = False
             self._enter("HOLD", now)  # nothing to probe: it is one, or the cap
         else:
             self._enter(state, now, goal)
