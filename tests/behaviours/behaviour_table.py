@@ -95,7 +95,8 @@ class Row(NamedTuple):
     it (several that it may be are parted by a blank), and why; `size`: bytes of the body.
 
     `by_path`: the behaviour is asked for by path, where it would not make sense for every path. `seen`: requests that
-    reach the host, None where they cannot be counted. `url`: what is asked for instead, of the lab's port.
+    reach the host, None where they cannot be counted. `url`: what is asked for instead, of the lab's port. `parts`: what
+    came of a cut body is kept and gone on with; `whole` is then the seed of the lab's 1000 bytes that come of it.
     """
 
     group: int
@@ -109,6 +110,8 @@ class Row(NamedTuple):
     seen: int | None = -1  # as many as attempts
     url: str | None = None
     note: str = ""
+    parts: bool = False
+    whole: int | None = None
 
     @property
     def is_slow(self) -> bool:
@@ -116,6 +119,13 @@ class Row(NamedTuple):
 
     def expected(self, transport: str) -> list[str]:
         return next((kinds for name, kinds, _ in self.but if name == transport), self.expect).split()
+
+
+def _cut(kind: str, seen: int, whole: int | None = 0, note: str = "") -> Row:
+    """A body that is cut the first time, where parts are kept. What cannot be gone on with is not tried again at once."""
+    expect, again = ("ok", True) if whole is not None else ("truncated", False)
+    name = f"range/{kind}/1000?cut=400"
+    return Row(25, name, expect, again=again, size=1000, seen=seen, note=note, parts=True, whole=whole)
 
 
 def _alike(kind: str, reason: str, *transports: str) -> tuple[tuple[str, str, str], ...]:
@@ -239,6 +249,18 @@ ROWS = (
     Row(24, "down/1000", "http-5xx", again=True),
     Row(25, "range/good", "ok", size=1000, note="nothing is asked for but the whole"),
     Row(25, "status/206", "ok", note="a part that was not asked for is kept for what the server says it is"),
+    _cut("good", 2, note="the rest alone is asked for, and joined"),
+    _cut("dated", 2, note="so it is by a Last-Modified that is old"),
+    _cut("ignored", 2, note="the whole comes again, and counts"),
+    _cut("changed", 2, 2, note="the server says by If-Range that it is another body: the whole comes"),
+    _cut("swapped", 3, 3, note="the rest of another body is thrown away, and the whole is asked for"),
+    _cut("shifted", 3, note="so it is with what is not the rest"),
+    _cut("longer", 3, note="or promises more than the whole"),
+    _cut("short", 3, note="or is not all of it"),
+    _cut("refused", 3, note="or is refused"),
+    _cut("weak", 1, None, note="nothing sure is known of the bytes: a later run asks for the whole"),
+    _cut("unnamed", 1, None, note="nor here"),
+    _cut("fresh", 1, None, note="nor by a Last-Modified of the last minute"),
     Row(26, "conditional/always-304", "ok", size=0),
     Row(27, "disposition", "ok", size=4, note="the name is not used"),
     Row(28, "cookie", "ok", by_path=True, seen=None, note="no cookie is kept"),

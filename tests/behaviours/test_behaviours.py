@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -17,6 +18,7 @@ from atonce.fetch import Page, Request, Timeouts
 from atonce.fetch.api import fetch
 from atonce.fetch.transport import trust
 from atonce.lab import Lab, Stats
+from atonce.lab.content import content
 from atonce.lab.doors import CERTIFICATES
 from atonce.worker.runners.coroutine import new_loop
 
@@ -56,12 +58,14 @@ def _trusted() -> Iterator[None]:
 class Met:
     """What a transport made of all rows."""
 
-    def __init__(self, lab: Lab, transport: str) -> None:
+    def __init__(self, lab: Lab, transport: str, folder: Path) -> None:
         lab.reset()
         with _Peak() as peak:
-            robots = [row for row in ROWS if row.group == 29]
-            slow, quick = ([row for row in ROWS if row.is_slow is slow and row not in robots] for slow in (True, False))
-            pages = _fetched(lab, transport, slow, QUICK) | _fetched(lab, transport, quick, PATIENT)
+            robots, cut = [row for row in ROWS if row.group == 29], [row for row in ROWS if row.parts]
+            rest = [row for row in ROWS if row not in (*robots, *cut)]
+            slow, quick = ([row for row in rest if row.is_slow is slow] for slow in (True, False))
+            pages = _fetched(lab, transport, cut, PATIENT, partials=folder)
+            pages |= _fetched(lab, transport, slow, QUICK) | _fetched(lab, transport, quick, PATIENT)
             if find_spec("protego"):
                 pages |= _fetched(lab, transport, robots, ROBOTS, robots=True)
         self.pages: dict[Row, Page] = pages
@@ -113,8 +117,11 @@ class _Peak:
 
 
 @pytest.fixture(scope="module", params=PAIRS)
-def met(request: pytest.FixtureRequest, lab: Lab) -> tuple[str, Met]:
-    return request.param, Met(lab, request.param)
+def met(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Met]:
+    folder = tmp_path_factory.mktemp("parts")
+    met = Met(lab, request.param, folder)
+    assert not list(folder.iterdir())  # what was whole in the end, or cannot be gone on with, leaves nothing
+    return request.param, met
 
 
 @pytest.mark.parametrize("group", sorted({row.group for row in ROWS}))
@@ -139,6 +146,8 @@ def _check(row: Row, seen: Page, expected: list[str]) -> None:
     assert (seen.error or "-").isprintable(), (row, seen)
     if seen.ok and row.size is not None:
         assert len(seen.body) == seen.bytes == row.size, (row, seen)
+    if row.whole is not None:
+        assert seen.sha256 == hashlib.sha256(content(1000, row.whole)).hexdigest()
     if not seen.complete:
         assert seen.body == b"", (row, seen)
     if expected == [row.expect]:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,9 @@ from atonce.fetch import fetch
 from atonce.lab import Lab
 from atonce.sink.shelf import Shelf
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 TIMES = {"started_at", "dns_s", "connect_s", "first_byte_s", "total_s"}
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with Lab(hosts=2) as lab:
-        yield lab
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def rows(folder: str) -> dict[int, dict[str, Any]]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,23 +26,15 @@ except ImportError:
 Row = dict[str, Any]
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with Lab(hosts=2) as lab:
-        yield lab
-
-
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
+def jobs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "jobs", raising=False)
-    (tmp_path / "jobs.py").write_text(
+    (folder / "jobs.py").write_text(
         "def odd(item):\n"
         "    if int(item) % 5 == 4: raise ValueError('a\\udc80 four')\n"
         "    return [b'\\xff', {'n': int(item)}, None, {1, 2}][int(item) % 5]\n"
     )
-    return tmp_path
 
 
 def read_sqlite(name: str) -> list[Row]:

@@ -65,6 +65,7 @@ def _header(ctx: click.Context, parameter: click.Parameter, values: tuple[str, .
 @_limits("--robots", is_flag=True, default=None, help="obey robots.txt")
 @_limits("--insecure", multiple=True, metavar="HOST", help="do not verify the certificate of this host")
 @_how("--refresh", is_flag=True, help="ask for all again, and replace in the folder what has changed")
+@_how("--continue", "go_on", is_flag=True, help="go on with bodies that were cut, in the folder; no compression is asked for")
 @_how("--dry-run", is_flag=True, help="say what is in the list and what the run would need; request nothing")
 @outputs
 @in_group("Output")("--no-body", is_flag=True, help="record everything but the bodies")
@@ -83,6 +84,7 @@ def command(
     retry_failed: bool | frozenset[str],
     dry_run: bool,
     refresh: bool,
+    go_on: bool,
     progress: bool | None,
     report: str | None,
     as_json: bool,
@@ -105,7 +107,9 @@ def command(
     from atonce import Retry, fetch
     from atonce.errors import UsageError
     from atonce.fetch import Timeouts
+    from atonce.fetch.failure import CUT
     from atonce.fetch.page import COLUMNS
+    from atonce.fetch.partial import Partials
     from atonce.sink import kind_of
     from atonce.sink.shelf import shelf_of
     from atonce.source.inputs import Input
@@ -121,10 +125,15 @@ def command(
         raise UsageError("--no-body leaves nothing for an archive", hint="-o NAME.jsonl --no-body")
     items = Input(path, first=urls, kind=input_format, comments=True, parse=_parser(headers))
     again = _classes(retry_failed)
+    if go_on and no_body:
+        raise UsageError("--no-body leaves nothing for --continue to go on with")
+    if go_on and again is not True:
+        again = (again or frozenset()) | CUT
     if dry_run:
         return _rehearse(items, output, as_json, **options)
-    if kind == "/" and not no_body and options["model"] in (None, "auto", "hybrid", "processes"):  # on this machine
+    if kind == "/" and not no_body and options["model"] not in ("dask", "ray"):  # it is on this machine
         options["shelf"] = shelf_of(output)
+        options["partials"] = Partials(options["shelf"].folder, go_on)
     options = given(
         **options,
         raw=archive or None,
@@ -140,6 +149,7 @@ def command(
         start=lambda items: fetch(items, **options),
         record=_recorder(archive, refresh),
         refresh=refresh,
+        go_on=go_on,
         revise=_revise,
         arguments=ctx.obj,
         columns=COLUMNS,

@@ -53,7 +53,8 @@ class Job:
     `start` runs the items it is given and yields results, whose `index` counts those items; `record` says what is
     kept of one. `on_failure`: "return" records a failed item and goes on, "raise" stops at the first, "skip" does not
     record it, so that the same command tries it again. `columns` are the fields of a row, for outputs that are tables.
-    `refresh` has all items run again, as `revise` makes them (see `Remaining`). `arguments` are what was typed.
+    `refresh` has all items run again, as `revise` makes them (see `Remaining`); `go_on` leaves the parts of bodies that were
+    cut. `arguments` are what was typed.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Job:
     bodies: bool = True
     retry_failed: Again = False
     refresh: bool = False
+    go_on: bool = False
     revise: Callable[[bytes | None, Any], Any] = lambda row, item: item
     on_failure: str = "return"
     reported: Reported | None = None
@@ -85,6 +87,7 @@ class Job:
             bodies=self.bodies,
             retry_failed=self.retry_failed,
             refresh=self.refresh,
+            go_on=self.go_on,
         )
         self._refuse_contradictions(sink)
         remaining = Remaining(self.items, sink, self.output, self.revise)
@@ -213,7 +216,7 @@ class _Run:
         if self._stopped:
             self._say_how_to_go_on()
         elif (tally.failed or done.failed) and self._sink.resumable and job.on_failure != "skip":
-            again = [] if job.retry_failed else ["--retry-failed"]
+            again = [] if any(each.startswith("--retry-failed") for each in job.arguments) else ["--retry-failed"]
             job.say(f"to run what failed again: {resume_command([*job.arguments, *again])}")
 
     def _say_how_to_go_on(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from .failure import FetchError, is_retryable
 from .hosts import Hosts
 from .limits import Policy, Timeouts
 from .page import Page
+from .partial import Partials
 from .proxy import Proxy
 from .request import Request
 from .robots import Robots
@@ -44,6 +46,9 @@ def fetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto
     - `proxy`: a URL (http, https, socks5h, …; see `atonce.fetch.proxy`) that all requests go through. The proxy looks
       names up, so only names are judged then, not the addresses behind them.
     - `raw`: keep bodies compressed as they came, such as for an archive.
+    - `partials`: a folder (made if it is not there) for what came of bodies that were cut, also by the end of this process:
+      the next attempt, or the next call with this folder, asks for the rest alone, where the server makes sure that it is
+      of the same bytes (a strong ETag, or an old Last-Modified), and else for the whole. No compression is asked for.
     - `per_key`: requests to one host (and port) at once; found for each host unless told, 4 to begin with (docs/limit.md).
       `remember`: begin with what earlier runs have found out, and keep what this one does, in the user's cache folder
       (`atonce.fetch.hosts`).
@@ -133,6 +138,9 @@ def _policy(given: dict[str, Any], timeout: float | None) -> Policy:
     given["insecure"] = frozenset([insecure] if isinstance(insecure, str) else insecure)
     if given.get("proxy") is not None:
         given["proxy"] = Proxy.of(given["proxy"])
+    partials = given.get("partials")
+    if isinstance(partials, str | os.PathLike):
+        given["partials"] = Partials(os.path.abspath(partials))
     robots = given.pop("robots", False)
     if not isinstance(robots, bool):
         raise UsageError(f"robots={robots!r} is neither True nor False")

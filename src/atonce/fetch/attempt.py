@@ -7,13 +7,16 @@ Attempt ──► hop ──► the transport sends it ──► answered ──
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import time
+from collections.abc import Sequence
 
 from .address import refused_address
-from .failure import FetchError, class_of, retry_after, status_worth_retrying, worth_retrying
+from .failure import CUT, FetchError, class_of, retry_after, status_worth_retrying, worth_retrying
 from .limits import Policy, Watch
 from .page import Page, headers_of
+from .partial import Part
 from .redirect import Refused, next_hop
 from .request import Headers, Request
 from .robots import Robots, is_unavailable
@@ -36,6 +39,7 @@ class Attempt:
     redirects = 0
     wanted: Request | None = None  # the hop that waits: the one under way asks for the host's robots.txt
     leaps = 0  # redirects of that one
+    part: Part | None = None  # of the body: what an earlier attempt left, and what is kept of this one
     # of the hop
     sent = False  # the request may have reached the server
     first_byte_at: float | None = None
@@ -43,11 +47,12 @@ class Attempt:
     head = b""
     body = b""
     received = 0  # bytes of the body, when it is not whole
+    pieces: Sequence[bytes] = ()  # what has come of it, as it came
     refused: str | None = None  # why an address was not connected to
     local: str | None = None  # why this machine has no socket to give
 
     def __init__(self, request: Request, policy: Policy, now: float, watch: Watch | None = None, index: int = -1) -> None:
-        self.request = self.hop = request
+        self.request = self.hop = self.bare = request
         self.index = index
         self.policy = policy
         self.started_at = time.time()
@@ -57,8 +62,11 @@ class Attempt:
 
     def begin(self, now: float) -> None:
         """Before `hop` is sent first. Raises FetchError."""
+        if self.policy.partials is not None:
+            self.part = self.policy.partials.of(self.request)
+            self.hop = self._going_on(self.request)
         if self.policy.robots is not None:
-            self._ask(self.hop, self.policy.robots, now)
+            self._ask(self.bare, self.policy.robots, now)
 
     def spent(self, phase: str, seconds: float) -> None:
         """Add to `dns_s`, `connect_s` or `tls_s`: a redirect may go through them again."""
@@ -71,13 +79,16 @@ class Attempt:
         if self.wanted is not None:
             self._told(status, self.wanted, now)
             return None
+        if self.part is not None and not self._joined(self.part, now):
+            self._hop_to(self.bare, now)
+            return None
         if 200 <= status < 300:
             return self._put_down(self._page(now))
         if status < 200:
             raise self.failed("protocol", f"the server switches to something else ({status}), unasked", now)
         headers = self._headers()
         try:
-            hop = next_hop(self.hop, status, headers, self.policy, first=self.request, number=self.redirects)
+            hop = next_hop(self.bare, status, headers, self.policy, first=self.request, number=self.redirects)
         except Refused as refused:
             raise self.failed(refused.kind, str(refused), now) from None
         if hop is not None:
@@ -90,6 +101,7 @@ class Attempt:
         page = self._page(now, class_of(status, asked))
         if not status_worth_retrying(status, self.hop.method):
             return self._put_down(page)
+        self.leave()
         wait = None if asked is None else retry_after(asked, time.time())
         what = f"{page.error_class}: {page.error}"
         full = page.error_class == "throttled"
@@ -134,6 +146,8 @@ class Attempt:
             begun = self.first_byte_at is not None
             retryable = worth_retrying(kind, self.hop.method, sent=self.sent, begun=begun)
         where = f" at {shown(self.hop.url)}" if self.redirects or self.wanted else ""
+        if self.part is not None and self._kept(self.part, kind):
+            retryable = True  # what is here need not come again
         why = shown(why.replace(self.hop.url, shown(self.hop.url)))[:300]  # libraries quote URLs and servers
         if self.wanted is not None:  # what robots.txt was answered is not what was asked for
             self.hop, self.status, self.head = self.wanted, None, b""
@@ -148,6 +162,57 @@ class Attempt:
 
     def too_big(self, now: float) -> FetchError:
         return self.failed("too-big", f"the body is over {self.policy.max_body} bytes", now)
+
+    def taking(self) -> Part | None:
+        """What the pieces of the body are to be added to as they come, now that `status` and `head` are known."""
+        part = self.part
+        if part is None or not part.goes_on or self.wanted is not None:
+            return None
+        part.answered(self.hop.url, self.status or 0, self._headers())
+        return part if part.takes else None
+
+    def leave(self) -> None:
+        """The attempt is over, or given up: what it left of a body stays for another one. A second call does nothing."""
+        if self.part is not None:
+            self.part.keep()
+
+    def _going_on(self, hop: Request) -> Request:
+        """The hop, asking for what is not here yet, and for no encoding, in which no part could be joined to another."""
+        part = self.part
+        if part is None or not part.goes_on:
+            return hop
+        more = part.headers(hop.url)
+        if not any(name.lower() == "accept-encoding" for name, _ in hop.headers):
+            more = (("Accept-Encoding", "identity"), *more)
+        return dataclasses.replace(hop, headers=hop.headers + more)
+
+    def _joined(self, part: Part, now: float) -> bool:
+        """Have `body` begin with what was here already. False: it is not the rest of that, which is forgotten."""
+        if not part.goes_on:
+            return True
+        if part.verdict is None:
+            part.answered(self.hop.url, self.status or 0, self._headers())
+        if not part.verdict:
+            return False
+        try:
+            self.body = part.whole(self.body)
+        except OSError as error:
+            raise self.failed("local-io", str(error), now, retryable=True) from None
+        if len(self.body) > self.policy.max_body:
+            raise self.too_big(now)
+        return True
+
+    def _kept(self, part: Part, kind: str) -> bool:
+        """What to do with what there is of a body, now that the attempt has failed. True if the next one asks for less."""
+        if kind not in CUT or self.wanted is not None:
+            (part.drop if kind in _SPOILT else part.close)()
+            return False
+        if not part.goes_on:
+            part.answered(self.hop.url, self.status or 0, self._headers())
+            for piece in self.pieces:
+                part.add(piece)
+        self.received += part.start * part.is_rest
+        return part.keep() and part.goes_on
 
     def _headers(self) -> dict[str, str]:
         return {name.lower(): value for name, value in reversed(headers_of(self.head))}  # the first of each counts
@@ -183,8 +248,10 @@ class Attempt:
         self._ask(wanted, robots, now)
 
     def _hop_to(self, hop: Request, now: float) -> None:
-        self.hop = hop
+        self.bare = hop
+        self.hop = hop if self.part is None else self._going_on(hop)
         self.sent = False
+        self.pieces = ()
         self.first_byte_at = self.status = self.refused = self.local = None
         self.head = self.body = b""
         self.received = 0
@@ -220,6 +287,8 @@ class Attempt:
 
     def _put_down(self, page: Page) -> Page:
         """The page without its body, if that is in a file by now. What may be tried again keeps it: nobody may want it."""
+        if self.part is not None:
+            self.part.drop()
         shelf = self.policy.shelf
         stored = shelf.put(page.body) if shelf is not None and page.body else None
         return page if stored is None else page._replace(body=b"", stored=stored)
@@ -227,6 +296,9 @@ class Attempt:
 
 # The errors of a socket that cannot be had now and may be had later.
 _NO_SOCKET = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+# What makes a part of a body worthless.
+_SPOILT = frozenset({"too-big", "protocol", "policy"})
 
 _LATE = {
     "connect": "no connection to {host} within {limit:g} s",

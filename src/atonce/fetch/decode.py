@@ -38,7 +38,7 @@ class _Step(Protocol):
 class Body:
     """Collects a body of at most `cap` bytes: `feed` its pieces as they come, then `finish`.
 
-    `raw` keeps it as it came, after the same checks.
+    `raw` keeps it as it came, after the same checks. `pieces` is what there is of it by now.
     """
 
     def __init__(self, encodings: str, cap: int, *, raw: bool = False) -> None:
@@ -49,7 +49,7 @@ class Body:
         self._steps = [_STEPS[name]() for name in reversed(names)]
         self._cap = cap
         self._raw = raw
-        self._chunks: list[bytes] = []
+        self.pieces: list[bytes] = []
         self.size = 0
 
     def feed(self, data: bytes) -> None:
@@ -58,15 +58,15 @@ class Body:
             data = step(data, self._cap + 1)
         self.size += len(data)
         if self.size > self._cap:
-            self._chunks.clear()
+            self.pieces.clear()
             raise TooBig
-        self._chunks.append(came if self._raw else data)
+        self.pieces.append(came if self._raw else data)
 
     def finish(self) -> bytes:
         """The body. Raises EOFError when an encoding has not come to its end."""
         if not all(step.whole for step in self._steps):
             raise EOFError("the compressed body stops before its end")
-        return b"".join(self._chunks)
+        return b"".join(self.pieces)
 
 
 class _Inflate:

@@ -29,7 +29,7 @@ from .request import IDEMPOTENT
 if TYPE_CHECKING:
     from .page import Page
 
-__all__ = ["CLASSES", "FetchError", "class_of", "is_retryable", "retry_after", "worth_retrying"]
+__all__ = ["CLASSES", "CUT", "FetchError", "class_of", "is_retryable", "retry_after", "worth_retrying"]
 
 CLASSES = (
     "dns",
@@ -49,6 +49,9 @@ CLASSES = (
     "protocol",
     "local-io",
 )
+
+# Of those, what ends in the middle of a body that may be gone on with (`fetch(partials=…)`): then it is worth another try.
+CUT = frozenset({"truncated", "timeout-stall", "timeout-total"})
 
 
 class FetchError(ItemError):

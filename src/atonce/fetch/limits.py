@@ -11,6 +11,7 @@ from .robots import Robots
 
 if TYPE_CHECKING:
     from ..sink.shelf import Shelf
+    from .partial import Partials
 
 __all__ = ["LONGEST_HEAD", "Policy", "Timeouts", "Watch"]
 
@@ -58,6 +59,7 @@ class Policy:
     are not verified. `robots`: the robots.txt that is obeyed, None: none. `proxy`: what all connections go
     through; addresses are the proxy's to look up then, and only names are judged. `raw` keeps bodies in the encoding they
     came in, such as gzip, having checked that it is whole. `shelf`: where worker processes put bodies that go into a folder.
+    `partials`: where parts of bodies that were cut are kept, to be gone on with.
     """
 
     timeouts: Timeouts = Timeouts()
@@ -70,6 +72,7 @@ class Policy:
     proxy: Proxy | None = None
     raw: bool = False
     shelf: Shelf | None = None
+    partials: Partials | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("max_body", 1), ("max_redirects", 0)):

@@ -63,8 +63,10 @@ def sink_for(
     bodies: bool = True,
     retry_failed: Again = False,
     refresh: bool = False,
+    go_on: bool = False,
 ) -> Sink:
-    """The output that `-o target` names, not yet opened. `columns` are the fields of its rows, and their kinds."""
+    """The output that `-o target` names, not yet opened. `columns` are the fields of its rows, and their kinds; `go_on`: with
+    bodies that were cut."""
     kind = kind_of(target)
     module, name = KINDS[kind].split(":")
     options: dict[str, Any] = {"bodies": bodies, "retry_failed": retry_failed}
@@ -74,5 +76,9 @@ def sink_for(
         if kind != "/":
             raise UsageError("--refresh replaces what has changed, which only a folder can do", hint="-o NAME/ --refresh")
         options["refresh"] = True
+    if go_on:
+        if kind != "/":
+            raise UsageError("--continue goes on with cut bodies, which only a folder keeps", hint="-o NAME/ --continue")
+        options["go_on"] = True
     made: Sink = getattr(importlib.import_module(f"{__name__}.{module}"), name)(target, **options)
     return made

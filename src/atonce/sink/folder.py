@@ -3,7 +3,8 @@
     folder/
       manifest.jsonl              the rows, with `path` and `bytes` of the body's file
       3f/00000012-3fa9c011.html   the bodies, where `Body.path` says: under a name of ours, in one of 256 sub-folders
-      .partial/                   bodies being written, by this process or its workers; only there during a run
+      .partial/                   bodies being written, by this process or its workers; after a run only what came of
+                                  bodies that were cut (*.part), for one that goes on with them
 
 A body is written under `.partial`, then renamed to its place, then its row is appended: a row implies a whole file.
 After a power cut a row may be there without its body, which is not synced file by file (that would cost more than the
@@ -31,7 +32,7 @@ from .earlier import Earlier
 from .files import SAFELY, sync_folder, trouble, write_all
 from .record import RecordFile
 from .row import Again, Body, Head, Row, encoded, read_head, stands
-from .shelf import PARTIAL
+from .shelf import PART, PARTIAL
 
 __all__ = ["Folder"]
 
@@ -39,12 +40,16 @@ _PATH = re.compile(r"[0-9a-f]{2}/[0-9A-Za-z-]+\.[0-9a-z]+")
 
 
 class Folder(Sink):
-    """`bodies=False` writes the manifest only. `retry_failed` has failed items run again, `refresh` all."""
+    """`bodies=False` writes the manifest only. `retry_failed` has failed items run again, `refresh` all. `go_on` leaves what
+    an earlier run has of bodies that were cut, which is else removed."""
 
-    def __init__(self, path: str, *, bodies: bool = True, retry_failed: Again = False, refresh: bool = False) -> None:
+    def __init__(
+        self, path: str, *, bodies: bool = True, retry_failed: Again = False, refresh: bool = False, go_on: bool = False
+    ) -> None:
         self.path = path.rstrip("/" + os.sep) or os.sep
         self._bodies = bodies
         self._retry_failed = retry_failed
+        self._go_on = go_on
         self._partial = os.path.join(self.path, PARTIAL)
         self._manifest = RecordFile(
             os.path.join(self.path, "manifest.jsonl"), keep=self._stands, kinds=isinstance(retry_failed, frozenset)
@@ -123,7 +128,7 @@ class Folder(Sink):
         if self._is_open:
             self._is_open = False
             with contextlib.suppress(OSError):  # what cannot be removed now, the next opening removes
-                self._clear_partial()
+                self._clear_partial(but_parts=True)
                 os.rmdir(self._partial)
             if self._earlier is not None:
                 self._earlier.close()
@@ -184,10 +189,11 @@ class Folder(Sink):
         except FileExistsError:
             if not stat.S_ISDIR(os.lstat(self._partial).st_mode):
                 raise OutputError(f"{self._partial} is not a folder", hint="remove it") from None
-            self._clear_partial()
+            self._clear_partial(but_parts=self._go_on)
 
-    def _clear_partial(self) -> None:
+    def _clear_partial(self, *, but_parts: bool) -> None:
         if not stat.S_ISDIR(os.lstat(self._partial).st_mode):  # a link could lead anywhere
             return
         for name in os.listdir(self._partial):
-            os.unlink(os.path.join(self._partial, name))
+            if not (but_parts and name.endswith(PART)):
+                os.unlink(os.path.join(self._partial, name))

@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 from .files import SAFELY, write_all
 
-__all__ = ["PARTIAL", "Shelf", "Stored", "shelf_of"]
+__all__ = ["PART", "PARTIAL", "Shelf", "Stored", "shelf_of"]
 
 PARTIAL = ".partial"  # in the folder: bodies that have no place yet
+PART = ".part"  # the ending of what is there of a body that was cut: see `atonce.fetch.partial`
 
 _numbers = itertools.count()
 

@@ -70,10 +70,13 @@ class Aiohttp:
     async def __call__(self, session: aiohttp.ClientSession, request: Request) -> Page:
         attempt = Attempt(request, self.policy, clock())
         attempt.begin(clock())
-        while True:
-            page = await self._hop(session, attempt)
-            if page is not None:
-                return page
+        try:
+            while True:
+                page = await self._hop(session, attempt)
+                if page is not None:
+                    return page
+        finally:
+            attempt.leave()
 
     async def _hop(self, session: aiohttp.ClientSession, attempt: Attempt) -> Page | None:
         progress = _Progress(attempt)
@@ -122,9 +125,13 @@ class Aiohttp:
             )
             if promised and (response.content_length or 0) > self.policy.max_body:
                 raise TooBig
+            attempt.pieces = body.pieces
+            part = attempt.taking()
             async for piece in response.content.iter_any():
                 body.feed(piece)
                 attempt.received = body.size
+                if part is not None:
+                    part.add(piece)
             attempt.body = body.finish()
         return attempt.answered(clock())
 

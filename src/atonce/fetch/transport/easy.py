@@ -12,6 +12,7 @@ from ..decode import ENCODINGS, BadEncoding, Body, TooBig
 from ..failure import FetchError
 from ..limits import Policy, Watch
 from ..page import Page, headers_of
+from ..partial import Part
 from ..request import Request
 from ..url import origin
 from .sharing import Sharing
@@ -88,7 +89,7 @@ class Transfer:
         self.index = index
         self.started = now
         self.attempt = attempt = Attempt(request, self._policy, now, self._watch, index)
-        if self._policy.robots is not None:
+        if self._policy.robots is not None or self._policy.partials is not None:
             try:
                 attempt.begin(now)
             except FetchError as error:
@@ -152,6 +153,8 @@ class Transfer:
         self._dressed = None
 
     def close(self) -> None:
+        if self.attempt is not None:
+            self.attempt.leave()
         self.easy.transfer = None  # no cycle
         self.easy.close()
 
@@ -161,6 +164,7 @@ class Transfer:
         self._lines.clear()
         self._chunks.clear()
         self._moved = self._tries = 0
+        self._part: Part | None = None
         self.hop_at = now
         self.shares = self._sharing.host(hop.url)
         plain = hop.method == "GET" and not hop.headers and hop.body is None and not self._policy.insecure
@@ -177,7 +181,8 @@ class Transfer:
         policy, easy = self._policy, self.easy
         easy.reset()
         put = easy.setopt
-        put(pycurl.WRITEFUNCTION, self._chunks.append)
+        goes_on = self.attempt is not None and self.attempt.part is not None and self.attempt.part.goes_on
+        put(pycurl.WRITEFUNCTION, self._came if goes_on else self._chunks.append)
         put(pycurl.HEADERFUNCTION, self._lines.append)
         put(pycurl.OPENSOCKETFUNCTION, self._open)
         put(pycurl.NOSIGNAL, 1)
@@ -230,6 +235,17 @@ class Transfer:
             self.attempt.no_socket(error)
             return pycurl.SOCKET_BAD
 
+    def _came(self, piece: bytes) -> None:
+        """A piece of a body that is kept as it comes."""
+        if not self._chunks:
+            assert self.attempt is not None
+            self.attempt.head = head = _last_head(self._lines)
+            self.attempt.status = int(head.split(None, 2)[1])  # libcurl tells nothing in a callback
+            self._part = self.attempt.taking()
+        self._chunks.append(piece)
+        if self._part is not None:
+            self._part.add(piece)
+
     def _connected(self, *addresses: object) -> int:
         self._sharing.connected(self)
         assert self.attempt is not None
@@ -248,6 +264,7 @@ class Transfer:
         attempt = self._observed()
         attempt.sent = self.easy.getinfo(pycurl.REQUEST_SIZE) > 0
         attempt.received = sum(map(len, self._chunks))
+        attempt.pieces = self._chunks
         return attempt
 
     def _observed(self) -> Attempt:

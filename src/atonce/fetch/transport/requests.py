@@ -55,10 +55,13 @@ class Requests:
     def __call__(self, session: requests.Session, request: Request) -> Page:
         here.attempt = attempt = Attempt(request, self.policy, clock())
         attempt.begin(clock())
-        while True:
-            page = self._hop(session, attempt)
-            if page is not None:
-                return page
+        try:
+            while True:
+                page = self._hop(session, attempt)
+                if page is not None:
+                    return page
+        finally:
+            attempt.leave()
 
     def _hop(self, session: requests.Session, attempt: Attempt) -> Page | None:
         try:
@@ -87,10 +90,14 @@ class Requests:
             body = Body(raw.headers.get("Content-Encoding", "") if promised else "", self.policy.max_body, raw=self.policy.raw)
             if promised and (raw.length_remaining or 0) > self.policy.max_body:
                 raise TooBig
+            attempt.pieces = body.pieces
+            part = attempt.taking()
             for piece in raw.stream(PIECE, decode_content=False):
                 here.most = here.wire + LONGEST_HEAD
                 body.feed(piece)
                 attempt.received = body.size
+                if part is not None:
+                    part.add(piece)
             attempt.body = body.finish()
         return attempt.answered(clock())
 
