@@ -32,7 +32,7 @@ MAY: dict[str, set[str]] = {
     "placement": {"worker", "engine"},
     "api": {"source", "plan", "engine", "worker", "placement", "sink"},
     "comparison": {"api", "plan", "worker", "report"},
-    "report": {"plan", "__version__"},
+    "report": {"plan", "engine", "__version__"},
     "executor": {"source", "plan", "engine", "worker", "placement"},
     "testing": {"api", "source", "plan", "engine", "worker", "placement"},
     "sink": {"source", "engine", "worker"},

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import re
+import reprlib
+from typing import Any
 
-__all__ = ["line", "plain"]
+__all__ = ["label", "line", "plain"]
+
+WIDTH = 120  # characters of a label
+_REPR = reprlib.Repr()  # an item may be huge, and a display asks for it several times a second
+_REPR.maxstring = _REPR.maxother = WIDTH
 
 # Items and errors come from anywhere: what is not for printing is shown as an escape, but for line ends and tabs. Surrogates
 # cannot be written as UTF-8.
@@ -20,6 +26,15 @@ def line(text: str, width: int = 200) -> str:
     """The same in one line of at most `width` characters."""
     text = plain(" ".join(text[: 4 * width].split()))
     return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def label(item: Any) -> str:
+    """An item in few words, to be looked at: a text as it is, anything else by its repr, both cut. Whoever prints it makes it
+    harmless (`line`). In an error's message an item is quoted: `errors.shown`."""
+    try:
+        return item[:WIDTH] if isinstance(item, str) else _REPR.repr(item)
+    except Exception:  # its repr raises
+        return f"a {type(item).__name__}"
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,6 +78,16 @@ def test_a_batch_is_whole_again_for_those_who_come_after_a_failure() -> None:
     assert held.pop_one(LONG[5]) == (LONG[5], f"item {LONG[5]}", 0.0)
     assert not held._apart
     assert [batch.indices for batch in held._batches] == [LONG[20:]]
+
+
+def test_it_knows_when_each_was_read() -> None:
+    held = Held()
+    held.give(LONG, named(LONG), 1.0)
+    assert held.read_at(LONG[:3]) == [1.0, 1.0, 1.0]
+    assert held.read_at([LONG[4], LONG[2]]) == [1.0, 1.0]
+    held.give([10_000], ["late"], [2.0])
+    assert held.read_at([10_000, LONG[0]]) == [2.0, 1.0]
+    assert math.isnan(held.read_at([99_999])[0])
 
 
 def test_what_it_was_given_is_not_changed() -> None:

@@ -11,24 +11,28 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from trace_spec import check
 
 import atonce
 from atonce.engine.conductor import Conductor
+from atonce.engine.history import Move
 from atonce.errors import OutputError, UsageError
-from atonce.sink.trace import BEGIN, Trace
+from atonce.outcome import Stats
+from atonce.sink.trace import BEGIN, KEYS, Trace
 
 HOSTILE = ['"', "\\", "\n\x1b[2J", "</script><script>alert(1)</script>", "\ud800", "é😀", "x" * 10_000, "\x00"]
 
 
 def events(path: Path) -> list[dict[str, Any]]:
     text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
-    parsed: list[dict[str, Any]] = json.loads(text)
-    return parsed
+    return check(text)
 
 
 def attempts(path: Path) -> list[dict[str, Any]]:
@@ -84,17 +88,105 @@ def test_the_lives_of_workers_are_in_it(tmp_path: Path) -> None:
     items = ["well", str(tmp_path / "died"), "well"]
     run = atonce.run(ends_the_process_once, items, model="processes", parallelism=1, trace=path)
     assert all(outcome.ok for outcome in run.outcomes)
-    lives = [(event["name"], event["tid"]) for event in events(path) if event["ph"] == "i"]
+    lives = [
+        (event["name"], event["args"]["worker"]) for event in events(path) if event["ph"] == "i" and "worker" in event["args"]
+    ]
     assert lives[:4] == [("hired", 0), ("ready", 0), ("lost", 0), ("hired", 1)]
     (lost,) = [event for event in events(path) if event["name"] == "lost"]
-    assert lost["args"] == {"status": 3, "running": [1]}
+    assert lost["args"] == {"worker": 0, "status": 3, "running": [1]}
+    ended = [(event["args"]["index"], event["cat"], event["args"].get("error")) for event in attempts(path)]
+    # what its death cut off is an attempt, too
+    assert sorted(ended) == [
+        (0, "ok", None), (1, "failed", "WorkerDied: its worker died (exit code 3)"), (1, "ok", None), (2, "ok", None),
+    ]  # fmt: skip
+
+
+def hangs_once(item: str) -> str:
+    if item != "well" and not os.path.exists(item):
+        Path(item).touch()
+        time.sleep(1000)  # until it is ended
+    return item
+
+
+def test_an_attempt_that_was_too_late_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    items = ["well", str(tmp_path / "hung"), "well"]
+    run = atonce.run(hangs_once, items, model="processes", parallelism=1, timeout=0.3, retry=2, trace=path)
+    assert all(outcome.ok for outcome in run.outcomes)
+    (late,) = [event for event in attempts(path) if event["cat"] == "failed"]
+    assert late["args"]["error"].startswith("ItemTimeout: item 1 took longer than timeout=0.3 s")
+    assert late["dur"] >= 0.3e6
+    assert late["name"] == items[1][:120]
+
+
+def test_so_is_one_whose_thread_was_left_behind(tmp_path: Path) -> None:
+    path, gate = tmp_path / "run.json", threading.Event()
+
+    def waits(item: int) -> int:
+        if item == 1:
+            gate.wait()
+        return item
+
+    run = atonce.run(waits, range(4), model="threads", timeout=0.2, trace=path)
+    gate.set()
+    assert [failure.index for failure in run.failures] == [1]
+    (late,) = [event for event in attempts(path) if event["cat"] == "failed"]
+    assert late["args"]["index"] == 1
+    assert late["pid"] == os.getpid()
+    (left,) = [event for event in events(path) if event["name"] == "left behind"]
+    assert left["args"]["index"] == 1
+
+
+class Busy(Exception):
+    """A server that asks for a pause."""
+
+    retry_after = 0.01
+    overload = True
+
+
+def test_what_is_put_off_parked_and_limited_is_in_it(tmp_path: Path) -> None:
+    path, tried = tmp_path / "run.json", set[int]()
+
+    def refuses_once(item: int) -> int:
+        if item not in tried:
+            tried.add(item)
+            raise Busy("not now")
+        return item
+
+    run = atonce.run(
+        refuses_once, range(4), model="threads", concurrency=4, retry=2, key=lambda item: f"k{item % 2}\x1b[2J", trace=path
+    )
+    assert run.stats.ok == 4
+    told = events(path)
+    put_off = [event["args"] for event in told if event["name"] == "put off"]
+    assert sorted(each["index"] for each in put_off) == [0, 1, 2, 3]
+    assert all(each["failed"] == 1 and each["seconds"] >= 0.01 for each in put_off)
+    parked = [event["args"] for event in told if event["name"] == "parked"]
+    assert {each["key"] for each in parked} == {"k0\x1b[2J", "k1\x1b[2J"}
+    assert all(each["limit"] == 0 and "asked to wait" in each["why"] for each in parked)
+    assert any(event["name"] == "memory" and event["args"]["caller"] > 0 for event in told)
+
+
+def test_moves_of_the_limit_are_in_it_with_the_reason(tmp_path: Path) -> None:
+    trace = Trace(str(tmp_path / "run.json"), "moves")
+    trace.limited(Move(time.monotonic(), 48, "48: 72 in flight brought no more"))
+    for number in range(30):
+        trace.limited(Move(time.monotonic(), 4, "4: refused", f"host{number}"))
+    trace.closed(Stats(0, 0, 0, 0, 0.0, 0.0, 0, 0), time.monotonic())
+    told = events(tmp_path / "run.json")
+    moves = [event["args"] for event in told if event["name"] == "limit" and event["ph"] == "i"]
+    assert moves[0] == {"limit": 48, "why": "48: 72 in flight brought no more"}
+    assert len(moves) == 31
+    curves = [event["args"] for event in told if event["name"] == "limit" and event["ph"] == "C"]
+    assert curves[0] == {"all": 48}
+    assert len({name for curve in curves for name in curve}) == KEYS  # a viewer has no room for a thousand hosts
 
 
 def test_rows_have_names(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     atonce.run(abs, range(100), model="processes", parallelism=2, trace=path)
     named = {(event["pid"], event["tid"]) for event in events(path) if event["name"] == "thread_name"}
-    assert named == {(event["pid"], event["tid"]) for event in attempts(path)}
+    assert named - {(os.getpid(), 1)} == {(event["pid"], event["tid"]) for event in attempts(path)}  # that of the run
 
 
 def test_hostile_items_break_nothing(tmp_path: Path) -> None:
@@ -105,7 +197,9 @@ def test_hostile_items_break_nothing(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     run = atonce.run(len, [*HOSTILE, Worse()], model="threads", trace=path)
     assert [failure.index for failure in run.failures] == [len(HOSTILE)]
-    assert {event["name"] for event in attempts(path)} == {*(item[:120] for item in HOSTILE), "a Worse"}
+    names = {event["name"] for event in attempts(path)}
+    assert {*(item[:120] for item in HOSTILE)} < names
+    assert len(names) == len(HOSTILE) + 1
     assert path.read_bytes().isascii()
     assert b"\x1b" not in path.read_bytes()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ItemTimeout, StartFailed, TooManyStuck, died_of, shown
+from ..errors import ItemTimeout, StartFailed, TooManyStuck, WorkerDied, died_of, shown
 
-__all__ = ["cannot_hire", "false_starts", "late", "too_many_stuck"]
+__all__ = ["cannot_hire", "false_starts", "gone", "late", "left_behind", "too_many_stuck"]
 
 
 def late(index: int, item: Any, timeout: float) -> ItemTimeout:
@@ -17,6 +17,16 @@ def late(index: int, item: Any, timeout: float) -> ItemTimeout:
         causes=("the item is slower than others", "it waits for something that does not come"),
         hint="a longer timeout=, or retry=",
     )
+
+
+def gone(status: int | None) -> WorkerDied:
+    """An attempt that its worker's end cut off, whatever comes of the item."""
+    return WorkerDied(f"its worker died ({died_of(status)})")
+
+
+def left_behind() -> ItemTimeout:
+    """An attempt that took too long and cannot be ended."""
+    return ItemTimeout("it took too long, and its thread is left behind")
 
 
 def too_many_stuck(count: int) -> TooManyStuck:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from ..errors import AtonceError
 from ..options import Options
-from ..outcome import Outcome, Recorded, Stats
+from ..outcome import Outcome, Recorded, Stats, WorkerId
 from ..placement import Order, Placement, Worker
 from ..placement import load as load_placement
 from ..plan import advice
@@ -27,6 +27,7 @@ from ..plan.plan import Plan
 from ..plan.sample import Sample
 from ..worker.job import Job
 from ..worker.memory import resident
+from ..worker.outbox import Failure, Report
 from . import complaints
 from .events import (
     Abandon,
@@ -49,6 +50,7 @@ from .events import (
     Succeed,
     Withdraw,
 )
+from .held import Held
 from .history import History, Move, Weight
 from .hub import Hub
 from .machine import Machine, Policy
@@ -142,7 +144,7 @@ class Conductor:
         self._begun = False
         self._ask_first = False
         self.error: BaseException | None = None
-        self.history = History()
+        self.history = History(self._started)
 
     def __repr__(self) -> str:
         return f"<Conductor {self.plan.headline}: {self.machine!r}>"
@@ -556,9 +558,9 @@ class Conductor:
                 case Withdraw(number, index):
                     self._workers[number].cancel(index)
                 case Abandon(number, slot, index):
-                    self._workers[number].abandon(slot, index)
                     if self._observers:
-                        self._tell("abandoned", number, slot, index, self._clock())
+                        self._show_abandoned(number, slot, index, self._clock())
+                    self._workers[number].abandon(slot, index)
                     if self._probing is not None:  # the first item itself hangs: it waits for something, and for long
                         assert self._options.timeout is not None
                         self._probing.give_up(Sample(self._options.timeout, 0.0))
@@ -572,6 +574,9 @@ class Conductor:
             self.history.moved(move := Move(now, limit, why, str(key)))
             if self._observers:
                 self._tell("limited", move)
+        for again in self.machine.put_off():
+            if self._observers:
+                self._tell("put_off", again)
         if now >= self.history.next_look:
             workers = [*self._workers.values(), *self._leaving.values()]
             self.history.weighed(weight := Weight(now, resident(), sum(worker.memory() for worker in workers)))
@@ -585,13 +590,34 @@ class Conductor:
         match event:
             case Done(number, report):
                 seat = self.machine.seats.get(number)
-                self._tell("reported", number, report, {} if seat is None else seat.assigned, now)
+                self._tell("reported", number, report, Held() if seat is None else seat.assigned, now)
             case Ready(number):
                 self._tell("ready", number, now)
             case Lost(number, status, running):
+                self._show_cut_off(event, now)
                 self._tell("lost", number, status, tuple(running), now)
             case Ended(number):
                 self._tell("ended", number, now)
+
+    def _show_cut_off(self, lost: Lost, now: float) -> None:
+        """Attempts that nobody will report: their worker is gone."""
+        seat = self.machine.seats.get(lost.worker)
+        if seat is None or not lost.cells:
+            return
+        held, gone = seat.assigned, complaints.gone(lost.status)
+        failures = [
+            Failure(index, seat.condemned.get(index) or gone, since, now, 0.0, WorkerId(lost.pid or 0, 0, slot))
+            for slot, index, since in lost.cells
+            if index in held
+        ]
+        self._tell("reported", lost.worker, Report(failures=failures), held, now)
+
+    def _show_abandoned(self, number: int, slot: int, index: int, now: float) -> None:
+        """The same for one whose thread is left behind."""
+        since = next((since for at, _, since in self._workers[number].running() if at == slot), now)
+        failure = Failure(index, complaints.left_behind(), since, now, 0.0, WorkerId(0, 0, slot))
+        self._tell("reported", number, Report(failures=[failure]), Held(), now)
+        self._tell("abandoned", number, slot, index, now)
 
     def _tell(self, hook: str, *what: Any) -> None:
         for observer in list(self._observers):

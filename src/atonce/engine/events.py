@@ -75,12 +75,15 @@ class Broken(NamedTuple):
 
 class Lost(NamedTuple):
     """A worker is gone, unasked or killed. `running` are the items that its cells name; none, when it was not running
-    items but carrying them (unpickling a batch, pickling results): then nobody can say which one it was."""
+    items but carrying them (unpickling a batch, pickling results): then nobody can say which one it was. `cells` are all
+    that they said, for who looks on: (slot, index, since) of process `pid`."""
 
     worker: int
     status: int | None
     running: Sequence[int]
     booted: bool
+    cells: Sequence[tuple[int, int, float]] = ()
+    pid: int | None = None
 
 
 class Ended(NamedTuple):

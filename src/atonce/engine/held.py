@@ -7,6 +7,7 @@ into dicts up to there, which costs 0.2 µs an item more.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, compress, repeat
@@ -138,6 +139,16 @@ class Held(Mapping[int, Any]):
             items, times = self._cut(min(len(self._batches[0].items), last + 1 - first))
             self._apart.update(zip(range(first, first + len(items)), items, strict=True))
             self._read_at.update(zip(range(first, first + len(items)), times, strict=True))
+
+    def read_at(self, indices: Sequence[int]) -> list[float]:
+        """When each of these was read, as far as it has them; nan for others."""
+        if not self._apart and (ends := self._front(indices)):
+            return list(chain(*(repeat(batch.read_at, end) for batch, end in zip(self._batches, ends, strict=False))))
+        return [self._read(index) for index in indices]
+
+    def _read(self, index: int) -> float:
+        found = self._read_at.get(index)
+        return next((batch.read_at for batch in self._batches if index in batch.indices), math.nan) if found is None else found
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-__all__ = ["History", "Move", "Weight"]
+__all__ = ["Again", "History", "Move", "Weight"]
 
 # At most so many of each are kept; then every second one is dropped, so that a run of days remembers as much as one of minutes.
 MOST = 1000
@@ -22,6 +22,15 @@ class Move(NamedTuple):
     key: str = ""
 
 
+class Again(NamedTuple):
+    """At `at` an item had failed `attempts` times, and is tried again from `then` on."""
+
+    at: float
+    item: int
+    attempts: int
+    then: float
+
+
 class Weight(NamedTuple):
     """Bytes in RAM: of this process and of its worker processes, what they share counted in each of them (RSS)."""
 
@@ -31,9 +40,10 @@ class Weight(NamedTuple):
 
 
 class History:
-    """Of one run. `next_look` is when memory is to be looked at again."""
+    """Of one run, which began at `began`. `next_look` is when memory is to be looked at again."""
 
-    def __init__(self) -> None:
+    def __init__(self, began: float = 0.0) -> None:
+        self.began = began
         self.moves: list[Move] = []
         self.weights: list[Weight] = []
         self.bytes = self.peak = 0
@@ -53,3 +63,11 @@ class History:
         self.bytes = weight.own + weight.workers
         self.peak = max(self.peak, self.bytes)
         self.next_look = weight.at + self._every
+
+    def since(self, zero: float) -> History:
+        """A copy whose times count from `zero`."""
+        copy = History(self.began - zero)
+        copy.moves = [move._replace(at=move.at - zero) for move in self.moves]
+        copy.weights = [weight._replace(at=weight.at - zero) for weight in self.weights]
+        copy.bytes, copy.peak = self.bytes, self.peak
+        return copy

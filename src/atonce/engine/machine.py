@@ -59,6 +59,7 @@ from .events import (
     Withdraw,
 )
 from .held import first_of_each
+from .history import Again
 from .keyed import Backlog, KeyedBacklog, Queued
 from .limit import SILENCE, Pressure
 from .order import AsFinished, InOrder
@@ -124,6 +125,7 @@ class Machine:
             self._queue = KeyedBacklog(policy.key, policy.per_key, max_wait=self._max_wait, rng=rng)
         self._suspects: deque[list[Queued]] = deque()
         self._retries: list[tuple[float, int, Queued]] = []
+        self._put_off: list[Again] = []  # since `put_off` was asked last
         self._tries: dict[int, int] = {}
         self._struck: set[int] = set()
         self._cut_short: dict[int, int] = {}  # how many of an item's tries a death ended: those are not `retry`'s to count
@@ -245,6 +247,11 @@ class Machine:
             self._told = steering.slots
             moves.append(("", steering.slots, steering.why))
         return moves
+
+    def put_off(self) -> list[Again]:
+        """Items that are to be tried again, since the last time."""
+        put_off, self._put_off = self._put_off, []
+        return put_off
 
     @property
     def in_flight(self) -> int:
@@ -653,6 +660,7 @@ class Machine:
                 if again is not None:
                     self._tries[index] = attempts
                     heapq.heappush(self._retries, (again, index, found))
+                    self._put_off.append(Again(now, index, attempts, again))
                     if getattr(failure.error, "retry_after", None) is not None:
                         self._queue.park(index, again, now)
                     continue

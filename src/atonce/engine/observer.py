@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..outcome import Stats
     from ..plan.plan import Plan
     from ..worker.outbox import Report
-    from .history import Move, Weight
+    from .held import Held
+    from .history import Again, Move, Weight
     from .status import Status
 
 __all__ = ["Observer"]
@@ -30,8 +31,10 @@ class Observer:
     def ready(self, worker: int, now: float) -> None:
         """It has started, and can be given items."""
 
-    def reported(self, worker: int, report: Report, items: Mapping[int, Any], now: float) -> None:
-        """Attempts ended. `items` maps the index of what the worker has to its item; what has ended is still in it."""
+    def reported(self, worker: int, report: Report, items: Held, now: float) -> None:
+        """Attempts ended: reported by their worker, or cut off by its end or because they were late (their `worker.pid` is 0
+        where nobody knows it). `items` maps the index of what the worker has to its item; what has ended is still in it, but
+        for what was late."""
 
     def abandoned(self, worker: int, slot: int, index: int, now: float) -> None:
         """An item was late, and its thread is left behind."""
@@ -47,6 +50,9 @@ class Observer:
 
     def limited(self, move: Move) -> None:
         """How many may be in flight has changed, in all or of one key."""
+
+    def put_off(self, again: Again) -> None:
+        """What failed is to be tried again; not told where an item's worker died, which has a rule of its own."""
 
     def weighed(self, weight: Weight) -> None:
         """What memory there is in use, about twice a second."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import operator
-import reprlib
 import time
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from ..plain import label
 
 if TYPE_CHECKING:
     from .conductor import Conductor
@@ -14,10 +15,7 @@ __all__ = ["Doing", "Status", "Waiting", "status_of"]
 
 Phase = Literal["starting", "measuring", "warming up", "running", "ending"]
 
-_WIDTH = 120  # characters of an item
 _ATTEMPTS = 5
-_REPR = reprlib.Repr()  # an item may be huge, and this is asked for several times a second
-_REPR.maxstring = _REPR.maxother = _WIDTH
 
 
 class Waiting(NamedTuple):
@@ -117,13 +115,5 @@ def _doing(conductor: Conductor, number: int, seat: Any, given: int, now: float)
     if not given:
         return Doing(number, "ends" if seat.released else "idle", seat.slots, 0, 0)
     index, since = conductor.longest(number)
-    item = "" if index is None else shown(seat.assigned.get(index))
+    item = "" if index is None else label(seat.assigned.get(index))
     return Doing(number, "ends" if seat.released else "works", seat.slots, busy, given, item, max(0.0, now - since))
-
-
-def shown(item: Any) -> str:
-    """An item in few words, as it is: whoever prints it makes it harmless."""
-    try:
-        return item[:_WIDTH] if isinstance(item, str) else _REPR.repr(item)
-    except Exception:  # its repr raises
-        return f"a {type(item).__name__}"

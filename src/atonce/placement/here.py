@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -90,7 +91,8 @@ class HereWorker(Worker):
         """A loop that is blocked cannot be ended: its thread is left behind, with all that it had."""
         self._left = True
         self._runner.leave()
-        self._hub.post(Lost(self.number, None, [index for _, index, _ in self.running()], booted=True))
+        running = self.running()
+        self._hub.post(Lost(self.number, None, [index for _, index, _ in running], True, running, os.getpid()))
 
     def release(self) -> None:
         self.close(cancel=False)

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 
-from ..engine.events import Event
+from ..engine.events import Event, Lost
 from ..engine.hub import Hub
 from ..errors import PlanError
 from ..worker import wire
@@ -134,8 +134,12 @@ class Child:
         self._memory.close()
 
     def culprits(self) -> list[int]:
-        """After its end: the items that its cells name. While it carried items they may name a bystander: then nobody."""
-        return [] if self.cells.carrying else [index for _, index, _ in self.cells.running()]
+        """After its end: the items that its cells name."""
+        return [index for _, index, _ in self.last_words()]
+
+    def last_words(self) -> list[tuple[int, int, float]]:
+        """After its end: its cells. While it carried items they may name a bystander: then nobody."""
+        return [] if self.cells.carrying else self.cells.running()
 
 
 class ProcessWorker(FramedWorker):
@@ -242,6 +246,8 @@ class ProcessWorker(FramedWorker):
         if ended is not None:
             self._read_rest()  # before anybody is blamed
             event = self._over(ended[0], self._child.culprits())
+            if isinstance(event, Lost):
+                event = event._replace(cells=self._child.last_words(), pid=self._child.pid)
             self._let_go()
             self._tell(event)
 

@@ -11,8 +11,9 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..engine.history import Move, Weight
 from ..errors import UsageError
-from ..plain import line
+from ..plain import label, line
 from .story import FAILED, OK, RETRIED, WIDTH, Lane, Moment, Story
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["judge", "story_of_events", "story_of_run", "story_of_trace"]
 
-SLOTS = 1 << 20  # the trace numbers rows by worker × this + slot
 MOMENTS = 2000  # at most: a run that replaces its workers all the time has more of them than anybody reads
 
 
@@ -29,6 +29,9 @@ def story_of_run(run: Run[Any]) -> Story:
     story = Story(name=line(run.name), plan=run.plan.as_json(), stats=run.stats._asdict(), last_only=True)
     ran = [outcome for outcome in run.outcomes if outcome.worker is not None]
     zero = min((outcome.started for outcome in ran), default=0.0)
+    if run.history is not None:
+        zero = min(zero, run.history.began) if ran else run.history.began
+        story.history = run.history.since(zero)
     lanes: dict[WorkerId, int] = {}
     workers: dict[int, int] = {}
     for outcome in sorted(ran, key=lambda outcome: outcome.started):
@@ -42,10 +45,10 @@ def story_of_run(run: Run[Any]) -> Story:
         if outcome.ok and getattr(outcome.value, "ok", True) is False:  # a Page
             error = f"{getattr(outcome.value, 'error_class', 'failed')}: {getattr(outcome.value, 'error', '')}"
         times = (outcome.started - zero, outcome.ended - zero, outcome.cpu)
-        story.attempts.add(lane, outcome.index, *times, _label(outcome.item), error)
+        story.attempts.add(lane, outcome.index, *times, label(outcome.item), error)
     for outcome in run.outcomes:
         if outcome.worker is None and not outcome.ok:
-            story.elsewhere[outcome.index] = (line(_label(outcome.item), WIDTH), line(_said(outcome.error), 300))
+            story.elsewhere[outcome.index] = (line(label(outcome.item), WIDTH), line(_said(outcome.error), 300))
     if any(attempt != OK for attempt in story.attempts.state) and not run.stats.failed:
         _recount(story)
     return story
@@ -94,6 +97,7 @@ class _Reader:
         self._lanes: dict[tuple[int, int], int] = {}
         self._failed: dict[int, int] = {}  # index → position of its last attempt, where that failed
         self._slots: dict[str, int] = {}
+        self._rows: dict[tuple[int, int], tuple[int, int]] = {}  # (pid, tid) → (worker, slot)
 
     def read(self, event: Mapping[str, Any]) -> None:
         match event["ph"]:
@@ -105,6 +109,12 @@ class _Reader:
                 for worker, count in event["args"].items():
                     self._slots[str(worker)] = int(count)
                 self._story.slots.append((_seconds(event["ts"]), sum(self._slots.values())))
+            case "C" if event["name"] == "memory":
+                held = (int(event["args"][whose]) for whose in ("caller", "workers"))
+                self._story.history.weighed(Weight(_seconds(event["ts"]), *held))
+            case "M" if event["name"] == "thread_name" and "worker" in event["args"]:
+                worker, slot = (int(event["args"][name]) for name in ("worker", "slot"))
+                self._rows[int(event["pid"]), int(event["tid"])] = worker, slot
             case "M" if event["name"] == "atonce":
                 self._story.name = line(str(event["args"]["name"]))
                 self._story.started = _finite(event["args"].get("started"))
@@ -116,7 +126,7 @@ class _Reader:
         lane = self._lanes.get((pid, tid))
         if lane is None:
             lane = self._lanes[pid, tid] = len(story.lanes)
-            story.lanes.append(Lane(tid // SLOTS, tid % SLOTS, pid))
+            story.lanes.append(Lane(*self._rows.get((pid, tid), (len(self._lanes) - 1, 0)), pid))
         failed = event.get("cat") == "failed"
         error = str(args.get("error", "failed")) if failed else None
         cpu = _seconds(args.get("cpu_us", 0.0))
@@ -134,18 +144,20 @@ class _Reader:
             story.plan = args
         elif name == "closed":
             story.stats, story.whole = args, True
-        else:
+        elif event.get("cat") == "limit":
+            why, key = (line(str(args.get(what) or ""), 300) for what in ("why", "key"))
+            story.history.moved(Move(_seconds(event["ts"]), int(args["limit"]), why, key))
+        elif event.get("cat") == "worker":
             if name == "hired":
                 story.plan = {"model": args["model"], "headline": args["plan"], "reasons": args["because"]}
             if name == "lost":
-                for index in args["running"]:
-                    story.elsewhere[int(index)] = (
-                        str(int(index)),
-                        f"WorkerDied: its worker was lost, status {args['status']!r:.20}",
-                    )
+                for index in map(int, args["running"]):
+                    if index not in self._failed:  # else its attempt is there
+                        why = f"WorkerDied: its worker was lost, status {args['status']!r:.20}"
+                        story.elsewhere[index] = str(index), why
             if len(story.moments) < MOMENTS:
                 said = ", ".join(f"{key} {value}" for key, value in args.items() if key in ("status", "slot", "index", "plan"))
-                worker = f"worker {int(event['tid'])}"
+                worker = f"worker {int(args['worker'])}"
                 story.moments.append(Moment(_seconds(event["ts"]), line(name, 40), line(f"{worker} {name} {said}".strip())))
 
     def end(self) -> None:
@@ -205,13 +217,6 @@ def _lines(file: Any) -> Iterator[bytes]:
             break
         yield from whole
     yield rest
-
-
-def _label(item: Any) -> str:
-    try:
-        return item if isinstance(item, str) else repr(item)  # a Request's has no secrets in it
-    except Exception:  # its repr raises
-        return f"a {type(item).__name__}"
 
 
 def _said(error: BaseException | None) -> str:

@@ -6,6 +6,7 @@ from array import array
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..engine.history import History
 from ..plain import line
 
 __all__ = ["FAILED", "OK", "RETRIED", "Attempts", "Failure", "Lane", "Moment", "Story"]
@@ -86,8 +87,9 @@ class Attempts:
 @dataclass(slots=True)
 class Story:
     """Seconds count from the begin of the run. `plan` is `Plan.as_json()` as far as known, `stats` a `Stats` as a dict; `slots`
-    (at, how many might be in flight from then on); `elsewhere`, by index, (item, error) of what no attempt tells of,
-    such as a worker's death. `whole` is false for a run whose trace does not have its end."""
+    (at, how many might be in flight from then on); `history` what moved the limit, and memory; `elsewhere`, by index,
+    (item, error) of what no attempt tells of, such as a worker's death. `whole` is false for a run whose trace does not
+    have its end."""
 
     name: str = ""
     started: float | None = None  # time.time()
@@ -97,6 +99,7 @@ class Story:
     attempts: Attempts = field(default_factory=Attempts)
     moments: list[Moment] = field(default_factory=list)
     slots: list[tuple[float, int]] = field(default_factory=list)
+    history: History = field(default_factory=History)
     elsewhere: dict[int, tuple[str, str]] = field(default_factory=dict)
     whole: bool = True
     last_only: bool = False  # of an item that was tried several times only the last attempt is known

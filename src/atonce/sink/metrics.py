@@ -22,6 +22,7 @@ from atonce.options import address
 from atonce.plain import line
 
 if TYPE_CHECKING:
+    from atonce.engine.held import Held
     from atonce.outcome import Stats
     from atonce.plan.plan import Plan
     from atonce.worker.outbox import Report
@@ -75,7 +76,7 @@ class Metrics(Observer):
     def hired(self, worker: int, plan: Plan, now: float) -> None:
         self._model = plan.model
 
-    def reported(self, worker: int, report: Report, items: Mapping[int, Any], now: float) -> None:
+    def reported(self, worker: int, report: Report, items: Held, now: float) -> None:
         buckets = self._buckets
         took = [ended - started for ended, started in zip(report.ended, report.started, strict=True)]
         took += [failure.ended - failure.started for failure in report.failures]

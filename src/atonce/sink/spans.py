@@ -9,16 +9,17 @@ the span that is current where the run is called
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from atonce.engine.history import Move
 from atonce.engine.observer import Observer
-from atonce.engine.status import Status, shown
+from atonce.engine.status import Status
 from atonce.errors import UsageError
-from atonce.plain import line
+from atonce.plain import label, line
 
 if TYPE_CHECKING:
+    from atonce.engine.held import Held
     from atonce.outcome import Stats
     from atonce.plan.plan import Plan
     from atonce.worker.outbox import Report
@@ -63,7 +64,7 @@ class Spans(Observer):
     def hired(self, worker: int, plan: Plan, now: float) -> None:
         self._run.set_attributes({"atonce.model": plan.model, "atonce.plan": plan.headline})
 
-    def reported(self, worker: int, report: Report, items: Mapping[int, Any], now: float) -> None:
+    def reported(self, worker: int, report: Report, items: Held, now: float) -> None:
         columns = (report.indices, report.started, report.ended, report.cpu, report.workers)
         for index, started, ended, cpu, who in zip(*columns, strict=True):
             self._attempt(worker, items, index, started, cpu, who).end(self._at(ended))
@@ -77,13 +78,13 @@ class Spans(Observer):
             span.set_status(self._error(message))
             span.end(self._at(failure.ended))
 
-    def _attempt(self, worker: int, items: Mapping[int, Any], index: int, started: float, cpu: float, who: Any) -> Any:
+    def _attempt(self, worker: int, items: Held, index: int, started: float, cpu: float, who: Any) -> Any:
         return self._tracer.start_span(
             self._name,
             self._context,
             attributes={
                 "atonce.index": index,
-                "atonce.item": line(shown(items.get(index)), 120),
+                "atonce.item": line(label(items.get(index)), 120),
                 "atonce.worker": worker,
                 "atonce.slot": who[2],
                 "process.pid": who[0],
