@@ -80,12 +80,12 @@ class Trace(Observer):
         indices, read_at = report.indices, items.read_at(report.indices)
         columns = (indices, report.started, report.ended, report.cpu, report.workers, read_at)
         # whole tenths of a microsecond: two attempts that touch must not overlap by the rounding of a length
-        began, line, row, name = self._began * 1e7, self._line, self._row, _name
+        began, line, row, name = self._began, self._line, self._row, _name
         for index, started, ended, cpu, who, read in zip(*columns, strict=True):
-            start, waits = int(started * 1e7 - began), f',"waited_us":{(started - read) * 1e6:.1f}' if read <= started else ""
+            start, waits = int((started - began) * 1e7), f',"waited_us":{(started - read) * 1e6:.1f}' if read <= started else ""
             line(
                 f'{{"name":{name(items, index)},"cat":"ok","ph":"X","ts":{start / 10},'
-                f'"dur":{(int(ended * 1e7 - began) - start) / 10},"pid":{who[0]},"tid":{row(worker, who)},'
+                f'"dur":{(int((ended - began) * 1e7) - start) / 10},"pid":{who[0]},"tid":{row(worker, who)},'
                 f'"args":{{"index":{index}{waits},"cpu_us":{cpu * 1e6:.1f}}}}}'
             )
         for failure in report.failures:
