@@ -90,7 +90,7 @@ outputs = pytest.mark.parametrize("output", [*TABLES, "out.warc.gz"])
 
 def test_the_columns_are_those_of_a_page() -> None:
     page = Page("http://x/", "GET", "http://x/", 200)
-    assert [*page.row(), "headers", "body"] == ["index", *list(COLUMNS)[:4], "ok", *list(COLUMNS)[4:]]
+    assert [*page.row(), "same_as", "headers", "body"] == ["index", *list(COLUMNS)[:4], "ok", *list(COLUMNS)[4:]]
 
 
 @outputs
@@ -104,6 +104,7 @@ def test_the_rows_of_fetch_are_those_of_jsonl(output: str, urls: list[str]) -> N
         body = row.pop("body")
         assert row["sha256"] == (hashlib.sha256(body).hexdigest() if row["complete"] else None)
         same.pop("body", None), same.pop("body_base64", None)
+        assert row.pop("same_as", None) is None
         assert set(row) == set(same)
         varies = {name for name in row if name.endswith(("_s", "_at"))} | {"headers", "sha256", "bytes"}
         assert {key: row[key] for key in row.keys() - varies} == {key: same[key] for key in same.keys() - varies}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from atonce.source.inputs import Entry, Input
 
     from .job import Record
+    from .repeats import How
 
 _EXAMPLES = """
   atonce fetch https://example.org/ > page.jsonl
@@ -50,6 +51,7 @@ def _header(ctx: click.Context, parameter: click.Parameter, values: tuple[str, .
 @_what("-i", "--input", "path", metavar="FILE", help="a URL a line, .jsonl or .csv, or - for stdin")
 @_what("--input-format", type=click.Choice(["text", "jsonl", "csv"]), help="of -i where its name does not say it")
 @_what("-H", "--header", "headers", multiple=True, callback=_header, metavar="'NAME: VALUE'", help="for each request")
+@_what("--keep-duplicates", is_flag=True, help="get the same request as often as it is listed (once, but for POST and PATCH)")
 @controls
 @_how("--per-host", "per_key", metavar="N", callback=number_or_auto, help="in flight to one host (auto: begins with 4)")
 @_how("--max-wait", type=float, metavar="SECONDS", help="that a host's Retry-After may ask for at most (120)")
@@ -85,6 +87,7 @@ def command(
     dry_run: bool,
     refresh: bool,
     go_on: bool,
+    keep_duplicates: bool,
     progress: bool | None,
     report: str | None,
     as_json: bool,
@@ -102,7 +105,7 @@ def command(
     object, a .csv row an object, with url and perhaps method, headers, body.
 
     A folder gets a file for each body and manifest.jsonl, a row for each URL. The same command again goes on where
-    the last one ended.
+    the last one ended. What is listed twice is got once: the second row's same_as is the index of the first.
     """
     from atonce import Retry, fetch
     from atonce.errors import UsageError
@@ -110,6 +113,7 @@ def command(
     from atonce.fetch.failure import CUT
     from atonce.fetch.page import COLUMNS
     from atonce.fetch.partial import Partials
+    from atonce.fetch.request import mark_of
     from atonce.sink import kind_of
     from atonce.sink.shelf import shelf_of
     from atonce.source.inputs import Input
@@ -148,6 +152,8 @@ def command(
         output=output,
         start=lambda items: fetch(items, **options),
         record=_recorder(archive, refresh),
+        mark=None if keep_duplicates else mark_of,
+        repeat=_repeat,
         refresh=refresh,
         go_on=go_on,
         revise=_revise,
@@ -187,11 +193,12 @@ def _rehearse(items: Input, output: str, as_json: bool, **options: Any) -> int:
     import json
 
     from atonce.fetch.limits import Policy
+    from atonce.fetch.request import mark_of
 
     from .rehearsal import rehearse
     from .talk import plain
 
-    found = rehearse(items, lambda request: request.host, lambda request: request)
+    found = rehearse(items, lambda request: request.host, mark_of)
     per_host, concurrency = options["per_key"], options["concurrency"]
     limits = (per_host, concurrency if isinstance(concurrency, int) else None)
     if as_json:
@@ -220,6 +227,31 @@ def _parser(headers: Sequence[tuple[str, str]]) -> Callable[[Any], Request]:
         return dataclasses.replace(request, headers=request.headers + more)
 
     return parse
+
+
+def _repeat(entry: Entry, first: int, how: How) -> Record:
+    """The row of a request that is the same as one before: where that is, and whether it was got."""
+    from atonce.fetch.page import COLUMNS
+    from atonce.fetch.url import shown
+    from atonce.sink.row import Row
+
+    from .job import Record
+
+    request: Request = entry.item
+    error = None if how.ok else f"as item {first}, which is the same"
+    told = {"url": shown(request.url), "method": request.method, "error_class": how.kind or None, "error": error}
+    fields: dict[str, Any] = {
+        **dict.fromkeys(COLUMNS),
+        **told,
+        "attempts": 0,
+        "bytes": 0,
+        "complete": False,
+        "headers": [],
+        "same_as": first,
+    }
+    del fields["body"]
+    row = Row(entry.index, entry.fingerprint, how.ok, fields, stays=how.stays)
+    return Record(row, how.kind, f"{told['url']}: {error}")
 
 
 def _revise(line: bytes | None, request: Request) -> Request:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from atonce.source.inputs import Entry, Input
 
 from .feed import Fed
 from .remaining import Remaining
+from .repeats import How, Mark, Repeats
 from .reported import Reported
 from .signals import Signalled, interruptible
 from .talk import resume_command, say, show_error
@@ -54,7 +57,7 @@ class Job:
     kept of one. `on_failure`: "return" records a failed item and goes on, "raise" stops at the first, "skip" does not
     record it, so that the same command tries it again. `columns` are the fields of a row, for outputs that are tables.
     `refresh` has all items run again, as `revise` makes them (see `Remaining`); `go_on` leaves the parts of bodies that were
-    cut. `arguments` are what was typed.
+    cut. `arguments` are what was typed. Items with the same `mark` are run once; `repeat` says what is kept of the others.
     """
 
     name: str
@@ -64,6 +67,8 @@ class Job:
     record: Callable[[Any, Entry], Record]
     arguments: Sequence[str]
     columns: Mapping[str, Kind]
+    mark: Callable[[Any], Mark | None] | None = None
+    repeat: Callable[[Entry, int, How], Record] | None = None
     bodies: bool = True
     retry_failed: Again = False
     refresh: bool = False
@@ -143,6 +148,7 @@ class _Run:
         rows_on_terminal = not sink.resumable and sys.stdout.isatty()
         show = job.progress if job.progress is not None else not rows_on_terminal
         self._progress = progress(show and not job.quiet)
+        self._counting = threading.Lock()  # repeats are found in the thread that reads
         self._stopped = ""  # why it ended before its input did
 
     def to_the_end(self) -> int:
@@ -175,6 +181,8 @@ class _Run:
         job = self._job
         with contextlib.ExitStack() as stack:
             writer = stack.enter_context(Writer(self._sink))
+            if job.mark is not None:
+                self._remaining.repeats = Repeats(job.mark, functools.partial(self._repeated, writer))
             if (close := getattr(self._results, "close", None)) is not None:
                 stack.callback(close)  # ends the workers, before anything else is done
             for result in self._results:
@@ -183,30 +191,57 @@ class _Run:
                 ok = record.row.ok
                 if ok or job.on_failure != "skip":
                     writer.put(record.row)
-                if ok:
-                    self._tally.succeed()
-                    self._alarm.ended()
-                    self._tally.unchanged += record.row.stays
-                else:
-                    example = f"{job.items.where(entry)}: {record.message}"
-                    self._tally.fail(record.kind, example)
-                    if alarm := self._alarm.ended(record.kind or "failed", example):
-                        job.say(f"{alarm}; it goes on, Ctrl-C ends it")
-                self._progress.advance(ok, not ok)
+                self._tally.unchanged += record.row.stays and ok
+                example = self._count(entry, record)
+                if alarm := self._alarm.ended("" if ok else record.kind or "failed", example):
+                    job.say(f"{alarm}; it goes on, Ctrl-C ends it")
                 if job.reported is not None:
-                    job.reported.heard(result.index, ok, record.kind, f"{job.items.where(entry)}: {record.message}")
+                    job.reported.heard(result.index, ok, record.kind, example)
+                if self._remaining.repeats is not None:
+                    self._remaining.repeats.ended(entry, How(ok, record.kind, record.row.stays))
                 if not ok and job.on_failure == "raise":
                     self._stopped = "ended at the first failure"
                     break
         if not self._remaining.read and not self._sink.done:
             raise empty(job.items)
 
+    def _count(self, entry: Entry, record: Record) -> str:
+        """Count an item that has ended; returns how its failure is told."""
+        ok = record.row.ok
+        example = "" if ok else f"{self._job.items.where(entry)}: {record.message}"
+        with self._counting:
+            if ok:
+                self._tally.succeed()
+            else:
+                self._tally.fail(record.kind, example)
+            self._progress.advance(ok, not ok)
+        return example
+
+    def _repeated(self, writer: Writer, entry: Entry, first: int, how: How) -> None:
+        """An item is the same as the one with the index `first`: perhaps in the thread that reads stdin."""
+        assert self._job.repeat is not None
+        record = self._job.repeat(entry, first, how)
+        writer.put(record.row)
+        self._count(entry, record)
+        with self._counting:
+            self._tally.repeated += 1
+
     def _report(self, seconds: float, code: int, error: AtonceError | None) -> None:
         job, tally, done = self._job, self._tally, self._sink.done
         if code == SIGPIPE_CODE:
             return
         output = job.output if self._sink.resumable else None
-        summary = Summary(tally.ok, tally.failed, seconds, tally.failures, len(done), done.failed, output, tally.unchanged)
+        summary = Summary(
+            tally.ok,
+            tally.failed,
+            seconds,
+            tally.failures,
+            len(done),
+            done.failed,
+            output,
+            tally.unchanged,
+            tally.repeated,
+        )
         if job.as_json:
             click.echo(json.dumps(summary.as_json(), ensure_ascii=False))
         for line in summary.lines():

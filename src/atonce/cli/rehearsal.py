@@ -14,6 +14,8 @@ from atonce.plan.machine import usable_descriptors
 from atonce.sink.summary import grouped
 from atonce.source.inputs import Entry, Input
 
+from .repeats import Mark, Marks
+
 __all__ = ["Rehearsal", "rehearse"]
 
 _SHOWN = 10  # hosts and bad lines that are named
@@ -68,18 +70,17 @@ class Rehearsal:
         ]
 
 
-def rehearse(items: Input, host: Callable[[Any], str], identity: Callable[[Any], object]) -> Rehearsal:
+def rehearse(items: Input, host: Callable[[Any], str], mark: Callable[[Any], Mark | None]) -> Rehearsal:
     """Read all of the input. A line that cannot be read as text or JSON ends that, one that is no request does not."""
     found = Rehearsal()
-    seen: set[int] = set()
+    marks = Marks()
     try:
         for each in items.checked():
             if isinstance(each, Entry):
                 found.items += 1
                 found.hosts[host(each.item)] += 1
-                mark = hash(identity(each.item))
-                found.duplicates += mark in seen
-                seen.add(mark)
+                known = mark(each.item)
+                found.duplicates += known is not None and marks.first(known, each.index) != each.index
             else:
                 _note(found, each)
     except InputError as error:

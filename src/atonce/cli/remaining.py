@@ -9,6 +9,8 @@ from atonce.errors import OutputError
 from atonce.sink.base import Sink
 from atonce.source.inputs import Entry, Input
 
+from .repeats import How, Repeats
+
 __all__ = ["Remaining"]
 
 
@@ -21,7 +23,11 @@ class Remaining:
 
     Where the output is made anew, `revise` gets the row that an earlier run has of an item, as a line of JSON, and the item,
     and gives the item to run.
+
+    With `repeats` set before it is iterated, an item that is the same as one before is not given out.
     """
+
+    repeats: Repeats | None = None
 
     def __init__(
         self,
@@ -46,7 +52,10 @@ class Remaining:
         return count
 
     def __iter__(self) -> Iterator[Any]:
-        for entry in self._left():
+        repeats = self.repeats
+        for entry in self._left(repeats):
+            if repeats is not None and not repeats.is_first(entry):
+                continue
             if self._sink.before is not None:
                 entry = entry._replace(item=self._revise(self._sink.earlier(entry.index), entry.item))
             self._in_flight[self.read] = entry
@@ -62,7 +71,7 @@ class Remaining:
         """The entry of the item that was read as this number; it is forgotten with that."""
         return self._in_flight.pop(number)
 
-    def _left(self) -> Iterator[Entry]:
+    def _left(self, repeats: Repeats | None = None) -> Iterator[Entry]:
         done, last = self._sink.done, -1
         known = self._sink.before or done
         for entry in self._entries:
@@ -73,6 +82,8 @@ class Remaining:
                 raise self._changed(f"{self._entries.where(entry)} is not what item {last} in it was made from")
             if not held:
                 yield entry
+            elif repeats is not None and done.is_ok(last):
+                repeats.held(entry, How(True))
         if last < (most := max(done.last, known.last)):
             raise self._changed(f"{self._entries.name} has {last + 1} items, but item {most} is in it")
 

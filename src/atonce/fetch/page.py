@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "Page", "headers_of"]
 
-# The row of a page, in the outputs that are tables. A test holds it against `Page.row`.
+# The row of a page, in the outputs that are tables. A test holds it against `Page.row`. `same_as` is the command line's: of a
+# request that was listed before, the index of the row that has its answer.
 COLUMNS: dict[str, Literal["int", "float", "bool", "text", "json", "bytes"]] = {
     "url": "text",
     "method": "text",
@@ -35,6 +36,7 @@ COLUMNS: dict[str, Literal["int", "float", "bool", "text", "json", "bytes"]] = {
     "bytes": "int",
     "sha256": "text",
     "complete": "bool",
+    "same_as": "int",
     "headers": "json",
     "body": "bytes",
 }

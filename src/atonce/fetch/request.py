@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import re
+import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -12,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from ..errors import InputError
 from .url import canonical, host_of, shown
 
-__all__ = ["IDEMPOTENT", "Headers", "Request"]
+__all__ = ["IDEMPOTENT", "Headers", "Request", "mark_of"]
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -77,6 +78,17 @@ class Request:
         names = f" with {', '.join(name for name, _ in self.headers)}" if self.headers else ""
         size = f" and {len(self.body)} bytes" if self.body else ""
         return f"<Request {self.method} {shown(self.url)}{names}{size}>"
+
+
+def mark_of(request: Request) -> tuple[int, int] | None:
+    """What tells whether two requests are the same, in 64 and 32 bits, within a process; None for one that must be sent as
+    often as it is asked for: twice may not be what once is."""
+    if request.method not in IDEMPOTENT:
+        return None
+    check = zlib.crc32(request.url.encode())
+    if request.headers or request.body is not None:
+        check = zlib.crc32(repr((request.method, request.headers, request.body)).encode(), check)
+    return hash(request) & 0xFFFFFFFFFFFFFFFF, check
 
 
 def _method(given: Any) -> str:

@@ -18,10 +18,11 @@ class Done:
     page, not gigabytes.
     """
 
-    __slots__ = ("_count", "_pages", "failed", "last")
+    __slots__ = ("_count", "_failed", "_pages", "failed", "last")
 
     def __init__(self) -> None:
         self._pages: dict[int, array[int]] = {}
+        self._failed: dict[int, int] = {}  # by page, a bit for each failed item
         self._count = 0
         self.failed = 0
         self.last = -1
@@ -36,13 +37,20 @@ class Done:
             return
         page[place] = fingerprint
         self._count += 1
-        self.failed += not ok
+        if not ok:
+            self.failed += 1
+            self._failed[number] = self._failed.get(number, 0) | 1 << place
         self.last = max(self.last, index)
 
     def get(self, index: int) -> int:
         """The fingerprint of the input that the item was made from, or 0 if it is not held."""
         page = self._pages.get(index // _PAGE)
         return page[index % _PAGE] if page is not None else 0
+
+    def is_ok(self, index: int) -> bool:
+        """Whether it is held, and did not fail."""
+        number, place = divmod(index, _PAGE)
+        return index in self and not self._failed.get(number, 0) >> place & 1
 
     def __contains__(self, index: int) -> bool:
         return self.get(index) != 0

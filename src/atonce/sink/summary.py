@@ -22,7 +22,8 @@ class Failures:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Items that ended in this run, and those `before` that an earlier one had recorded in the same output."""
+    """Items that ended in this run, and those `before` that an earlier one had recorded in the same output. Of those that
+    ended `unchanged` were found so, and `repeated` not run, being the same as one before."""
 
     ok: int
     failed: int
@@ -32,6 +33,7 @@ class Summary:
     failed_before: int = 0
     output: str | None = None
     unchanged: int = 0
+    repeated: int = 0
 
     @property
     def rate(self) -> float:
@@ -45,9 +47,10 @@ class Summary:
         if count or not self.before:
             failed = f", {grouped(self.failed)} failed" if self.failed else ""
             unchanged = f", {grouped(self.unchanged)} of them unchanged" if self.unchanged else ""
+            repeated = f", {grouped(self.repeated)} the same as one before" if self.repeated else ""
             items = f"{grouped(count)} {'item' if count == 1 else 'items'}"
             took = f"{in_words(self.seconds)}, {grouped(self.rate)}/s"
-            lines.append(f"{items}: {grouped(self.ok)} ok{unchanged}{failed}; {took}")
+            lines.append(f"{items}: {grouped(self.ok)} ok{unchanged}{failed}{repeated}; {took}")
         if self.before:
             failed = f", {grouped(self.failed_before)} of them failed" if self.failed_before else ""
             lines.append(f"{grouped(self.before)} were already done{failed}")
@@ -65,6 +68,7 @@ class Summary:
             "rate": round(self.rate, 3),
             "failures": [{"kind": f.kind, "count": f.count, "example": f.example} for f in self.failures],
             "unchanged": self.unchanged,
+            "repeated": self.repeated,
             "before": self.before,
             "failed_before": self.failed_before,
             "output": self.output,
@@ -74,12 +78,13 @@ class Summary:
 class Tally:
     """Counts outcomes, with one example for each kind of failure: the first."""
 
-    __slots__ = ("_kinds", "failed", "ok", "unchanged")
+    __slots__ = ("_kinds", "failed", "ok", "repeated", "unchanged")
 
     def __init__(self) -> None:
         self.ok = 0
         self.failed = 0
         self.unchanged = 0
+        self.repeated = 0
         self._kinds: dict[str, list[Any]] = {}
 
     @property
