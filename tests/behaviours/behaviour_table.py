@@ -265,6 +265,7 @@ ROWS = (
     Row(27, "disposition", "ok", size=4, note="the name is not used"),
     Row(28, "cookie", "ok", by_path=True, seen=None, note="no cookie is kept"),
     Row(29, "robots/deny", "robots", path="/private", seen=1),
+    Row(29, "robots/delay", "ok", seen=2, note="requests to the host are that far apart"),
     Row(29, "robots/404", "ok", seen=2),
     Row(29, "robots/500", "robots", again=True),
     Row(29, "robots/429", "robots", again=True),

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from atonce import Retry
 from atonce.errors import UsageError
-from atonce.fetch import Page, Request
-from atonce.fetch.api import fetch
+from atonce.fetch import FetchError, Page, Request
+from atonce.fetch.api import FetchJob, fetch
 from atonce.fetch.robots import KEPT, READ, Robots, is_unavailable
 from atonce.lab import Lab
+from atonce.options import Spaced
 
 pytest.importorskip("protego")  # atonce requires it; the tests' environment may be older than that
 
@@ -80,6 +82,50 @@ def test_it_is_asked_for_once_and_nobody_sees_the_difference(transport: str) -> 
         assert (pages[0].status, pages[1].status, pages[1].head) == (200, None, b"")
         assert "does not allow" in (pages[1].error or "")
         assert lab.stats().paths == {"/robots.txt": 2, "/a": 1, "/b": 1}
+
+
+def test_many_urls_of_a_host_wait_for_one_request(transport: str) -> None:
+    model = "threads" if transport == "requests" else "coroutines"
+    with Lab(hosts=2, behaviours=["robots/404", "robots/deny"]) as lab:
+        urls = lab.urls(40, path="/a")
+        pages = list(fetch(urls, transport=transport, model=model, concurrency=40, per_key=20, robots=True))
+        assert all(page.ok for page in pages)
+        assert (lab.stats().paths["/robots.txt"], lab.stats().requests) == (2, 42)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (b"User-agent: *\nCrawl-delay: 2.5", 2.5),
+        (b"User-agent: *\nCrawl-delay: 1\nRequest-rate: 1/5s", 5.0),
+        (b"User-agent: *\nCrawl-delay: -1", 0.0),
+        (b"User-agent: *\nCrawl-delay: soon", 0.0),
+        (b"User-agent: other\nCrawl-delay: 3", 0.0),
+        (b"User-agent: *\nDisallow: /", 0.0),
+        (None, 0.0),
+    ],
+)
+def test_how_far_apart_requests_are_to_be(text: bytes | None, seconds: float) -> None:
+    robots = taught(text)
+    assert robots.delay("http://a.example/x") == seconds
+    assert robots.delay("http://b.example/x") is None
+
+
+def test_the_run_is_told_of_a_delay(transport: str, get: Get) -> None:
+    with Lab(behaviours=["robots/delay"]) as lab:
+        page = get(f"{lab.base}/x", robots=True)
+        assert page.crawl_delay == 0.05
+        key = FetchJob(transport, {"robots": True}).options["key"]
+        assert isinstance(key, Spaced)
+        assert key(Request(page.url)) == lab.hosts[0]
+        assert key.spacing(page) == 0.05
+        assert key.spacing(page._replace(crawl_delay=1e6)) == Retry().max_wait
+        assert key.spacing(FetchError("throttled", page=page)) == 0.05
+        assert key.spacing(FetchError("none")) is key.spacing(ValueError()) is None
+
+
+def test_without_robots_nobody_asks_for_a_delay(get: Get, lab: Lab) -> None:
+    assert get(f"{lab.base}/x").crawl_delay is None
 
 
 def test_a_redirect_asks_the_next_host(get: Get, lab: Lab) -> None:

@@ -40,8 +40,9 @@ def fetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto
     - `max_redirects`: 10 unless told; 0 makes a redirect an answer like any other.
     - `allow_private`: let names and redirects lead to addresses that are not public. A host of that kind which you wrote
       yourself is fetched without it.
-    - `robots`: obey robots.txt, which is asked for once a host (at most `per_key` times, when the first requests to it
-      are under way together). One that cannot be had fails the requests that wait for it; see `atonce.fetch.robots`.
+    - `robots`: obey robots.txt, which is asked for once a host in each worker process: until it has come, one request to the
+      host is under way. One that cannot be had fails the request that waits for it. A crawl delay is kept, up to
+      `Retry.max_wait`; see `atonce.fetch.robots`.
     - `insecure`: hosts whose certificates are not verified. `user_agent`: what we call ourselves.
     - `proxy`: a URL (http, https, socks5h, …; see `atonce.fetch.proxy`) that all requests go through. The proxy looks
       names up, so only names are judged then, not the addresses behind them.
@@ -96,11 +97,14 @@ class FetchJob:
         if options.journal is not None:
             raise UsageError("fetch takes no journal=", hint="atonce fetch -o folder/ resumes by its output")
         policy = _policy(ours, options.timeout)
+        retry = _retry(options.retry)
+        if policy.robots is not None and options.key is _host:
+            options = options.but(key=_Hosts(retry.max_wait))
         self.transport = choose(transport, options.model, policy.proxy)(policy)
         options = options.but(
             setup=self.transport.setup,
             timeout=None,
-            retry=_retry(options.retry),
+            retry=retry,
         )
         self.options = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
 
@@ -152,6 +156,21 @@ def _retry(given: Retry | None) -> Retry:
     """`on` as it is unless somebody has set it: the table of failures."""
     retry = given or Retry()
     return dataclasses.replace(retry, on=is_retryable) if retry.on is Exception else retry
+
+
+class _Hosts:
+    """`_host`, which knows how far apart requests to a host are to be: a `Spaced`."""
+
+    def __init__(self, most: float) -> None:
+        self._most = most
+
+    def __call__(self, request: Request) -> str:
+        return host_of(request.url)
+
+    def spacing(self, came: Any) -> float | None:
+        page = came.page if isinstance(came, FetchError) else came
+        delay = page.crawl_delay if isinstance(page, Page) else None
+        return None if delay is None else min(delay, self._most)
 
 
 def _host(request: Request) -> str:

@@ -280,6 +280,7 @@ class Attempt:
             len(self.body) if complete else self.received,
             complete,
             None,
+            None if self.policy.robots is None else self.policy.robots.delay(self.request.url),
             self.index,
         )
         page: Page = tuple.__new__(Page, (*fields, 1))  # as `Page(…)`, at a third of its cost

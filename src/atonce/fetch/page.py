@@ -59,6 +59,7 @@ class Page(NamedTuple):
       `http_version` ("1.1", "2", …), `content_type` and `headers` (pairs) are read from it.
     - `body`: decompressed; empty when not `complete`. `bytes`: how many of it arrived. `sha256`: of the body.
       `stored`: where a worker process has put the body of a page that goes into a folder; `body` is empty then.
+    - `crawl_delay`: seconds between requests that the host's robots.txt asks for, 0 for none; None where it is not known.
 
     URLs are kept as they are; `row()` and `repr` show them without secrets.
     """
@@ -81,6 +82,7 @@ class Page(NamedTuple):
     bytes: int = 0
     complete: bool = False
     stored: Stored | None = None
+    crawl_delay: float | None = None
     index: int = -1  # type: ignore[assignment]  # not tuple's method of that name
     attempts: int = 1  # this and the index stay the last: see `numbered`
 

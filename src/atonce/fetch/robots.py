@@ -1,7 +1,8 @@
 """What robots.txt allows: kept for each host of a run, asked for before the first request to one.
 
 By RFC 9309: an answer of 2xx has the rules (of which 512 KiB are read), one of 4xx, or a redirect that leads nowhere, means
-that there are none; 5xx and 429 that nothing may be fetched now, which is not kept. Crawl delays are not obeyed.
+that there are none; 5xx and 429 that nothing may be fetched now, which is not kept. `Crawl-delay` and `Request-rate`, which
+are not in it, are obeyed as well.
 """
 
 from __future__ import annotations
@@ -40,6 +41,14 @@ class Robots:
             rules = self._rules[site]
         return True if rules is None else bool(rules.can_fetch(url, self.agent))
 
+    def delay(self, url: str) -> float | None:
+        """Seconds from one request to the host of a URL to the next, 0 for none; None while its rules are not known."""
+        with self._lock:
+            rules = self._rules.get(_parts(url)[0], self)
+        if rules is self:
+            return None
+        return 0.0 if rules is None else _delay(rules, self.agent)
+
     def learn(self, url: str, text: bytes | None) -> None:
         """The rules for the host of `url`; None: there are none."""
         rules = None
@@ -61,6 +70,12 @@ class Robots:
 def is_unavailable(status: int) -> bool:
     """Whether an answer means that nothing may be fetched for the time being."""
     return status >= 500 or status == 429
+
+
+def _delay(rules: Any, agent: str) -> float:
+    rate = rules.request_rate(agent)
+    pause = rate.seconds / rate.requests if rate is not None and rate.requests else 0.0
+    return max(0.0, pause, float(rules.crawl_delay(agent) or 0.0))
 
 
 def _parts(url: str) -> tuple[str, str]:

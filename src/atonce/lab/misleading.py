@@ -91,7 +91,8 @@ def cookie(request: Request, to: Connection) -> bytes:
 
 @behaviour("/robots/KIND")
 def robots(request: Request, to: Connection) -> bytes | None:
-    """For a host: its /robots.txt is one of deny (/private), 404, 500, big (5 MB), html, slow, loop; the rest is fine."""
+    """For a host: its /robots.txt is one of deny (/private), delay (0.05 s), 404, 500, big (5 MB), html, slow, loop; the
+    rest is fine."""
     kind = request.part(1, "deny")
     if request.asked.partition(b"?")[0] != b"/robots.txt":
         return anything(request, to)
@@ -104,6 +105,7 @@ def robots(request: Request, to: Connection) -> bytes | None:
         return reply(int(kind), b"no robots.txt\n")
     texts = {
         "deny": b"User-agent: *\nDisallow: /private\n",
+        "delay": b"User-agent: *\nCrawl-delay: 0.05\n",
         "html": b"<!doctype html><title>Welcome</title><p>Disallow: /\n",
         "big": b"User-agent: *\nDisallow: /private\n" + b"Disallow: /%s\n" % (b"x" * 80) * 54_000,
     }
