@@ -19,9 +19,21 @@ def needs(package: str) -> None:
         pytest.skip(f"{package} is not installed")
 
 
+class Real:
+    """A cluster: its address, and a process that is told what is to end."""
+
+    def __init__(self, address: str, process: subprocess.Popen[str]) -> None:
+        self.address, self.process = address, process
+
+    def end(self, what: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{what}\n")
+        self.process.stdin.flush()
+
+
 @contextlib.contextmanager
-def cluster(script: str, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """(its address, its process)."""
+def cluster(script: str, *arguments: str) -> Iterator[Real]:
+    """Of two nodes; the first argument is how many workers of ours each has room for."""
     program = os.path.join(os.path.dirname(__file__), f"{script}_cluster.py")
     process = subprocess.Popen(
         [sys.executable, program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -31,7 +43,7 @@ def cluster(script: str, *arguments: str) -> Iterator[tuple[str, subprocess.Pope
     try:
         address = process.stdout.readline().strip()
         assert address, f"{script} did not start"
-        yield address, process
+        yield Real(address, process)
     finally:
         process.stdin.close()
         process.wait(60)

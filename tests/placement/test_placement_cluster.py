@@ -8,15 +8,16 @@ import itertools
 import threading
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 import atonce
 from atonce import errors
 from atonce.engine.hub import Hub
-from atonce.placement import PLACEMENTS, cluster
-from atonce.placement.cluster import Cluster, Far, LoopThread
+from atonce.placement import PLACEMENTS, away, cluster
+from atonce.placement.away import TRIES, Far
+from atonce.placement.cluster import Cluster, LoopThread
 from atonce.placement.host import Host
 from atonce.testing import contract
 
@@ -32,14 +33,16 @@ class Nearby(Cluster):
     package = "asyncio"
     here: Nearby  # the one that was made last
     rooms = 2
-    version = atonce.__version__
+    versions: ClassVar[dict[str, str]] = {}
     skew = 0.0
+    bad_starts = 0
 
     def connect(self, where: Any) -> None:
         if where == "nowhere":
             raise ConnectionRefusedError("nobody there")
         type(self).here = self
         self.hosts: list[Host] = []
+        self.starts = 0
         self.up = True
         self._mine = LoopThread("nearby", contextlib.nullcontext())
         self.loop = self._mine.loop
@@ -49,12 +52,14 @@ class Nearby(Cluster):
         assert all(host.over.is_set() for host in self.hosts)
 
     async def room(self) -> int:
+        if not self.up:
+            raise ConnectionError("nobody answers")
         return self.rooms
 
-    def alive(self) -> bool:
-        return self.up
-
     async def start(self, name: str) -> Far:
+        self.starts += 1
+        if self.starts <= self.bad_starts:
+            raise ConnectionError("the node is gone before it has begun")
         self.hosts.append(Host())
         return partial(self.call, self.hosts[-1])
 
@@ -66,7 +71,7 @@ class Nearby(Cluster):
         if host.over.is_set() and method != "close":
             raise ConnectionError("the node is gone")
         if method == "about":
-            return answer | {"atonce": self.version, "clock": answer["clock"] + self.skew}
+            return answer | {"versions": answer["versions"] | self.versions, "clock": answer["clock"] + self.skew}
         return answer
 
     def lose(self, host: Host) -> None:
@@ -191,10 +196,29 @@ def test_a_cluster_that_is_gone_ends_the_run_and_what_was_finished_is_kept(tmp_p
     assert again.stats.resumed == len(kept)
 
 
-def test_another_version_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Nearby, "version", "0.0.1")
-    with pytest.raises(errors.ClusterError, match=r"atonce 0\.0\.1"):
+@pytest.mark.parametrize(("what", "version"), [("atonce", "0.0.1"), ("Python", "3.9.1"), ("cloudpickle", "1.6.0")])
+def test_another_version_there_is_refused(what: str, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Nearby, "versions", {what: version})
+    with pytest.raises(errors.ClusterError, match=f"{what} {version}".replace(".", r"\.")) as raised:
         atonce.run(str, range(5), **TWO)
+    assert f"atonce=={atonce.__version__}" in str(raised.value)
+
+
+def test_nodes_that_are_lost_while_workers_start_on_them_are_nobodys_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three workers that end before they are ready would end the run: here it is their nodes that went."""
+    monkeypatch.setattr(Nearby, "bad_starts", TRIES - 1)
+    monkeypatch.setattr(away, "PAUSE", 0.0)
+    run = atonce.run(str, range(50), **TWO)
+    assert len(run.values) == 50
+    assert run.stats.workers_lost == 0
+
+
+def test_a_cluster_on_which_nothing_starts_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Nearby, "bad_starts", 10**6)
+    monkeypatch.setattr(away, "PAUSE", 0.0)
+    with pytest.raises(errors.ClusterError, match="no worker could be started") as raised:
+        atonce.run(str, range(50), **TWO)
+    assert f"atonce=={atonce.__version__}" in str(raised.value)
 
 
 @pytest.mark.parametrize("parallelism", ["auto", 2])

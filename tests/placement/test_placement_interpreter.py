@@ -20,12 +20,12 @@ SHAPE = contract.Shape(
     threads_at_once=2,
     kills=False,
     keeps_timeout=False,
+    own_process=False,
 )
 
 
 @NEW
 @pytest.mark.timeout(40, method="signal")
-@pytest.mark.soak  # not yet seen to pass as a whole
 @pytest.mark.parametrize("check", contract.CHECKS, ids=contract.name_of)
 def test_contract(check: contract.Check, tmp_path: Path) -> None:
     check(SHAPE, tmp_path)

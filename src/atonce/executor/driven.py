@@ -29,6 +29,7 @@ from ..plan.plan import Plan
 from ..source import PushSource
 from ..worker.calls import Call
 from ..worker.job import Job
+from ..worker.nesting import daemons_allowed
 from ..worker.runners import load as load_runner
 from .lane import LOG, AnyFuture, Lane, take_from
 
@@ -117,7 +118,9 @@ class Driven(Lane):
             most_ahead=0,
         )
         self._hub = hub
-        thread = threading.Thread(target=self._drive, args=(self._conductor, calls), name="atonce-executor", daemon=True)
+        thread = threading.Thread(
+            target=self._drive, args=(self._conductor, calls), name="atonce-executor", daemon=daemons_allowed()
+        )
         try:
             thread.start()
         except BaseException:

@@ -18,6 +18,7 @@ from typing import Any
 
 from ..worker.calls import Call
 from ..worker.job import Job, calling
+from ..worker.nesting import daemons_allowed
 from .lane import LOG, AnyFuture, Lane, take_from
 
 __all__ = ["Threads", "settle"]
@@ -45,7 +46,7 @@ class Threads(Lane):
             self._queue.put((future, call))
 
     def _start_thread(self) -> None:
-        thread = threading.Thread(target=self._work, name=f"{self._name}_{len(self._threads)}", daemon=True)
+        thread = threading.Thread(target=self._work, name=f"{self._name}_{len(self._threads)}", daemon=daemons_allowed())
         try:
             thread.start()
         except RuntimeError:  # the system gives no more: those that there are will do

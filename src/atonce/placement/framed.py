@@ -17,7 +17,7 @@ from ..engine.events import Broken, Done, Ended, Event, Lost, Ready, Said, Uncar
 from ..engine.hub import Hub
 from ..engine.seat import Seat
 from ..errors import PlanError
-from ..worker import talk, wire
+from ..worker import nesting, talk, wire
 from ..worker.buffers import Large, dump
 from ..worker.channel import Frames, Message, pack
 from ..worker.context import dump_context
@@ -74,7 +74,7 @@ class FramedWorker(Worker):
         return {
             "path": sys.path,
             "cwd": os.getcwd(),
-            "environment": dict(os.environ),
+            "environment": nesting.environment(),
             "number": self.number,
             "manners": talk.manners(),
             "runner": order.runner,

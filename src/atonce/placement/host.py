@@ -18,10 +18,9 @@ import sys
 import time
 from typing import Any
 
-import atonce
-
 from ..worker import wire
 from ..worker.nesting import CORES, DEPTH
+from .complaints import versions
 from .process import Child
 
 __all__ = ["LEASE", "Host", "about"]
@@ -36,8 +35,7 @@ CHUNK = 1 << 18
 def about() -> dict[str, Any]:
     """What both sides must have alike, and the clock."""
     return {
-        "python": platform.python_version(),
-        "atonce": atonce.__version__,
+        "versions": versions(),
         "clock": time.monotonic(),
         "node": platform.node(),
         "pid": os.getpid(),
@@ -63,8 +61,9 @@ class Host:
         self.found.set()
         return about()
 
-    async def open(self, hello: dict[str, Any]) -> None:
+    async def open(self, greeting: bytes) -> None:
         """Start the worker. What is this node's own stays so: environment, folder and import path (the caller's behind it)."""
+        hello = wire.loads(greeting)
         here = dict(os.environ)
         told = hello["environment"]
         environment = here | {name: told[name] for name in (DEPTH, CORES) if name in told}
@@ -108,6 +107,7 @@ class Host:
     async def close(self) -> None:
         """Nobody wants it any more: it is killed."""
         self._lease.cancel()
+        self.found.set()
         if self._child is not None:
             child, self._child = self._child, None
             self._unread(child)

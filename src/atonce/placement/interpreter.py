@@ -8,6 +8,7 @@ import of the function's module, in an interpreter that is thrown away, tells be
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -18,6 +19,7 @@ from ..engine.hub import Hub
 from ..errors import PlanError
 from ..worker.channel import Message
 from ..worker.job import Job
+from ..worker.nesting import daemons_allowed
 from ..worker.template import STATUS
 from . import Order, Placement, Worker
 from .framed import pack_job
@@ -81,7 +83,9 @@ class InterpreterWorker(ProcessWorker):
         return Inner(slots)
 
     def kill(self) -> None:
-        """Nobody can: it ends when its item does."""
+        """Nobody can: it is left behind, and ends when its item does."""
+        if not self._gone:
+            self._let_go()
 
     def close(self, *, cancel: bool) -> None:
         if not self._gone:
@@ -93,7 +97,7 @@ class Inner(Child):
 
     def start(self, connection: int, cells: int, status: int) -> None:
         fds = os.dup(connection), os.dup(cells), os.dup(status)
-        threading.Thread(target=_run, args=fds, name="atonce-interpreter", daemon=True).start()
+        threading.Thread(target=_run, args=fds, name="atonce-interpreter", daemon=daemons_allowed()).start()
 
     def signal(self, number: int) -> None:
         """A signal would be this process's."""
@@ -115,5 +119,6 @@ def _run(connection: int, cells: int, status: int) -> None:
         sys.stderr.write(f"a worker's interpreter ended: {error}\n")
     finally:
         os.close(cells)
-        os.write(status, STATUS.pack(code))
+        with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+            os.write(status, STATUS.pack(code))
         os.close(status)

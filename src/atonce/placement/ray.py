@@ -5,13 +5,15 @@ An actor is placed where a CPU is free, and a cluster that scales grows for it. 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from .cluster import Cluster, Far, LoopThread
+from .away import Far
+from .cluster import Cluster, LoopThread
 from .host import Host
 
 __all__ = ["Ray"]
@@ -53,13 +55,7 @@ class Ray(Cluster):
                 del Ray._loop
 
     async def room(self) -> int:
-        return int(self._ray.cluster_resources().get("CPU", 0))
-
-    def alive(self) -> bool:
-        try:
-            return bool(self._ray.is_initialized() and self._ray.nodes())
-        except Exception:
-            return False
+        return int((await asyncio.to_thread(self._ray.cluster_resources)).get("CPU", 0))
 
     async def start(self, name: str) -> Far:
         # atonce starts another when one is lost; Ray's own would be empty

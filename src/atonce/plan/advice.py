@@ -489,8 +489,8 @@ def _in_interpreters(facts: Facts, options: Options, workers: int, reasons: tupl
             f"interpreters need Python 3.14 or newer, and this is {sys.version_info.major}.{sys.version_info.minor}",
             'model="processes"',
         )
-    if facts.kind in ("async", "own"):
-        _no(f"{facts.name} is for an event loop: one item at a time would waste it", 'model="coroutines" or "hybrid"')
+    if facts.kind == "own":
+        _no(f"{facts.name} brings an event loop: one item at a time would waste it", 'model="hybrid"')
     if options.timeout is not None:
         _no(
             'model="interpreters" cannot keep timeout=: an interpreter cannot be ended from outside',

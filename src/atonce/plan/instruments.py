@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..worker.job import Job
+from ..worker.nesting import daemons_allowed
 from .sample import Beats, Carriage, Reading
 
 __all__ = ["Heartbeat", "Instruments", "Ticker", "carry", "children_at_work"]
@@ -40,7 +41,7 @@ class Heartbeat:
         self._begun = math.inf  # its thread may be late itself
         self._naps: list[tuple[float, float]] = []  # (when it ended, how late)
         self._queued = 0.0
-        self._thread = threading.Thread(target=self._beat, name="atonce-heartbeat", daemon=True)
+        self._thread = threading.Thread(target=self._beat, name="atonce-heartbeat", daemon=daemons_allowed())
         self._thread.start()
 
     def stop(self) -> None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ..worker.nesting import CORES, depth
+from ..worker.nesting import cores, depth
 
 __all__ = ["Machine", "look_around", "usable_cpus", "usable_descriptors"]
 
@@ -72,9 +72,8 @@ def usable_cpus() -> int:
     told = os.environ.get("PYTHON_CPU_COUNT", "")
     if told.isdecimal() and int(told) > 0:
         count = int(told)
-    share = os.environ.get(CORES, "")
-    if share.isdecimal() and int(share) > 0:
-        count = min(count, int(share))
+    if share := cores():
+        count = min(count, share)
     quota = _cgroup_quota()
     return max(1, min(count, int(quota + 0.5)) if quota else count)
 

@@ -52,6 +52,7 @@ class Shape:
     and an item that ends its process ends everything. `at_once`: how many items are in flight
     at most, all of them if there are enough items; None when that is the model's own choice. `threads_at_once`: into how
     many threads of execution at most a `setup` is entered. `kills`: a death costs one item. `keeps_timeout`: else refuses.
+    `own_process`: where items do not run `here`, whether that is in another process.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Shape:
     threads_at_once: int | None = None
     kills: bool = False
     keeps_timeout: bool = True
+    own_process: bool = True
 
     def of(self, plain: Callable[..., Any], *, beside: bool = False) -> Callable[..., Any]:
         """The function as this model takes it; `beside`: it blocks, so that a coroutine of it must wait in a thread."""
@@ -167,28 +169,31 @@ class Meeting:
 class Hanging:
     """`with Hanging() as hang:` gives a function that never returns for items in `of`, until the end of the block.
 
-    In another process it hangs for good. As `async def` it awaits, so it can be cancelled.
+    In another process it hangs for good. As `async def` it awaits, so it can be cancelled. The block is a pipe, which ends
+    for all interpreters of this process at once.
     """
-
-    _released: dict[str, threading.Event] = {}  # noqa: RUF012 - one a process, on purpose
 
     def __init__(self, *of: Any, log: Log | None = None) -> None:
         self.of = of
         self.log = log
-        self.name = uuid.uuid4().hex
+        self.pid = os.getpid()
 
     def __enter__(self) -> Hanging:
-        self._released[self.name] = threading.Event()
+        self.end, self._end_it = os.pipe()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._released.pop(self.name).set()
+        os.close(self._end_it)
+        os.close(self.end)
 
     def __call__(self, item: Any) -> Any:
         if self.log is not None:
             self.log.write(item)
         if item in self.of:
-            self._released.setdefault(self.name, threading.Event()).wait()
+            if os.getpid() != self.pid:
+                threading.Event().wait()
+            with contextlib.suppress(OSError):  # the end of the block has been
+                os.read(self.end, 1)
         return item
 
     async def awaited(self, item: Any) -> Any:
@@ -331,7 +336,7 @@ def an_outcome_says_when_and_where(shape: Shape, folder: Path) -> None:
         assert outcome.worker is not None
         assert outcome.value == outcome.worker[:2]
         if shape.options["model"] != "auto":
-            assert (outcome.worker.pid == os.getpid()) is shape.here
+            assert (outcome.worker.pid == os.getpid()) is (shape.here or not shape.own_process)
 
 
 def _where(item: int) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from .channel import Inbox, Outgoing, pack
 from .context import load_context
 from .importing import Importing
 from .job import LOADING, RECEIVING, RUNNING, SENDING, Cells, Job, setup_failed
-from .nesting import CORES, DEPTH, depth
+from .nesting import CORES, DEPTH, depth, go_inside
 from .outbox import FLUSH_COMPUTING, Attendant, Outbox, Report
 from .runners import Runner, load
 from .talk import Line, Talk
@@ -58,6 +58,7 @@ def main(connection: socket.socket, cells_fd: int, *, whole: bool = True) -> Non
         _be_like(hello)
     else:
         sys.path[:] = hello["path"]
+        go_inside(hello["share"])
     if hello["authkey"] is not None:
         import multiprocessing.process
 

@@ -7,7 +7,6 @@ back by the item behind it.
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import math
 import threading
@@ -17,6 +16,7 @@ from itertools import accumulate, repeat
 from typing import Any, NamedTuple, Protocol
 
 from ..outcome import WorkerId
+from .nesting import daemons_allowed
 
 __all__ = ["DRY", "FLUSH", "FLUSH_COMPUTING", "Attendant", "Failure", "Outbox", "Report", "Row", "Slab"]
 
@@ -230,11 +230,6 @@ class Attendant:
             self._called = False
             self._also()
         return True
-
-
-def daemons_allowed() -> bool:
-    """Whether a thread may be left to the end of the process: not in an interpreter that is a part of one."""
-    return bool(getattr(_thread, "daemon_threads_allowed", lambda: True)())
 
 
 def _nothing(*_: Any) -> None:

@@ -25,6 +25,7 @@ import pycurl
 from ...errors import ItemError
 from ...outcome import WorkerId
 from ...worker.job import Cells, Job
+from ...worker.nesting import daemons_allowed
 from ...worker.outbox import DRY, FLUSH, Failure, Outbox
 from ...worker.runners import Runner
 from ..limits import Policy
@@ -77,7 +78,7 @@ class MultiRunner(Runner):
         self._ears, self._mouth = socket.socketpair()
         self._ears.setblocking(False)
         self.outbox.arm = self._arm
-        self._thread = threading.Thread(target=self._run, name="atonce-multi", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="atonce-multi", daemon=daemons_allowed())
         self._thread.start()
 
     def feed(self, batch: Iterable[tuple[int, Any]]) -> None:

@@ -26,6 +26,7 @@ from typing import Any
 from ...errors import Bug, ItemTimeout, SetupFailed, shown
 from ...outcome import WorkerId
 from ..job import IDLE, Cells, Job, _not_a_manager, leaving, setup_failed
+from ..nesting import daemons_allowed
 from ..outbox import DRY, FLUSH, Failure, Outbox
 from . import Runner
 
@@ -80,7 +81,9 @@ class CoroutineRunner(Runner):
         self.outbox.arm = self._arm
         if self._own_loop:
             self._loop = new_loop()
-            self._thread = threading.Thread(target=self._own_thread, args=(self._loop,), name="atonce-loop", daemon=True)
+            self._thread = threading.Thread(
+                target=self._own_thread, args=(self._loop,), name="atonce-loop", daemon=daemons_allowed()
+            )
             self._thread.start()
             self._entered.wait()
             if self._start_error is not None:

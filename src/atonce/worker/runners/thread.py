@@ -21,6 +21,7 @@ from typing import Any
 from ...errors import StartFailed
 from ...outcome import WorkerId
 from ..job import Cells, Job, calling
+from ..nesting import daemons_allowed
 from ..outbox import Attendant, Outbox
 from . import Runner
 from .call import Measure, run_items
@@ -187,7 +188,7 @@ def _no_thread(error: BaseException) -> StartFailed:
 
 class _Slot(threading.Thread):
     def __init__(self, runner: ThreadRunner, slot: int) -> None:
-        super().__init__(name=f"atonce-{slot}", daemon=True)
+        super().__init__(name=f"atonce-{slot}", daemon=daemons_allowed())
         self._runner = runner
         self.slot = slot
         self.left: list[bool] = []  # not empty: this thread was left behind, and stops after its item
