@@ -30,6 +30,7 @@ override ABOUT := $(if $(NEEDS_PYTHON),$(shell '$(PYTHON)' -c 'import platform a
 override SUFFIX := $(if $(filter-out $(DEFAULT_PYTHON),$(PYTHON)),-$(firstword $(ABOUT)))
 override VENV := .venv$(SUFFIX)
 override VENV_BENCH := .venv-bench$(SUFFIX)
+override VENV_DOCS := .venv-docs$(SUFFIX)
 override VENV_LOCK := .venv-lock
 override KEY := $(lastword $(ABOUT)) $(CURDIR)
 
@@ -86,6 +87,11 @@ clusters: $(VENV)/.integrations $(VENV)/.self ## the whole contract on real Dask
 page-test: $(VENV)/.dev $(VENV)/.self ## the pages in a real Chromium, also with 100 000 attempts (needs chromium)
 	@$(VENV)/bin/python -m pytest tests/report -m ''
 
+.PHONY: docs
+docs: $(VENV_DOCS)/.docs $(VENV_DOCS)/.self ## build the site into build/docs; every warning is an error
+	@$(VENV_DOCS)/bin/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@printf 'build/docs/index.html\n'
+
 .PHONY: bench
 bench: $(VENV_BENCH)/.bench $(VENV_BENCH)/.self ## measure atonce beside other tools (BENCH=)
 	@$(VENV_BENCH)/bin/python -m bench $(BENCH)
@@ -121,7 +127,7 @@ venv-path:
 
 # Environments
 
-$(call made,$(VENV)) $(call made,$(VENV_BENCH)) $(call made,$(VENV_LOCK)):
+$(call made,$(VENV)) $(call made,$(VENV_BENCH)) $(call made,$(VENV_DOCS)) $(call made,$(VENV_LOCK)):
 	@if [ -z '$(ABOUT)' ]; then \
 	  echo "atonce: '$(PYTHON)' can't be run; name a Python 3.11 or newer, as in: make $(MAKECMDGOALS) PYTHON=python3.13" >&2; \
 	  exit 1; \
@@ -157,9 +163,14 @@ $(VENV_BENCH)/.bench: bench/requirements.txt $(VENV_BENCH)/.made
 	$(call step,Installing bench/requirements.txt,$(@D)/log.txt,$(@D)/$(PIP_INSTALL) -r bench/requirements.txt)
 	@touch $@
 
+$(VENV_DOCS)/.docs: docs/requirements.txt $(VENV_DOCS)/.made
+	$(call step,Installing docs/requirements.txt,$(@D)/log.txt,$(@D)/$(PIP_INSTALL) -r docs/requirements.txt)
+	@touch $@
+
 $(VENV)/.self: $(VENV)/.made
 $(VENV_BENCH)/.self: $(VENV_BENCH)/.made
-$(VENV)/.self $(VENV_BENCH)/.self: pyproject.toml
+$(VENV_DOCS)/.self: $(VENV_DOCS)/.made
+$(VENV)/.self $(VENV_BENCH)/.self $(VENV_DOCS)/.self: pyproject.toml
 	$(call step,Installing atonce,$(@D)/log.txt,$(@D)/$(PIP_INSTALL) --no-deps -e .)
 	@touch $@
 

@@ -19,7 +19,7 @@ HEAD = """\
 # Side by side
 
 What atonce costs beside other tools, measured by `make bench BENCH="--json result.json"` and written here by
-`python -m bench.page result.json`. How it is measured, and why so: [bench/README.md](../bench/README.md). A row that loses is
+`python -m bench.page result.json`. How it is measured, and why so: `bench/README.md`. A row that loses is
 reported as losing.
 
 {machine}. {versions}. Started {started}, {rounds} rounds after a warm-up, seed {seed}; load {load} at the start, {load_at_end}

@@ -47,14 +47,18 @@ LANES = {
 class Executor(concurrent.futures.Executor):
     """`concurrent.futures.ThreadPoolExecutor(max_workers)` or `ProcessPoolExecutor(max_workers)`, by `model`.
 
-    | model | a plain function runs | an `async def` runs | `max_workers` (None) |
-    |---|---|---|---|
-    | `threads` | in a thread | in a thread, in a loop of its own | threads (32) |
-    | `processes` | in a process | in a process, in a loop of its own | processes (cores) |
-    | `coroutines` | is refused | in one event loop with the others | calls in flight (64) |
-    | `hybrid` | in a thread of a process | in an event loop of a process | processes (cores), `concurrency` calls in each |
-    | `sync` | in the thread that submits, before `submit` returns | there, in a loop of its own | 1 |
-    | `auto` | as `threads` | as `coroutines` | of each |
+    ============  ===================================  ==================================  ====================
+    model         a plain function runs                an `async def` runs                 `max_workers` (None)
+    ============  ===================================  ==================================  ====================
+    `threads`     in a thread                          in a thread, in a loop of its own   threads (32)
+    `processes`   in a process                         in a process, in a loop of its own  processes (cores)
+    `coroutines`  is refused                           in one event loop with the others   calls in flight (64)
+    `hybrid`      in a thread of a process             in an event loop of a process       processes (cores)
+    `sync`        in the thread that submits, at once  there, in a loop of its own         1
+    `auto`        as `threads`                         as `coroutines`                     of each
+    ============  ===================================  ==================================  ====================
+
+    At once: before `submit` returns. Each process of `hybrid` has `concurrency` calls in flight.
 
     Parameters: `initializer(*initargs)` runs once in each worker's thread of execution before its first call, as in the
     standard. Further keywords are `atonce.Options`: `setup` (each call then gets the resource as its first argument),
