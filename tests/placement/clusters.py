@@ -13,10 +13,12 @@ import pytest
 
 import atonce
 
+PACKAGES = {"dask": "distributed", "ray": "ray"}
 
-def needs(package: str) -> None:
-    if importlib.util.find_spec(package) is None:
-        pytest.skip(f"{package} is not installed")
+
+def needs(model: str) -> None:
+    if importlib.util.find_spec(PACKAGES[model]) is None:
+        pytest.skip(f"{PACKAGES[model]} is not installed")
 
 
 class Real:
