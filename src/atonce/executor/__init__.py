@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import concurrent.futures.thread
-import contextvars
-import dataclasses
 import os
 import threading
 import weakref
@@ -17,13 +15,11 @@ from typing import Any, TypeVar
 from ..errors import PlanError, UsageError
 from ..options import Options
 from ..placement import load
-from ..plan.advice import plan_for
-from ..plan.function import Facts, look_at
+from ..plan.function import look_at
 from ..plan.machine import usable_cpus
-from ..worker.calls import Initialized, call, call_async, with_resource
+from ..worker.calls import Initialized
 from ..worker.job import Job, is_async
-from ..worker.nesting import depth
-from .driven import Driven, Recipe
+from .driven import Driven, Recipe, recipe_for
 from .inline import Inline
 from .lane import Lane
 from .mapping import check, mapped, mapped_in_chunks
@@ -199,16 +195,9 @@ class Executor(concurrent.futures.Executor):
     # ── lanes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _recipe(self, lane: str, kind: str) -> Recipe:
-        facts = Facts("submitted calls", "async" if kind == "async" else "sync")
-        # how many run at once is a promise here, which calls that wait for each other rely on: it does not adapt
-        plan = dataclasses.replace(plan_for(lane, facts, self._options, self._cpus, depth=depth()), most=None)
-        target: Any = call_async if facts.kind == "async" else call
-        if self._options.setup is not None:
-            target = partial(with_resource, target)
-        job = Job(target, self._options.setup, self._options.timeout, contextvars.copy_context())
-        recipe = Recipe(job, facts, self._options, plan, self._cpus)
+        recipe = recipe_for(lane, kind, self._options)
         if self._options.setup is not None and self._travels({kind: recipe}):
-            _must_travel(job)
+            _must_travel(recipe.job)
         return recipe
 
     @staticmethod

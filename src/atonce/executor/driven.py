@@ -9,6 +9,7 @@ while another is idle.
 from __future__ import annotations
 
 import concurrent.futures
+import contextvars
 import dataclasses
 import threading
 from asyncio import CancelledError
@@ -20,31 +21,47 @@ from ..engine.conductor import Conductor
 from ..engine.drive import drive
 from ..engine.events import Cancel
 from ..engine.hub import Hub
+from ..engine.status import Status
 from ..errors import Bug, WorkerDied
 from ..options import Options
 from ..outcome import Outcome
 from ..placement import load
+from ..plan.advice import plan_for
 from ..plan.function import Facts
+from ..plan.machine import usable_cpus
 from ..plan.plan import Plan
 from ..source import PushSource
-from ..worker.calls import Call
+from ..worker.calls import Call, call, call_async, with_resource
 from ..worker.job import Job
-from ..worker.nesting import daemons_allowed
+from ..worker.nesting import daemons_allowed, depth
 from ..worker.runners import load as load_runner
 from .lane import LOG, AnyFuture, Lane, take_from
 
-__all__ = ["Driven", "Recipe"]
+__all__ = ["Driven", "Recipe", "recipe_for"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recipe:
-    """What the engine needs to know to run calls."""
+    """What the engine needs to know to run calls. `most_ahead`: how many a slot may have before it."""
 
     job: Job
     facts: Facts
     options: Options
     plan: Plan
     cpus: int
+    most_ahead: float = 0
+
+
+def recipe_for(model: str, kind: str, options: Options, *, most_ahead: float = 0) -> Recipe:
+    """The recipe of calls of functions of this kind, "async" or not; raises PlanError where that cannot be."""
+    facts, cpus = Facts("submitted calls", "async" if kind == "async" else "sync"), usable_cpus()
+    # how many run at once is a promise here, which calls that wait for each other rely on: it does not adapt
+    plan = dataclasses.replace(plan_for(model, facts, options, cpus, depth=depth()), most=None)
+    target: Any = call_async if facts.kind == "async" else call
+    if options.setup is not None:
+        target = partial(with_resource, target)
+    job = Job(target, options.setup, options.timeout, contextvars.copy_context())
+    return Recipe(job, facts, options, plan, cpus, most_ahead)
 
 
 class Calls(PushSource):
@@ -115,7 +132,7 @@ class Driven(Lane):
             ordered=False,
             total=None,
             cpus=recipe.cpus,
-            most_ahead=0,
+            most_ahead=recipe.most_ahead,
         )
         self._hub = hub
         thread = threading.Thread(
@@ -204,6 +221,10 @@ class Driven(Lane):
 
     def counts(self) -> tuple[int, int]:
         return (0, 0) if self._calls is None else (len(self._calls.running), self._calls.waiting)
+
+    def status(self, *, workers: bool = False) -> Status:
+        """What it is doing now, for whoever shows it."""
+        return Status() if self._conductor is None else self._conductor.status(workers=workers)
 
     def orphans(self) -> list[AnyFuture]:
         return [] if self._calls is None else [*self._calls.running.values(), *self._calls.take_waiting()]
