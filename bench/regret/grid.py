@@ -1,0 +1,197 @@
+"""Which points of the grid are tried, and what their times amount to. Pure: nothing here runs anything."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+__all__ = ["Choice", "Result", "Summary", "Widths", "finalists", "grid", "result_of", "summary_of"]
+
+WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+# Points of a model in a row that are not better than its best by this share end it: it has reached its plateau, or passed it.
+BETTER, IN_A_ROW = 0.03, 3
+# As many times as slow as the best of all: not worth another width if it happens twice, and out of the final.
+FAR, TWICE, NEAR = 1.8, 2, 1.3
+
+
+class Choice(NamedTuple):
+    """A point of the grid, or "auto"."""
+
+    model: str
+    parallelism: int = 1
+    concurrency: int = 1
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As keywords of `atonce.run`."""
+        match self.model:
+            case "threads" | "coroutines":
+                return {"model": self.model, "concurrency": self.concurrency}
+            case "processes":
+                return {"model": self.model, "parallelism": self.parallelism}
+            case "hybrid":
+                return {"model": self.model, "parallelism": self.parallelism, "concurrency": self.concurrency}
+        return {"model": self.model}
+
+    def __str__(self) -> str:
+        return self.model if self.model in ("auto", "sync") else f"{self.model} {self.parallelism}×{self.concurrency}"
+
+
+AUTO = Choice("auto")
+
+
+def grid(n: int, cpus: int, *, is_async: bool) -> dict[str, list[Choice]]:
+    """The points of each model, narrow to wide."""
+    widths = [width for width in WIDTHS if width <= 2 * n]
+    points = {
+        "sync": [Choice("sync")],
+        "threads": [Choice("threads", 1, width) for width in widths],
+        "processes": [Choice("processes", width) for width in widths if width <= 2 * cpus],
+        "hybrid": [Choice("hybrid", cpus, width) for width in widths if width > 1],
+    }
+    if is_async:
+        points["coroutines"] = [Choice("coroutines", 1, width) for width in widths]
+    return points
+
+
+class Widths:
+    """A model's points from narrow to wide, until more of them would tell nothing."""
+
+    def __init__(self, points: Sequence[Choice]) -> None:
+        self._points = list(points)
+        self._best = math.inf
+        self._flat = self._far = 0
+
+    def next(self) -> Choice | None:
+        """The next point to run, None when it is over."""
+        if not self._points or self._flat >= IN_A_ROW or self._far >= TWICE:
+            return None
+        return self._points.pop(0)
+
+    def took(self, seconds: float, best_of_all: float) -> None:
+        """What the last one took, and the least that any has taken."""
+        self._flat = 0 if seconds < (1 - BETTER) * self._best else self._flat + 1
+        self._far = self._far + 1 if seconds > FAR * best_of_all else 0
+        self._best = min(self._best, seconds)
+
+
+def finalists(once: Mapping[Choice, float], chosen: Choice) -> list[Choice]:
+    """Who takes turns with auto: the best of each model where it is near the best of all, the runner-up of the best model, the
+    point that auto chose, and in line, which auto must never lose to."""
+    done = {point: seconds for point, seconds in once.items() if math.isfinite(seconds)}
+    if not done:
+        return [chosen]
+    ranked = sorted(done, key=lambda point: done[point])
+    best = ranked[0]
+    found = {point.model: point for point in reversed(ranked)}
+    near = [point for point in found.values() if done[point] <= NEAR * done[best]]
+    second = [point for point in ranked[1:] if point.model == best.model and done[point] <= NEAR * done[best]][:1]
+    return list(dict.fromkeys([best, *near, *second, chosen]))
+
+
+class Result(NamedTuple):
+    """A workload's medians. `regret` is `auto` ÷ `seconds` of `best`, and the product of the other three; infinite where
+    `auto` did not end; 1 where nothing else did. `in_line`: seconds of sync, the least there is; None where it cannot be or
+    took longer than was waited for."""
+
+    name: str
+    n: int
+    rounds: int
+    auto: float
+    chose: Choice
+    best: Choice
+    seconds: float
+    regret: float
+    model: float
+    width: float
+    overhead: float
+    in_line: float | None
+    once: dict[str, float]
+    turns: dict[str, list[float]]
+    why: tuple[str, ...] = ()
+
+    @property
+    def loss(self) -> float:
+        """Seconds."""
+        return self.auto - self.seconds
+
+    @property
+    def met(self) -> bool:
+        """The goal: at most 1.5 times the best or 0.2 s more, and never slower than in line by more than 5 % and 0.2 s."""
+        beside = self.in_line is None or self.auto <= 1.05 * self.in_line + 0.2
+        return beside and (self.regret <= 1.5 or self.loss <= 0.2)
+
+    @property
+    def kind(self) -> str:
+        """What most of the regret is, where there is some."""
+        if self.regret <= 1.1:
+            return ""
+        parts = {"wrong model": self.model, "wrong width": self.width, "overhead": self.overhead}
+        return max(parts, key=lambda part: parts[part])
+
+
+def result_of(
+    name: str,
+    n: int,
+    chosen: Choice,
+    once: Mapping[Choice, float],
+    turns: Mapping[Choice, Sequence[float]],
+    why: Sequence[str] = (),
+) -> Result:
+    """What single runs (`once`) and the final's turns of a workload amount to. Only the final counts: the best of many single
+    runs would be the luckiest one."""
+    medians = {point: statistics.median(seconds) for point, seconds in turns.items()}
+    auto = medians.pop(AUTO)
+    best = min(medians, key=lambda point: medians[point])
+    same = min((point for point in medians if point.model == chosen.model), key=lambda point: medians[point])
+    sync = min((seconds[Choice("sync")] for seconds in (once, medians) if Choice("sync") in seconds), default=math.inf)
+    return Result(
+        name,
+        n,
+        len(turns[AUTO]),
+        auto,
+        chosen,
+        best,
+        medians[best],
+        _ratio(auto, medians[best]),
+        _ratio(medians[same], medians[best]),
+        _ratio(medians[chosen], medians[same]),
+        _ratio(auto, medians[chosen]),
+        sync if math.isfinite(sync) else None,
+        {str(point): seconds for point, seconds in once.items()},
+        {str(point): list(seconds) for point, seconds in turns.items()},
+        tuple(why),
+    )
+
+
+def _ratio(one: float, other: float) -> float:
+    """1 where neither ended."""
+    return 1.0 if math.isinf(one) and math.isinf(other) else one / max(other, 1e-9)
+
+
+class Summary(NamedTuple):
+    """Over all workloads."""
+
+    count: int  # type: ignore[assignment]  # hides tuple.count, on purpose
+    geomean: float
+    p90: float
+    worst: float
+    missed: tuple[str, ...]
+
+    @property
+    def met(self) -> bool:
+        return self.geomean <= 1.1 and self.p90 <= 1.3 and not self.missed
+
+    def __str__(self) -> str:
+        text = f"geomean {self.geomean:.2f}, p90 {self.p90:.2f}, worst {self.worst:.2f}, of {self.count}"
+        return text + (f"; beyond the goal: {', '.join(self.missed)}" if self.missed else "")
+
+
+def summary_of(results: Sequence[Result]) -> Summary:
+    """A workload where auto beats every hand-set choice counts as 1: that is luck, and must not pay for a loss elsewhere."""
+    ordered = sorted(max(1.0, result.regret) for result in results)
+    p90 = ordered[math.ceil(0.9 * len(ordered)) - 1]
+    missed = tuple(result.name for result in results if not result.met)
+    return Summary(len(ordered), statistics.geometric_mean(ordered), p90, ordered[-1], missed)
