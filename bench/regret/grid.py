@@ -11,9 +11,9 @@ __all__ = ["Choice", "Result", "Summary", "Widths", "finalists", "grid", "result
 
 WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 # Points of a model in a row that are not better than its best by this share end it: it has reached its plateau, or passed it.
-BETTER, IN_A_ROW = 0.03, 3
+BETTER, IN_A_ROW = 0.03, 2
 # As many times as slow as the best of all: not worth another width if it happens twice, and out of the final.
-FAR, TWICE, NEAR = 1.8, 2, 1.3
+FAR, TWICE, NEAR = 1.5, 2, 1.2
 
 
 class Choice(NamedTuple):

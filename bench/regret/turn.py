@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
 import os
@@ -13,8 +14,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
+
+from atonce.plan.instruments import children_at_work
 
 from .grid import AUTO, FAR, Choice, Result, Widths, finalists, grid, result_of
 from .workloads import Workload, find
@@ -22,41 +26,82 @@ from .workloads import Workload, find
 __all__ = ["Took", "measure", "run"]
 
 # Seconds that the best of all may take, and for which everything else is waited beyond its share of that.
-PATIENCE, MARGIN = 60.0, 1.0
+PATIENCE, MARGIN = 60.0, 0.3
+# A turn is disturbed when other programs have used so many cores meanwhile; then it is repeated, at most so often. So many
+# seconds at most are waited for a machine on which nothing else runs.
+DISTURBED, REPEATS, QUIET = 0.15, 2, 10.0
 
 
 class Took(NamedTuple):
     """`seconds` are infinite where it failed (`error`) or took longer than was waited for; `chose` is the point that was run in
-    the end, and `why` the plan's reasons."""
+    the end, and `why` the plan's reasons; `others` is how many cores other programs used."""
 
     seconds: float
     chose: Choice
     why: tuple[str, ...] = ()
     error: str = ""
+    others: float = 0.0
 
 
-def measure(workload: Workload, n: int, rounds: int, rng: random.Random, cpus: int) -> Result:
+def measure(workload: Workload, n: int, rounds: int, rng: random.Random, cpus: int, *, quiet: bool = True) -> Result:
     """Every point of the grid once, then the best of them, the one that auto chose and auto itself in turns.
 
+    `quiet`: a turn that other programs have disturbed is repeated.
     A point that fails cannot be, as processes cannot where nothing can be pickled. Raises RuntimeError where auto itself fails.
     """
     with workload.items(n) as items, _no_cache() as cache:
-        first = run(workload, AUTO, items, PATIENCE, cache)
+
+        def turn(point: Choice, patience: float) -> Took:
+            try_it = functools.partial(run, workload, point, items, patience, cache)
+            return undisturbed(try_it) if quiet else try_it()
+
+        first = turn(AUTO, PATIENCE)
         if first.error:
             raise RuntimeError(first.error)
         once: dict[Choice, float] = {}
         best = first.seconds
-        for points in grid(n, cpus, is_async=workload.is_async).values():
-            widths = Widths(points)
+        models = grid(n, cpus, is_async=workload.is_async)
+        for model in sorted(models, key=lambda model: model != first.chose.model):  # a good one first: others can be left early
+            widths = Widths(models[model])
             while (point := widths.next()) is not None:
-                once[point] = run(workload, point, items, FAR * best + MARGIN, cache).seconds
+                once[point] = turn(point, FAR * best + MARGIN).seconds
                 best = min(best, once[point])
                 widths.took(once[point], best)
         turns: dict[Choice, list[float]] = {point: [] for point in (AUTO, *finalists(once, first.chose))}
         for _ in range(rounds):
             for point in rng.sample(list(turns), len(turns)):
-                turns[point].append(run(workload, point, items, 2 * FAR * best + MARGIN, cache).seconds)
+                turns[point].append(turn(point, 2 * FAR * best + MARGIN).seconds)
     return result_of(workload.name, n, first.chose, once, turns, first.why)
+
+
+def undisturbed(turn: Callable[[], Took]) -> Took:
+    """A turn while nothing else uses the machine, or the least disturbed of a few."""
+    tries = []
+    for _ in range(1 + REPEATS):
+        _wait_for_quiet()
+        tries.append(turn())
+        if tries[-1].others <= DISTURBED or tries[-1].error:
+            return tries[-1]
+    return min(tries, key=lambda took: took.others)
+
+
+def _wait_for_quiet() -> None:
+    until = time.monotonic() + QUIET
+    while time.monotonic() < until:
+        before = used()
+        time.sleep(0.1)
+        if used() - before <= 0.1 * DISTURBED:
+            return
+
+
+def used() -> float:
+    """CPU seconds that have been used on this machine, by whomever (Linux; else 0)."""
+    try:
+        fields = Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=9)
+    except OSError:
+        return 0.0
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
@@ -86,7 +131,7 @@ def run(workload: Workload, choice: Choice, items: Sequence[Any], patience: floa
     ):
         assert process.stdin is not None
         assert process.stdout is not None
-        over = threading.Event()
+        over, beside = threading.Event(), children_at_work()
 
         def end() -> None:
             over.set()
@@ -98,6 +143,7 @@ def run(workload: Workload, choice: Choice, items: Sequence[Any], patience: floa
                 stdin.write(order)
             if process.stdout.readline():  # it has imported what it needs, and begins
                 timer.start()
+                begun, used_before = time.monotonic(), used()
             answer = process.stdout.read()
             process.wait()
         finally:
@@ -109,7 +155,10 @@ def run(workload: Workload, choice: Choice, items: Sequence[Any], patience: floa
             said = errors.read().strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
             return Took(math.inf, choice, error=said[0])
     told = json.loads(answer.splitlines()[-1])
-    return Took(told["seconds"], Choice(*told["chose"]), tuple(told["why"]))
+    took = time.monotonic() - begun
+    ours = told["cpu"] + children_at_work() - beside  # a server of the workload is a child of this process
+    others = (used() - used_before - ours) / took
+    return Took(told["seconds"], Choice(*told["chose"]), tuple(told["why"]), others=others)
 
 
 def _child() -> None:
@@ -118,7 +167,7 @@ def _child() -> None:
     name, choice, items = json.loads(sys.stdin.read())
     fn, options = find(name).make(), Choice(*choice).options
     print("begin", flush=True)
-    begun = time.perf_counter()
+    cpu, begun = _cpu(), time.perf_counter()
     outcome = atonce.run(fn, items, **options)
     seconds = time.perf_counter() - begun
     if outcome.failures:
@@ -126,5 +175,13 @@ def _child() -> None:
     plan, slots = outcome.plan, outcome.plan.concurrency
     if plan.most is not None and outcome.stats.limit is not None:  # where an adaptive limit has ended
         slots = max(1, round(outcome.stats.limit / plan.parallelism))
-    told = {"seconds": seconds, "chose": [plan.model, plan.parallelism, slots], "why": plan.reasons}
+    if process := sys.modules.get("atonce.placement.process"):
+        process.shut_down()  # the CPU of its workers is known when it has ended
+    told = {"seconds": seconds, "chose": [plan.model, plan.parallelism, slots], "why": plan.reasons, "cpu": _cpu() - cpu}
     print("\n" + json.dumps(told))
+
+
+def _cpu() -> float:
+    """Of this process and of children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system

@@ -31,8 +31,8 @@ def test_a_models_widths_go_on_while_each_is_better() -> None:
     assert tried(Widths(THREADS), [64, 32, 16, 8, 4, 2, 1], math.inf) == 7
 
 
-def test_three_that_bring_nothing_end_it() -> None:
-    assert tried(Widths(THREADS), [8, 4, 4, 3.9, 4.1, 1, 1], math.inf) == 5
+def test_two_that_bring_nothing_end_it() -> None:
+    assert tried(Widths(THREADS), [8, 4, 4, 3, 3, 2.95, 1], math.inf) == 6
 
 
 def test_two_that_are_far_behind_another_model_end_it() -> None:
@@ -52,7 +52,7 @@ def test_a_grid_has_no_more_than_twice_as_many_in_flight_as_there_are_items() ->
 
 
 def test_the_final_is_between_the_best_of_each_model_the_runner_up_and_what_auto_chose() -> None:
-    once = {SYNC: 4.0, THREADS[1]: 1.0, THREADS[2]: 1.1, THREADS[3]: 1.2, PROCESSES: 1.25, Choice("hybrid", 2, 2): 2.0}
+    once = {SYNC: 4.0, THREADS[1]: 1.0, THREADS[2]: 1.1, THREADS[3]: 1.18, PROCESSES: 1.15, Choice("hybrid", 2, 2): 2.0}
     assert finalists(once, THREADS[6]) == [THREADS[1], PROCESSES, THREADS[2], THREADS[6]]
 
 
