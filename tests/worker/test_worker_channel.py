@@ -272,3 +272,25 @@ def test_a_large_value_that_is_bytes_goes_in_a_segment_as_well() -> None:
     assert kind == wire.BATCH
     assert list(wire.batch_indices(got)) == [3, 4]
     assert list(wire.load_batch(got)) == [(3, bytes(5 * LEAST)), (4, "text")]
+
+
+def test_it_is_known_whether_there_is_more_to_read() -> None:
+    with both_ends() as (outgoing, inbox):
+        assert not inbox.more()
+        outgoing.send(wire.frame(1, b"a") + wire.frame(2, b"b"))
+        assert inbox.more()  # in the socket
+        inbox.fill()
+        frames = inbox.frames()
+        assert next(frames) == (1, b"a")
+        assert inbox.more()  # in the inbox
+        assert next(frames) == (2, b"b")
+        assert not inbox.more()
+
+
+def test_a_near_side_that_has_hung_up_is_something_to_read() -> None:
+    near, far = socket.socketpair()
+    with far:
+        inbox = Inbox(far, private=True)
+        near.close()
+        assert inbox.more()
+        inbox.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -144,3 +145,17 @@ def test_an_attendant_does_its_other_duty_too() -> None:
     attendant.arm()
     assert done.wait(LONG)
     attendant.stop()
+
+
+def test_an_attendant_leaves_alone_what_the_runner_sends_itself() -> None:
+    box, sent = outbox()
+    looked = threading.Event()
+    attendant = Attendant(box, also=looked.set)
+    try:
+        box.rows.append(row(0))
+        box.flushed = time.monotonic() + LONG  # as if the runner had sent something since
+        attendant.arm()
+        assert looked.wait(LONG)
+        assert sent.reports == []
+    finally:
+        attendant.stop()

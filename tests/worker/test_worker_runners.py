@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import math
 import threading
 import time
 from collections import Counter
@@ -446,3 +447,14 @@ class Uncomparable:
         raise ValueError("the truth value is ambiguous")
 
     __hash__ = object.__hash__
+
+
+def test_call_keeps_what_is_not_due_while_another_batch_waits(bench: Callable[..., Bench]) -> None:
+    one = bench("call", same)
+    one.runner.outbox.pace = math.inf  # never due by itself
+    one.runner.more = lambda: True
+    one.feed(0, 1, 2)
+    assert one.rows == {}
+    one.runner.more = lambda: False
+    one.feed(3, 4, first=3)
+    assert one.rows == {k: k for k in range(5)}

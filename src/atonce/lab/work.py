@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
@@ -70,6 +69,8 @@ async def anoop(x: T) -> T:
 
 def digest(n_bytes: int) -> str:
     """SHA-256 of `n_bytes` zero bytes, in hexadecimal: CPU work outside the GIL, in flat memory."""
+    import hashlib  # here, not above: it brings OpenSSL, and every worker that runs anything of this module would load it
+
     hasher = hashlib.sha256()
     piece = memoryview(bytes(min(n_bytes, _PIECE)))
     for _ in range(n_bytes // _PIECE):

@@ -147,6 +147,7 @@ class ProcessWorker(FramedWorker):
         super().__init__(number, order, hub)
         hello = wire.dumps(self._hello())
         self._gone = False
+        self._waiting = False  # for the socket to take more
         with contextlib.ExitStack() as undo:
             self._child = self._start(max(order.slots, order.most))
             undo.callback(self._child.close)  # it ends when nobody holds the other end of its socket
@@ -215,7 +216,9 @@ class ProcessWorker(FramedWorker):
             pass
         except OSError:
             self._outgoing.clear()  # it is dying: the status pipe will say so
-        self._hub.register(self._socket.fileno(), self._on_socket, write=bool(self._outgoing))
+        if bool(self._outgoing) != self._waiting:
+            self._waiting = not self._waiting
+            self._hub.register(self._socket.fileno(), self._on_socket, write=self._waiting)
 
     # ── far → near ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import socket
 from array import array
 from collections import deque
@@ -181,6 +182,8 @@ class Inbox(Frames):
         self.private = private
         self._socket = connection
         self._reserve = os.dup(connection.fileno())
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
 
     def fill(self) -> bool:
         """Read what is there, 64 KiB at a time (a larger buffer is made anew for each call, which costs more than the calls).
@@ -195,6 +198,10 @@ class Inbox(Frames):
                 data = self._read()
                 self.feed(data)
         return bool(data) and not self.garbled
+
+    def more(self) -> bool:
+        """Whether there is something to be read, be it the end."""
+        return bool(self._frames) or bool(self._poll.poll(0))
 
     def close(self) -> None:
         """As `Frames.close`. The socket is its owner's."""

@@ -132,6 +132,7 @@ def _serve(
     runner = load(hello["runner"])(job, hello["slots"], outbox, cells)
     if hello["runner"] == "call":
         outbox.pace = FLUSH_COMPUTING
+        runner.more = inbox.more
         attendants.append(Attendant(outbox))
     try:
         runner.start()
@@ -153,6 +154,7 @@ def _serve(
         elif kind == wire.RELEASE:
             released = not payload  # else: drop what is left
             break
+    outbox.flush()  # before a resource is left, which may take its time, or the process with it
     runner.stop(cancel=not released)
     for attendant in attendants:
         attendant.stop()

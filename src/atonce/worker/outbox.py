@@ -162,9 +162,11 @@ class Outbox:
 
 
 class Attended(Protocol):
-    """What an attendant flushes, about `pace` seconds after `arm`, which it puts there, was called."""
+    """What an attendant flushes, about `pace` seconds after `arm`, which it puts there, was called, or after it was `flushed`
+    last by somebody else."""
 
     pace: float
+    flushed: float
     arm: Callable[[], None]
 
     def flush(self) -> None: ...
@@ -213,11 +215,18 @@ class Attendant:
         while self._woken():
             if not self._armed:
                 continue
-            flush_at = time.monotonic() + 1.5 * self._outbox.pace
-            while (left := flush_at - time.monotonic()) > 0 and self._woken(left):
-                pass
-            if self._stopped:
-                return
+            patience = 1.5 * self._outbox.pace
+            flush_at = time.monotonic() + patience
+            while True:
+                while (left := flush_at - time.monotonic()) > 0 and self._woken(left):
+                    pass
+                if self._stopped:
+                    return
+                # who appends has flushed meanwhile, and goes on: what there is now is not late yet
+                flush_at = self._outbox.flushed + patience
+                if flush_at <= time.monotonic():
+                    break
+                self._also()
             self._armed = False
             self._outbox.flush()
             self._also()

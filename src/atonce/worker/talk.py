@@ -81,6 +81,7 @@ class Talk(logging.Handler):
         super().__init__()
         self._process = name
         self.pace = PACE
+        self.flushed = 0.0  # of no interest: what waits has waited since `arm`
         self.arm: Callable[[], None] = self._begin
         self._attendant: Attendant | None = None
         self._line = line

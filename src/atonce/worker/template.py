@@ -16,6 +16,7 @@ Where forking is unsafe at all (macOS), `mode` is "spawn": the template starts f
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import select
 import signal
@@ -33,6 +34,8 @@ STATUS = struct.Struct("<q")
 def main(control_fd: int, mode: str, near_side: int) -> None:
     """Serve SPAWN requests until the near side, the process of this number, is gone."""
     _import_ahead()
+    gc.collect()
+    gc.freeze()  # a collection in a worker looks at none of this: that would write to each page, and so copy it
     control = socket.socket(fileno=control_fd)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import importlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, cast
 
 from ..job import Cells, Job
@@ -27,7 +27,7 @@ class Runner(abc.ABC):
 
     - before it starts, `cells.enter(slot, index, now)`; when nothing follows in that slot, `cells.leave(slot)`;
     - afterwards one row in `outbox.rows` or one `Failure` in `outbox.failures`, then `outbox.due(now)`, and
-      `outbox.flush()` when the runner runs out of items;
+      `outbox.flush()` when the runner runs out of items (one that runs them in `feed`: if `more` says that none wait);
     - an exception of the function, SystemExit included, is a Failure and never ends the runner.
     """
 
@@ -40,6 +40,7 @@ class Runner(abc.ABC):
         self.slots = slots
         self.outbox = outbox
         self.cells = cells
+        self.more: Callable[[], bool] = bool  # whether whoever feeds it has another batch at hand
 
     @abc.abstractmethod
     def start(self) -> None:

@@ -43,10 +43,13 @@ class CallRunner(Runner):
         self._who = WorkerId(os.getpid(), threading.get_ident(), 0)
 
     def feed(self, batch: Iterable[tuple[int, Any]]) -> None:
+        more = False
         try:
             run_items(iter(batch), self._call, self.job, self.outbox, self.cells, self._who, self._measure, self.reraise)
+            more = self.more()
         finally:  # Ctrl-C keeps what was finished
-            self.outbox.flush()
+            if not more:  # else it goes with what comes of the next batch, when it is due
+                self.outbox.flush()
 
     def stop(self, *, cancel: bool) -> None:
         try:
