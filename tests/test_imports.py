@@ -16,7 +16,7 @@ import atonce
 
 ROOT = Path(atonce.__file__).parent
 # What anybody may import.
-LEAVES = {"errors", "options", "outcome", "plain"}
+LEAVES = {"errors", "options", "outcome", "plain", "markdown"}
 
 # part → what else of atonce it may import when it runs (what is only for type checkers is free).
 MAY: dict[str, set[str]] = {
@@ -24,6 +24,7 @@ MAY: dict[str, set[str]] = {
     "outcome": {"report"},  # in the one method that writes a page, and what it is given is all that it knows
     "options": set(),
     "plain": set(),
+    "markdown": set(),
     "source": set(),
     "worker": set(),
     "plan": {"worker"},

@@ -15,7 +15,7 @@ import click
 from atonce import __version__
 from atonce.errors import AtonceError
 
-from .talk import show_error
+from .talk import heard, show_error
 
 __all__ = ["cli", "main"]
 
@@ -64,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and say with which code the process should end."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = cli.main(list(arguments), prog_name="atonce", standalone_mode=False, obj=list(arguments))
+        with heard():
+            code = cli.main(list(arguments), prog_name="atonce", standalone_mode=False, obj=list(arguments))
         return code or 0
     except click.Abort:
         return 130

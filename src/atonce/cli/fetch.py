@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import Command, controls, given, in_group, number_or_auto, outputs
+from .shown import Shown, shows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,6 +71,7 @@ def _header(ctx: click.Context, parameter: click.Parameter, values: tuple[str, .
 @_how("--continue", "go_on", is_flag=True, help="go on with bodies that were cut, in the folder; no compression is asked for")
 @_how("--dry-run", is_flag=True, help="say what is in the list and what the run would need; request nothing")
 @outputs
+@shows
 @in_group("Output")("--no-body", is_flag=True, help="record everything but the bodies")
 @click.pass_context
 def command(
@@ -88,10 +90,7 @@ def command(
     refresh: bool,
     go_on: bool,
     keep_duplicates: bool,
-    progress: bool | None,
     report: str | None,
-    as_json: bool,
-    quiet: bool,
     no_body: bool,
     insecure: tuple[str, ...],
     connect: float | None,
@@ -123,7 +122,7 @@ def command(
 
     if not urls and path is None:
         raise UsageError("there is nothing to get", hint="atonce fetch https://example.org/, or -i urls.txt")
-    kind = kind_of(output)
+    kind, shown = kind_of(output), Shown.taken(options)
     archive = kind == ".warc.gz"
     if archive and no_body:
         raise UsageError("--no-body leaves nothing for an archive", hint="-o NAME.jsonl --no-body")
@@ -134,7 +133,7 @@ def command(
     if go_on and again is not True:
         again = (again or frozenset()) | CUT
     if dry_run:
-        return _rehearse(items, output, as_json, **options)
+        return _rehearse(items, output, shown.form == "json", **options)
     if kind == "/" and not no_body and options["model"] not in ("dask", "ray"):  # it is on this machine
         options["shelf"] = shelf_of(output)
         options["partials"] = Partials(options["shelf"].folder, go_on)
@@ -150,7 +149,7 @@ def command(
         name="fetch",
         items=items,
         output=output,
-        start=lambda items: fetch(items, **options),
+        start=lambda items, display: fetch(items, progress=display, **options),
         record=_recorder(archive, refresh),
         mark=None if keep_duplicates else mark_of,
         repeat=_repeat,
@@ -161,9 +160,7 @@ def command(
         columns=COLUMNS,
         bodies=not no_body,
         retry_failed=again,
-        quiet=quiet,
-        progress=progress,
-        as_json=as_json,
+        shown=shown,
         reported=reported,
     ).run()
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-import click
 
 from atonce.errors import AtonceError, OutputError, UsageError
 from atonce.sink import sink_for
 from atonce.sink.alarm import Alarm
 from atonce.sink.base import Sink
-from atonce.sink.progress import progress
+from atonce.sink.progress import Progress, alone
 from atonce.sink.row import Again, Row
 from atonce.sink.summary import Summary, Tally, grouped
 from atonce.sink.writer import Writer
@@ -29,6 +26,7 @@ from .feed import Fed
 from .remaining import Remaining
 from .repeats import How, Mark, Repeats
 from .reported import Reported
+from .shown import Shown
 from .signals import Signalled, interruptible
 from .talk import resume_command, say, show_error
 
@@ -53,17 +51,18 @@ class Record:
 class Job:
     """One command.
 
-    `start` runs the items it is given and yields results, whose `index` counts those items; `record` says what is
-    kept of one. `on_failure`: "return" records a failed item and goes on, "raise" stops at the first, "skip" does not
-    record it, so that the same command tries it again. `columns` are the fields of a row, for outputs that are tables.
-    `refresh` has all items run again, as `revise` makes them (see `Remaining`); `go_on` leaves the parts of bodies that were
-    cut. `arguments` are what was typed. Items with the same `mark` are run once; `repeat` says what is kept of the others.
+    `start` runs the items it is given, with a display to look on, and yields results, whose `index` counts those items;
+    `record` says what is kept of one. `on_failure`: "return" records a failed item and goes on, "raise" stops at the first,
+    "skip" does not record it, so that the same command tries it again. `columns` are the fields of a row, for outputs that
+    are tables. `refresh` has all items run again, as `revise` makes them (see `Remaining`); `go_on` leaves the parts of bodies
+    that were cut. `arguments` are what was typed. Items with the same `mark` are run once; `repeat` says what is kept of the
+    others.
     """
 
     name: str
     items: Input
     output: str
-    start: Callable[[Remaining | Fed], Iterator[Any]]
+    start: Callable[[Remaining | Fed, Progress], Iterator[Any]]
     record: Callable[[Any, Entry], Record]
     arguments: Sequence[str]
     columns: Mapping[str, Kind]
@@ -76,16 +75,14 @@ class Job:
     revise: Callable[[bytes | None, Any], Any] = lambda row, item: item
     on_failure: str = "return"
     reported: Reported | None = None
-    quiet: bool = False
-    progress: bool | None = None
-    as_json: bool = False
+    shown: Shown = field(default_factory=Shown)
 
     def run(self) -> int:
         """The exit code; an AtonceError is raised only where nothing has run."""
-        with self.reported or contextlib.nullcontext():
-            return self._to_the_end()
+        with self.reported or contextlib.nullcontext(), alone() as mine:
+            return self._to_the_end(mine)
 
-    def _to_the_end(self) -> int:
+    def _to_the_end(self, alone: bool) -> int:
         sink = sink_for(
             self.output,
             columns=self.columns,
@@ -98,7 +95,8 @@ class Job:
         remaining = Remaining(self.items, sink, self.output, self.revise)
         rereadable = self.items.rereadable
         # the options are checked now; nothing is started before the first result is asked for
-        results = self.start(remaining if rereadable else Fed(remaining))
+        display = self.shown.display(rows_on_terminal=not sink.resumable and sys.stdout.isatty(), alone=alone)
+        results = self.start(remaining if rereadable else Fed(remaining), display)
         if rereadable:
             remaining.count = total = self._count()
         with contextlib.ExitStack() as stack:
@@ -110,15 +108,16 @@ class Job:
                         self.say(f"{grouped(total - remaining.count)} of {grouped(total)} already done")
             if remaining.count == 0:
                 results = iter(())
-            return _Run(self, sink, remaining, results).to_the_end()
+            return _Run(self, sink, remaining, results, display).to_the_end()
 
     def say(self, text: str) -> None:
-        if not self.quiet:
+        if not self.shown.quiet:
             say(text)
 
     def _refuse_contradictions(self, sink: Sink) -> None:
-        if self.as_json and not sink.resumable:
-            raise UsageError("--json prints the summary on stdout, where the rows go", hint="-o out.jsonl --json")
+        if self.shown.form and not sink.resumable:
+            form = f"--{self.shown.form}"
+            raise UsageError(f"{form} prints the summary on stdout, where the rows go", hint=f"-o out.jsonl {form}")
         if self.retry_failed and not sink.resumable:
             raise UsageError("--retry-failed needs an output that holds failed items", hint="-o out.jsonl")
         path = self.items.path
@@ -138,16 +137,14 @@ class Job:
 class _Run:
     """A job whose output is open."""
 
-    def __init__(self, job: Job, sink: Sink, remaining: Remaining, results: Iterator[Any]) -> None:
+    def __init__(self, job: Job, sink: Sink, remaining: Remaining, results: Iterator[Any], display: Progress) -> None:
         self._job = job
         self._sink = sink
         self._remaining = remaining
         self._results = results
         self._tally = Tally()
         self._alarm = Alarm()
-        rows_on_terminal = not sink.resumable and sys.stdout.isatty()
-        show = job.progress if job.progress is not None else not rows_on_terminal
-        self._progress = progress(show and not job.quiet)
+        self._progress = display
         self._counting = threading.Lock()  # repeats are found in the thread that reads
         self._stopped = ""  # why it ended before its input did
 
@@ -214,7 +211,7 @@ class _Run:
                 self._tally.succeed()
             else:
                 self._tally.fail(record.kind, example)
-            self._progress.advance(ok, not ok)
+            self._progress.advance(ok, not ok, record.kind)
         return example
 
     def _repeated(self, writer: Writer, entry: Entry, first: int, how: How) -> None:
@@ -242,8 +239,7 @@ class _Run:
             tally.unchanged,
             tally.repeated,
         )
-        if job.as_json:
-            click.echo(json.dumps(summary.as_json(), ensure_ascii=False))
+        job.shown.print(summary, job.name)
         for line in summary.lines():
             job.say(line)
         if error is not None:

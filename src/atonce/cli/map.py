@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import Command, called, controls, in_group, outputs, parallelism, what_to_run
+from .shown import Shown, shows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,7 @@ _how = in_group("How it runs")
     help="record failed items, stop at the first, or leave them for the next time (return)",
 )
 @outputs
+@shows
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -51,10 +53,7 @@ def command(
     retries: int | None,
     output: str,
     retry_failed: bool | frozenset[str],
-    progress: bool | None,
     report: str | None,
-    as_json: bool,
-    quiet: bool,
     **options: Any,
 ) -> int:
     """Run TARGET over the lines of a file, and record each outcome.
@@ -76,21 +75,20 @@ def command(
 
     if kind_of(output) == ".warc.gz":
         raise UsageError(f"-o {output}: an archive is for pages, not for what a function returns", hint="-o NAME.sqlite")
+    shown = Shown.taken(options)
     fn, options = called(target, setup=setup, retries=retries, **options)
     reported = Reported(report, options) if report is not None else None
     return Job(
         name=target,
         items=Input(path, kind=input_format, salt=_name_of(fn)),
         output=output,
-        start=lambda items: stream(fn, items, **options),
+        start=lambda items, display: stream(fn, items, progress=display, **options),
         record=_recorder(),
         arguments=ctx.obj,
         columns=COLUMNS,
         retry_failed=retry_failed,
         on_failure=errors,
-        quiet=quiet,
-        progress=progress,
-        as_json=as_json,
+        shown=shown,
         reported=reported,
     ).run()
 

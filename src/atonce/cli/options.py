@@ -8,7 +8,18 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["Command", "called", "controls", "given", "in_group", "number_or_auto", "outputs", "parallelism", "what_to_run"]
+__all__ = [
+    "Command",
+    "all_of",
+    "called",
+    "controls",
+    "given",
+    "in_group",
+    "number_or_auto",
+    "outputs",
+    "parallelism",
+    "what_to_run",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -88,7 +99,9 @@ def _again(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     return frozenset(filter(None, value.split(",")))
 
 
-def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
+def all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one decorator."""
+
     def decorate(function: F) -> F:
         return functools.reduce(lambda made, option: option(made), reversed(options), function)
 
@@ -100,7 +113,7 @@ _how = in_group("How it runs")
 _out = in_group("Output")
 
 # A function over the lines of a file.
-what_to_run = _all(
+what_to_run = all_of(
     _what("-i", "--input", "path", required=True, metavar="FILE", help="a text file, .jsonl, .csv, or - for stdin"),
     _what("--input-format", type=click.Choice(["text", "jsonl", "csv"]), help="of -i where its name does not say it"),
     _what("--setup", metavar="MODULE:FACTORY", help="gives a context manager; the function gets (resource, item)"),
@@ -108,7 +121,7 @@ what_to_run = _all(
 parallelism = _how("--parallelism", metavar="N", callback=number_or_auto, help="worker processes (auto)")
 
 # Unset options are None and are not passed on: the defaults are those of `atonce.Options`, in one place.
-controls = _all(
+controls = all_of(
     _how("--model", metavar="NAME", help="auto, sync, coroutines, threads, processes, hybrid, interpreters, dask, ray (auto)"),
     _how("--cluster", metavar="ADDRESS", help="of the cluster, for dask and ray (one started here, for trying)"),
     _how("--concurrency", metavar="N", callback=number_or_auto, help="in flight in each worker (auto)"),
@@ -116,7 +129,7 @@ controls = _all(
     _how("--retries", type=int, callback=not_negative, metavar="N", help="more attempts after a failed one"),
     _how("--rate", metavar="N/s", help="starts at most: 5/s, 100/m, 1000/h (no limit)"),
 )
-outputs = _all(
+outputs = all_of(
     _out(
         "-o", "--output", default="-", metavar="OUT", help="NAME.jsonl, .sqlite, .parquet, .warc.gz, a folder (NAME/), or - (-)"
     ),
@@ -128,11 +141,6 @@ outputs = _all(
         metavar="[CLASS,…]",
         help="run recorded failures again: all, or those of these classes",
     ),
-    _out("--progress/--no-progress", default=None, help="show progress on stderr (on, but for rows on a terminal)"),
-    _out("--trace", metavar="FILE", help="write every attempt to FILE (.json or .json.gz), for https://ui.perfetto.dev"),
-    _out("--report", metavar="PAGE", help="write one HTML page that shows the run: what was chosen, the timeline, what failed"),
-    _out("--json", "as_json", is_flag=True, help="print the summary as JSON on stdout"),
-    _out("-q", "--quiet", is_flag=True, help="print errors only"),
 )
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
 from atonce.errors import AtonceError, Bug
 from atonce.plain import plain
 
-__all__ = ["plain", "resume_command", "say", "show_error"]
+__all__ = ["heard", "plain", "resume_command", "say", "show_error"]
 
 _SECRET = re.compile(r"(?i)([^:]*(?:auth|cookie|token|secret|password|key)[^:]*:).*", re.DOTALL)
 
@@ -21,6 +23,29 @@ _SECRET = re.compile(r"(?i)([^:]*(?:auth|cookie|token|secret|password|key)[^:]*:
 def say(text: str) -> None:
     """One or more lines on stderr; a stderr that nobody reads any more is no reason to stop."""
     _print(plain(text))
+
+
+class _Says(logging.Handler):
+    """Says what atonce logs, unless somebody has set up logging."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not logging.root.handlers:
+            say(record.getMessage())
+
+
+@contextlib.contextmanager
+def heard() -> Iterator[None]:
+    """Meanwhile what atonce logs is said: it has no other way to speak of what is no reason to stop."""
+    logger, handler = logging.getLogger("atonce"), _Says(logging.INFO)
+    level = logger.level
+    logger.addHandler(handler)
+    if level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def show_error(error: AtonceError | str) -> None:

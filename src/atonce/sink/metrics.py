@@ -8,6 +8,7 @@ What the run is doing is asked of it when Prometheus asks, so that it costs noth
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from bisect import bisect_left
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BOUNDS", "Metrics"]
 
+LOG = logging.getLogger("atonce")
+
 # Upper bounds of the buckets of an attempt's seconds: three a decade, from a tenth of a millisecond to an hour or so.
 BOUNDS = tuple(each * 10.0**power for power in range(-4, 4) for each in (1, 2.5, 5))
 # Classes of failures that have a label of their own: each is a time series that somebody stores.
@@ -36,7 +39,7 @@ KINDS = 50
 
 
 class Metrics(Observer):
-    """Listens on `where` until the run is over. Raises UsageError where it cannot: nothing has run then.
+    """Listens on `where` until the run is over, and logs the address. Raises UsageError where it cannot: nothing has run then.
 
     What it says has the label `run`, the run's name. Not for: numbers that outlive the run; Prometheus keeps those, and a run
     shorter than two scrapes is better told by `trace=` or the summary.
@@ -66,7 +69,7 @@ class Metrics(Observer):
                 f"metrics={where!r} cannot be listened on: {error.strerror or error}",
                 hint="another port; 127.0.0.1:0 takes one that is free",
             ) from error
-        self.port: int = self._server.server_port
+        LOG.info("metrics are at http://%s:%d/metrics", f"[{host}]" if ":" in host else host, self._server.server_port)
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..markdown import code, table
+
 __all__ = ["KINDS", "Failures", "Summary", "Tally", "grouped", "in_words"]
 
 KINDS = 20  # of failures told apart; the rest are counted together, so that a tally stays small
@@ -40,8 +42,25 @@ class Summary:
         """Items a second."""
         return (self.ok + self.failed) / self.seconds if self.seconds > 0 else 0.0
 
+    def as_markdown(self, name: str) -> str:
+        """For a CI's job summary, which is appended to."""
+        lines = [f"**{code(name)}**", "", *self._sums()]
+        if self.failures:
+            rows = ([grouped(each.count), code(each.kind), code(each.example)] for each in self.failures)
+            lines += ["", *table(("failed", "class", "such as"), rows, numbers=1)]
+        if self.output is not None:
+            lines += ["", f"in {code(self.output)}"]
+        return "\n".join([*lines, "", ""])
+
     def lines(self) -> list[str]:
         """For people."""
+        lines = self._sums()
+        lines += [f"  {grouped(each.count)} × {each.kind}, such as {each.example}" for each in self.failures]
+        if self.output is not None:
+            lines.append(f"in {self.output}")
+        return lines
+
+    def _sums(self) -> list[str]:
         count = self.ok + self.failed
         lines = []
         if count or not self.before:
@@ -54,9 +73,6 @@ class Summary:
         if self.before:
             failed = f", {grouped(self.failed_before)} of them failed" if self.failed_before else ""
             lines.append(f"{grouped(self.before)} were already done{failed}")
-        lines += [f"  {grouped(each.count)} × {each.kind}, such as {each.example}" for each in self.failures]
-        if self.output is not None:
-            lines.append(f"in {self.output}")
         return lines
 
     def as_json(self) -> dict[str, Any]:
