@@ -21,13 +21,13 @@ LEAVES = {"errors", "options", "outcome", "plain", "markdown"}
 # part → what else of atonce it may import when it runs (what is only for type checkers is free).
 MAY: dict[str, set[str]] = {
     "errors": set(),
-    "outcome": {"report"},  # in the one method that writes a page, and what it is given is all that it knows
+    "outcome": {"report"},  # in the methods that show a run, and what they are given is all that it knows
     "options": set(),
     "plain": set(),
     "markdown": set(),
     "source": set(),
     "worker": set(),
-    "plan": {"worker"},
+    "plan": {"worker", "report"},  # `report` in the one method that a notebook calls
     # one seam is mutual by design: the conductor hires from `placement` by name, and placements post the engine's events
     "engine": {"worker", "plan", "placement"},
     "placement": {"worker", "engine"},

@@ -207,7 +207,7 @@ class _Call:
             if options.trace is not None:
                 from .sink.trace import Trace
 
-                observers.append(Trace(os.fspath(options.trace), self.name))
+                observers.append(Trace(os.fspath(options.trace), self.name, options.written()))
         except BaseException:
             for observer in observers:
                 observer.dropped()
@@ -318,4 +318,4 @@ def _in_a_row(batch: list[Outcome[Any]], first: int) -> list[Outcome[Any]]:
 
 def _run_of(call: _Call, conductor: Conductor, outcomes: list[Outcome[Any]]) -> Run[Any]:
     outcomes = sorted([*outcomes, *conductor.take_salvaged()], key=lambda outcome: outcome.index)
-    return Run(outcomes, conductor.plan, conductor.stats(), call.name, conductor.history)
+    return Run(outcomes, conductor.plan, conductor.stats(), call.name, conductor.history, call.options.written())

@@ -178,6 +178,12 @@ class Comparison:
 
         return report_of_comparison(self, path)
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from .report.notebook import html_of_comparison
+
+        return html_of_comparison(self)
+
     def to_markdown(self) -> str:
         """The table and the verdict."""
         table = _table(self.rows)

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from .plain import line
 
-__all__ = ["code", "table"]
+__all__ = ["code", "table", "text"]
+
+_MARKS = re.compile(r"[\\`*_\[\]<>&|~@#:!$]")
 
 
 def code(text: str, width: int = 200) -> str:
@@ -22,6 +24,11 @@ def code(text: str, width: int = 200) -> str:
     room = " " if text[0] in "` " or text[-1] in "` " else ""
     escaped = text.replace("|", "\\|")
     return f"{fence}{room}{escaped}{room}{fence}"
+
+
+def text(words: str, width: int = 400) -> str:
+    """A sentence, in one line, in which nothing is markup."""
+    return _MARKS.sub(lambda found: f"&#{ord(found[0])};", line(words, width))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from .errors import UsageError
+from .plain import label
 
 __all__ = ["MODELS", "Display", "Journal", "Learned", "Options", "Rate", "Retry", "Spaced"]
 
@@ -257,6 +258,12 @@ class Options:
         if self.metrics is not None:
             address(self.metrics)
 
+    def written(self) -> dict[str, str]:
+        """What is not as by default, each as it would be written in a call; without what belongs to one run only."""
+        fields = (field for field in dataclasses.fields(self) if field.name not in _OF_ONE_RUN)
+        given = ((field.name, getattr(self, field.name), field.default) for field in fields)
+        return {name: _written(value) for name, value, default in given if value != default}
+
     @property
     def recycles(self) -> bool:
         """Whether workers are to be replaced by fresh ones."""
@@ -265,6 +272,18 @@ class Options:
     def but(self, **changes: Any) -> Options:
         """A copy with these changes, validated again."""
         return dataclasses.replace(self, **changes)
+
+
+_OF_ONE_RUN = ("journal", "trace", "metrics", "spans", "progress", "name", "cluster")
+
+
+def _written(value: Any) -> str:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = ((field.name, getattr(value, field.name), field.default) for field in dataclasses.fields(value))
+        inside = ", ".join(f"{name}={_written(each)}" for name, each, default in fields if each != default)
+        return f"{type(value).__name__}({inside})"
+    name = getattr(value, "__qualname__", None)
+    return name if isinstance(name, str) else label(repr(value) if isinstance(value, str) else value)
 
 
 _FROM_ENVIRONMENT = ("model", "cluster", "parallelism", "concurrency", "timeout")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from .engine.history import History
     from .plan.plan import Plan
@@ -94,19 +94,26 @@ class Run(Generic[R]):
 
     `outcomes` has one entry an item; `values` are those of the items that succeeded; `failures` the outcomes that did not;
     `plan` what was chosen and why; `stats` the sums; `name` that of the function, or what `name=` said; `history` how the
-    limit moved and how much memory there was in use, which the page shows.
+    limit moved and how much memory there was in use, which the page shows; `settings` the options that were given.
     """
 
-    __slots__ = ("history", "name", "outcomes", "plan", "stats")
+    __slots__ = ("history", "name", "outcomes", "plan", "settings", "stats")
 
     def __init__(
-        self, outcomes: Sequence[Outcome[R]], plan: Plan, stats: Stats, name: str = "", history: History | None = None
+        self,
+        outcomes: Sequence[Outcome[R]],
+        plan: Plan,
+        stats: Stats,
+        name: str = "",
+        history: History | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.outcomes = tuple(outcomes)
         self.plan = plan
         self.stats = stats
         self.name = name
         self.history = history
+        self.settings = dict(settings or {})
 
     @property
     def values(self) -> list[R]:
@@ -128,6 +135,24 @@ class Run(Generic[R]):
         from .report import report_of_run
 
         return report_of_run(self, path)
+
+    def to_json(self) -> str:
+        """The run in short, as `atonce report --json` prints it: sums, durations, what failed, was slow, was chosen."""
+        from .report import digest_of_run
+
+        return digest_of_run(self, "json")
+
+    def to_markdown(self) -> str:
+        """The same as Markdown, such as for a CI's job summary."""
+        from .report import digest_of_run
+
+        return digest_of_run(self, "markdown")
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from .report import html_of_run
+
+        return html_of_run(self)
 
     def __repr__(self) -> str:
         s = self.stats

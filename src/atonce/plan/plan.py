@@ -82,6 +82,12 @@ class Plan:
         lines += [f"  note: {warning}" for warning in self.warnings]
         return "\n".join([*lines, *self._explained()] if self.ran else lines)
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from ..report.notebook import html_of_plan
+
+        return html_of_plan(self)
+
     def _explained(self) -> list[str]:
         """What `explain` adds: where an item's time goes, every model's prediction, what to change."""
         lines = [f"  ran {'item 0' if self.ran == 1 else f'items 0 to {self.ran - 1}'}, and no other{self._spent()}"]

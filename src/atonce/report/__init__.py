@@ -3,20 +3,31 @@
 a Run, a trace ──► reading ──► Story ──► figures ──► telling ──► page data ─┐
 a Comparison ──► compared ──────────────────────────► page data ────────────┼──► page ──► one file
 the demo's claims ──────────────────────────────────► page data ────────────┘
-                                └──► text: the same on a terminal
+                                ├──► text: the same on a terminal
+                                └──► digest, notebook: in short, for programs and CI; for a notebook's cell
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from ..comparison import Comparison
     from ..outcome import Run
     from .story import Story
 
-__all__ = ["report_of_claims", "report_of_comparison", "report_of_run", "report_of_story"]
+__all__ = [
+    "digest_of_run",
+    "digest_of_story",
+    "html_of_run",
+    "report_of_claims",
+    "report_of_comparison",
+    "report_of_run",
+    "report_of_story",
+]
+
+Form = Literal["json", "markdown"]
 
 
 def report_of_run(run: Run[Any], path: str | os.PathLike[str]) -> str:
@@ -33,6 +44,30 @@ def report_of_story(story: Story, path: str | os.PathLike[str]) -> str:
     from .text import text_of
 
     return write(path, page_of(told(story), story.name or "atonce", text_of(story)))
+
+
+def digest_of_run(run: Run[Any], form: Form) -> str:
+    """In short."""
+    from .reading import story_of_run
+
+    return digest_of_story(story_of_run(run), form)
+
+
+def digest_of_story(story: Story, form: Form) -> str:
+    """In short."""
+    import json
+
+    from .digest import digest, markdown
+
+    return markdown(story) if form == "markdown" else json.dumps(digest(story), ensure_ascii=False)
+
+
+def html_of_run(run: Run[Any]) -> str:
+    """For a notebook."""
+    from . import notebook
+    from .reading import story_of_run
+
+    return notebook.html_of_run(story_of_run(run))
 
 
 def report_of_comparison(comparison: Comparison, path: str | os.PathLike[str], command: str = "") -> str:

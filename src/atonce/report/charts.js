@@ -61,10 +61,16 @@ function bar(value, most, spread) {
 }
 
 // series: [label, values, name of a color, filled]
+// options: marks [time] are drawn as lines, dots [[time, value]] on the curve, ticks [[time, name of a color]] at the foot; told: a
+// function of the time under the cursor → what is said below the chart; format: of values.
 function timeChart(host, title, at, series, options) {
   const label = el("h3", {}, title);
   const box = el("div", { class: "chart", role: "img", "aria-label": options.says || title });
+  const told = options.told ? el("p", { class: "told" }, options.told(Infinity)) : null;
   host.append(label, box);
+  if (told) box.after(told);
+  const format = options.format || ((value) => String(Number(value.toPrecision(3))));
+  const high = (value) => (value >= 10000 ? value.toLocaleString(document.documentElement.lang, { notation: "compact" }) : String(Number(value.toFixed(6))));
   const axis = { stroke: () => color("muted"), grid: { stroke: () => color("line"), width: 1 }, ticks: { stroke: () => color("line") }, font: "12px system-ui, sans-serif" };
   const plot = new uPlot({
     width: Math.max(240, box.clientWidth), height: 170,
@@ -73,12 +79,12 @@ function timeChart(host, title, at, series, options) {
       bind: { dblclick: () => () => { options.moved(0, Infinity); return null; } },
     },
     scales: { x: { time: false, range: () => options.seen() }, y: { range: (u, low, high) => [0, Math.max(1e-9, options.least || 0, high) * 1.08] } },
-    axes: [{ ...axis, values: (u, ticks) => ticks.map((tick) => Number(tick.toFixed(6)) + " s") }, { ...axis, size: 60, values: (u, ticks) => ticks.map((tick) => (tick >= 10000 ? tick.toLocaleString(document.documentElement.lang, { notation: "compact" }) : String(Number(tick.toFixed(6))))) }],
+    axes: [{ ...axis, values: (u, ticks) => ticks.map((tick) => Number(tick.toFixed(6)) + " s") }, { ...axis, size: 60, values: (u, ticks) => ticks.map(options.format || high) }],
     series: [
       { label: options.second, value: (u, value) => (value === null ? "–" : inTime(value)) },
       ...series.map(([name, , tint, filled]) => ({
         label: name, width: 1.6, points: { show: false }, stroke: () => color(tint), fill: filled ? () => color(tint) + "30" : undefined,
-        dash: tint === "limit" ? [6, 4] : undefined, value: (u, value) => (value === null || value === undefined ? "–" : Number(value.toPrecision(3))),
+        dash: tint === "limit" ? [6, 4] : undefined, value: (u, value) => (value === null || value === undefined ? "–" : format(value)),
       })),
     ],
     hooks: {
@@ -96,8 +102,26 @@ function timeChart(host, title, at, series, options) {
           ctx.lineTo(x, bbox.top + bbox.height);
           ctx.stroke();
         }
+        ctx.setLineDash([]);
+        ctx.globalAlpha = 1;
+        const inside = (x) => x >= bbox.left - 1 && x <= bbox.left + bbox.width + 1;
+        for (const [when, value] of options.dots || []) {
+          const x = u.valToPos(when, "x", true);
+          if (!inside(x)) continue;
+          ctx.fillStyle = color("limit");
+          ctx.beginPath();
+          ctx.arc(x, u.valToPos(value, "y", true), 3.5 * devicePixelRatio, 0, 7);
+          ctx.fill();
+        }
+        for (const [when, tint] of options.ticks || []) {
+          const x = u.valToPos(when, "x", true);
+          if (!inside(x)) continue;
+          ctx.fillStyle = color(tint);
+          ctx.fillRect(x - devicePixelRatio, bbox.top + bbox.height - 7 * devicePixelRatio, 2 * devicePixelRatio, 7 * devicePixelRatio);
+        }
         ctx.restore();
       }],
+      setCursor: [(u) => { if (told) told.textContent = options.told(u.cursor.left >= 0 ? u.posToVal(u.cursor.left, "x") : Infinity); }],
       // what is dragged over is where all charts and the timeline go
       setSelect: [(u) => {
         const { left, width } = u.select;

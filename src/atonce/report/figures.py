@@ -66,12 +66,15 @@ def load(starts: Sequence[float], ends: Sequence[float], weights: Iterable[float
 
 
 def _limit(story: Story, bins: int, width: float) -> list[float]:
-    if not story.slots:
-        slots = int(story.plan.get("parallelism") or 0) * int(story.plan.get("concurrency") or 0)
+    steps = story.slots or [(move.at, move.limit) for move in story.history.moves if not move.key]
+    slots = int(story.plan.get("parallelism") or 0) * int(story.plan.get("concurrency") or 0)
+    if not steps:
         # what adapted is not known from outcomes; what was fixed is
         return [float(slots)] * bins if slots and story.plan.get("most") is None else []
-    times = [at for at, _ in story.slots]
-    return [float(story.slots[max(0, bisect_right(times, (number + 0.5) * width) - 1)][1]) for number in range(bins)]
+    if not story.slots and slots:
+        steps = [(0.0, slots), *steps]
+    times = [at for at, _ in steps]
+    return [float(steps[max(0, bisect_right(times, (number + 0.5) * width) - 1)][1]) for number in range(bins)]
 
 
 def percentiles(values: Sequence[float]) -> list[tuple[str, float]]:

@@ -102,6 +102,7 @@
       ["median", inTime(percentile("p50")), t("median")], ["p99", inTime(percentile("p99")), t("p99")],
       ["cores", short((numbers.cpu || 0) / (numbers.seconds || 1)), t("cores")],
       ["processes", many(numbers.processes), t("processes")],
+      numbers.peak ? ["peak", inBytes(numbers.peak), t("peak")] : null,
       numbers.workers_lost ? ["lost", many(numbers.workers_lost), t("lost"), "bad"] : null,
     ]));
     page.append(done);
@@ -169,8 +170,22 @@
     const moved = (from, to) => drawn.show(from, to), seen = () => [drawn.from, drawn.to], plots = [];
     const chart = (title, lines, more) => plots.push(timeChart(made, title, series.at, lines, { second: t("second"), marks, moved, seen, says: title + ", 0 – " + inTime(Math.max(0, ...lines[0][1])), ...more }));
     chart(t("throughput"), [[t("ok"), series.ok, "ok", true], ...(numbers.failed || numbers.retried ? [[t("failed"), series.failed, "bad", true]] : [])]);
-    chart(t("in_flight"), [[t("in_flight"), series.flight, "again", true], ...(series.limit.length ? [[t("limit"), series.limit, "limit", false]] : [])]);
+    const all = data.moves.filter(([, , , key]) => !key), parts = data.moves.filter(([, , , key]) => key);
+    const last = (when) => { for (let n = data.moves.length - 1; n >= 0; n--) if (data.moves[n][0] <= when) return said(data.moves[n]); return ""; };
+    chart(t("in_flight"), [[t("in_flight"), series.flight, "again", true], ...(series.limit.length ? [[t("limit"), series.limit, "limit", false]] : [])], {
+      dots: series.limit.length ? all.map(([at, limit]) => [at, limit]) : [], ticks: parts.map(([at, limit]) => [at, limit ? "limit" : "bad"]), told: data.moves.length ? last : null,
+    });
+    if (data.moves.length) {
+      const go = (at) => el("button", { type: "button", class: "time", title: t("show_there"), onclick: () => drawn.show(at - numbers.seconds / 40, at + numbers.seconds / 40) }, inTime(at));
+      made.append(el("details", {}, el("summary", {}, t("moves", { count: many(data.moves.length) })), table([
+        [t("starts"), ([at]) => go(at), "n"], ...(parts.length ? [[t("key"), ([, , , key]) => key || t("all"), "item"]] : []), [t("limit"), ([, limit]) => many(limit), "n"], [t("because"), ([, , why]) => why],
+      ], data.moves.slice(0, 500), { caption: t("in_flight") })));
+    }
     chart(t("cpu") + " (" + t("of_cores", { cores: data.about.cores }) + ")", [[t("cores"), series.cores, "good", true]], { least: 1 });
+    if (data.memory.at.length > 1) {
+      const lines = [[t("memory_all"), data.memory.all, "ok", true], [t("memory_own"), data.memory.own, "again", false]];
+      plots.push(timeChart(made, t("memory_time"), data.memory.at, lines, { second: t("second"), marks, moved, seen, format: inBytes, says: t("memory_time") + ", 0 – " + inBytes(Math.max(...data.memory.all)) }));
+    }
     follow = () => plots.forEach((plot) => plot.setScale("x", { min: drawn.from, max: drawn.to }));
     redraw.push({ paint: () => plots.forEach((plot) => plot.redraw(false)), size: () => plots.forEach((plot) => plot.setSize({ width: Math.max(240, plot.root.parentNode.clientWidth), height: 170 })) });
     if (moments.length) made.append(el("details", {}, el("summary", {}, t("events", { count: moments.length })), table([
@@ -181,6 +196,8 @@
       [t("in_flight"), (n) => short(series.flight[n]), "n"], [t("cpu"), (n) => short(series.cores[n]), "n"],
     ], series.at.map((_, n) => n).filter((n) => n % 12 === 6), { caption: t("over_time") })));
   }
+
+  const said = ([at, limit, why, key]) => inTime(at) + ": " + (key ? key + ": " : "") + (limit ? t("limit") + " " : "") + why;
 
   function durations() {
     const { edges, counts } = data.histogram;
@@ -222,7 +239,7 @@
   function reproduce() {
     const { about } = data, made = section("reproduce", t("reproduce"), "");
     if (about.command) made.append(el("h3", {}, t("command")), el("pre", {}, about.command));
-    if (data.code) made.append(el("h3", {}, t("call")), el("pre", {}, data.code));
+    if (data.code) made.append(el("h3", {}, t(about.command ? "flags" : "call")), el("pre", {}, data.code));
     made.append(el("p", { class: "muted" }, t("made_with", about) + (about.started ? " · " + t("began", { when: new Date(about.started * 1000).toLocaleString(language) }) : "")));
     if (t("english_data")) made.append(el("p", { class: "help" }, t("english_data")));
   }

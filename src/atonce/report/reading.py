@@ -27,6 +27,7 @@ MOMENTS = 2000  # at most: a run that replaces its workers all the time has more
 def story_of_run(run: Run[Any]) -> Story:
     """Of a run in memory: an outcome has the last attempt only."""
     story = Story(name=line(run.name), plan=run.plan.as_json(), stats=run.stats._asdict(), last_only=True)
+    story.settings = {name: line(value) for name, value in run.settings.items()}
     ran = [outcome for outcome in run.outcomes if outcome.worker is not None]
     zero = min((outcome.started for outcome in ran), default=0.0)
     if run.history is not None:
@@ -117,6 +118,8 @@ class _Reader:
                 self._rows[int(event["pid"]), int(event["tid"])] = worker, slot
             case "M" if event["name"] == "atonce":
                 self._story.name = line(str(event["args"]["name"]))
+                settings = dict(event["args"].get("settings") or {})
+                self._story.settings = {line(str(name), 40): line(str(value)) for name, value in settings.items()}
                 self._story.started = _finite(event["args"].get("started"))
 
     def _attempt(self, event: Mapping[str, Any]) -> None:

@@ -104,6 +104,7 @@ class Story:
     whole: bool = True
     last_only: bool = False  # of an item that was tried several times only the last attempt is known
     command: str = ""
+    settings: dict[str, str] = field(default_factory=dict)  # options that were given, as they would be written
 
     @property
     def seconds(self) -> float:

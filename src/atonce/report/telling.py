@@ -9,6 +9,7 @@ import zlib
 from typing import Any
 
 from .. import __version__
+from ..engine.history import Move
 from ..plain import line, plain
 from ..plan.machine import usable_cpus
 from . import figures
@@ -49,6 +50,8 @@ def told(story: Story, room: int = 100_000) -> dict[str, Any]:
         "histogram": figures.histogram(times),
         "failures": [list(failure) for failure in figures.failures(story)],
         "slowest": [_slow(story, position) for position in slow],
+        "moves": [[round(at, 6), limit, why, key] for at, limit, why, key in _moves(story)],
+        "memory": _memory(story),
         "moments": [[round(at, 6), kind, text] for at, kind, text in story.moments],
         "about": about(story.started, story.command),
         "code": _code(story),
@@ -63,7 +66,20 @@ def told(story: Story, room: int = 100_000) -> dict[str, Any]:
     return data
 
 
-_NUMBERS = ("items", "ok", "failed", "attempts", "cpu", "workers_lost", "threads_left", "resumed", "limit")
+_NUMBERS = ("items", "ok", "failed", "attempts", "cpu", "workers_lost", "threads_left", "resumed", "limit", "peak")
+
+
+def _moves(story: Story) -> list[Move]:
+    return [move._replace(why=line(move.why, 300), key=line(move.key, 120)) for move in story.history.moves]
+
+
+def _memory(story: Story) -> dict[str, list[float]]:
+    weights = story.history.weights
+    return {
+        "at": [round(max(0.0, weight.at), 6) for weight in weights],
+        "own": [weight.own for weight in weights],
+        "all": [weight.own + weight.workers for weight in weights],
+    }
 
 
 def about(started: float | None = None, command: str = "") -> dict[str, Any]:
@@ -122,18 +138,31 @@ def _slow(story: Story, position: int) -> list[Any]:
 
 
 def _code(story: Story) -> str:
-    """The call that does the same without measuring first."""
+    """The call that does the same without measuring first; or, where there was a command, what to add to it."""
+    chosen = _chosen(story)
+    if story.command:
+        return line(" ".join(f"--{name} {value}" for name, value in chosen.items()))
+    if not chosen:
+        return ""
+    options = {name: repr(value) for name, value in chosen.items()}
+    options |= {name: value for name, value in story.settings.items() if name not in chosen}
+    call = ", ".join([story.name or "fn", "items", *(f"{name}={value}" for name, value in options.items())])
+    return line(f"atonce.run({call})", 600)
+
+
+def _chosen(story: Story) -> dict[str, Any]:
+    """The point on the two axes, as options; a limit that moved is that at the end."""
     plan = story.plan
     if not plan.get("model"):
-        return ""
-    options = [f"model={plan['model']!r}"]
+        return {}
+    chosen: dict[str, Any] = {"model": plan["model"]}
     if plan.get("placement") == "process":
-        options.append(f"parallelism={plan['parallelism']!r}")
+        chosen["parallelism"] = plan["parallelism"]
     if plan.get("runner") not in (None, "call"):
         slots = story.stats.get("limit") if plan.get("most") is not None else None
         parallelism = max(1, int(plan.get("parallelism") or 1))
-        options.append(f"concurrency={max(1, slots // parallelism) if isinstance(slots, int) else plan['concurrency']!r}")
-    return line(f"atonce.run({story.name or 'fn'}, items, {', '.join(options)})")
+        chosen["concurrency"] = max(1, slots // parallelism) if isinstance(slots, int) else plan["concurrency"]
+    return chosen
 
 
 def _clean(plan: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from ..plan.plan import in_time
 from .figures import failures, lane_order, percentiles, slowest
 from .story import FAILED, OK, RETRIED, Story
 
-__all__ = ["Glyphs", "text_of"]
+__all__ = ["Glyphs", "busiest", "cells", "text_of"]
 
 LANES = 24  # rows of the timeline at most
 
@@ -49,23 +49,36 @@ def _verdict(story: Story) -> list[str]:
 
 
 def _timeline(story: Story, width: int, glyphs: Glyphs) -> list[str]:
-    order = lane_order(story)
+    order = busiest(story, LANES)
     if not order:
         return []
-    names = [f"{story.lanes[lane].worker}.{story.lanes[lane].slot}" for lane in order[:LANES]]
+    names = [f"{story.lanes[lane].worker}.{story.lanes[lane].slot}" for lane in order]
     label = max(map(len, (*names, "slot")))
     columns = max(20, width - label - 4)
     total = max(story.seconds, 1e-9)
-    rows = _cells(story, order[:LANES], columns, total)
+    rows = cells(story, order, columns, total)
     scale = f"0 {'':{max(0, columns - 2 - len(in_time(total)))}}{in_time(total)}"
     drawn = ["".join(_glyph(cell, total / columns, glyphs) for cell in row) for row in rows]
     legend = f"{glyphs.computes} computes  {glyphs.waits} waits  {glyphs.failed} failed  {glyphs.idle} idle"
     lines = [f"  {'slot':<{label}}  {scale}", *(f"  {name:<{label}}  {row}" for name, row in zip(names, drawn, strict=True))]
-    more = [f"  … and {len(order) - LANES} more slots"] if len(order) > LANES else []
+    left = len(story.lanes) - len(order)
+    more = [f"  … and {left} more slots that had less to do"] if left else []
     return [*lines, *more, f"  {'':<{label}}  {legend}"]
 
 
-def _cells(story: Story, lanes: list[int], columns: int, total: float) -> list[list[list[float]]]:
+def busiest(story: Story, most: int) -> list[int]:
+    """Positions of the lanes from top to bottom; where there are more, of those that had the most to do."""
+    order = lane_order(story)
+    if len(order) <= most:
+        return order
+    busy = [0.0] * len(order)
+    for lane, start, end in zip(story.attempts.lane, story.attempts.start, story.attempts.end, strict=True):
+        busy[lane] += end - start
+    chosen = set(sorted(order, key=lambda lane: -busy[lane])[:most])
+    return [lane for lane in order if lane in chosen]
+
+
+def cells(story: Story, lanes: list[int], columns: int, total: float) -> list[list[list[float]]]:
     """For each lane and span of time: seconds of attempts, of computing, and whether one failed."""
     rows = {lane: [[0.0, 0.0, 0.0] for _ in range(columns)] for lane in lanes}
     attempts, width = story.attempts, total / columns

@@ -251,7 +251,8 @@ class Timeline {
       ctx.fillRect(x, 0, 1, this.height);
       ctx.globalAlpha = 1;
       const digits = Math.max(0, -Math.floor(Math.log10(step)));
-      below.fillText(time.toFixed(digits) + " s", Math.max(this.gutter + 16, Math.min(this.gutter + this.width - 24, x)), this.foot / 2);
+      const said = time.toFixed(digits) + " s", half = below.measureText(said).width / 2 + 1;
+      below.fillText(said, Math.max(this.gutter + half, Math.min(this.gutter + this.width - half, x)), this.foot / 2);
     }
   }
 

@@ -18,6 +18,7 @@ import json
 import os
 import time
 import zlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from atonce.engine.observer import Observer
@@ -51,7 +52,7 @@ class Trace(Observer):
     Memory does not grow with them. What happened last is on file within a second.
     """
 
-    def __init__(self, path: str, name: str = "atonce") -> None:
+    def __init__(self, path: str, name: str = "atonce", settings: Mapping[str, str] | None = None) -> None:
         self._path, self._name, self._pid = path, name, os.getpid()
         self._fd = _open(path)
         # wbits 31: gzip's own header and trailer around the stream
@@ -63,7 +64,7 @@ class Trace(Observer):
         self._rows: dict[int, dict[tuple[int, int], int]] = {}  # worker → (pid, slot) → number of the row
         self._numbers = RUN
         self._keys: set[str] = set()
-        about = {"name": name, "started": time.time(), "version": 2}
+        about = {"name": name, "started": time.time(), "version": 2, "settings": dict(settings or {})}
         self._line(f'[\n{{"name":"atonce","ph":"M","pid":{self._pid},"args":{json.dumps(about)}}}')
         self._process(self._pid)
         self._named("thread_name", self._pid, RUN, {"name": "the run"})
