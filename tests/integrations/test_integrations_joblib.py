@@ -22,6 +22,7 @@ from atonce.errors import ItemTimeout, UsageError, WorkerDied  # noqa: E402
 from atonce.integrations import joblib as integration  # noqa: E402
 from atonce.plan.machine import usable_cpus  # noqa: E402
 from atonce.sink.progress import Lines  # noqa: E402
+from atonce.worker import buffers  # noqa: E402
 
 HERE = Path(__file__).parent
 pytestmark = pytest.mark.timeout(60, method="signal")
@@ -225,6 +226,31 @@ def test_native_threads_and_an_initializer(tmp_path: Path) -> None:
     with joblib.parallel_config(backend="atonce", n_jobs=2, **options):
         assert set(call(native)) == {("3", "3")}
         assert set(call(lambda _: os.environ["BEGUN"])) == {"here"}
+
+
+def total(array: Any, number: int) -> float:
+    array[0] += number  # a worker's own, unlike joblib's memmaps, which cannot be written to
+    return float(array.sum())
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_of_all_tasks_is_in_memory_once(order: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    numpy = pytest.importorskip("numpy")
+    made: list[int] = []
+    share = buffers.share
+    monkeypatch.setattr(buffers, "share", lambda pieces: made.append(1) or share(pieces))
+    data = numpy.zeros((500, 400), order=order)
+    column = numpy.zeros(10)
+    with joblib.parallel_config(backend="atonce", n_jobs=2):
+        totals = joblib.Parallel(batch_size=1)(joblib.delayed(lambda a, n, c: a.sum() + n)(data, n, column) for n in range(20))
+        assert totals == list(range(20))
+        assert len(made) == 1
+        data[0] += 1  # between two calls it may change
+        totals = joblib.Parallel(batch_size=1)(joblib.delayed(total)(data.ravel("K"), n) for n in range(4))
+        assert totals == [float(data.sum()) + n for n in range(4)]
+        assert not buffers._kept
+        joblib.Parallel(batch_size=1, max_nbytes=None)(joblib.delayed(numpy.sum)(data) for n in range(6))
+        assert len(made) > 3
 
 
 # ── options and progress ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -48,6 +48,67 @@ def same(item: Any) -> Any:
     return item
 
 
+# ── what is kept ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def segments(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of those that are made here, from now on."""
+    sizes: list[int] = []
+    share = buffers.share
+
+    def counted(pieces: Any) -> int:
+        sizes.append(sum(len(memoryview(piece).cast("B")) for piece in pieces))
+        return share(pieces)
+
+    monkeypatch.setattr(buffers, "share", counted)
+    return sizes
+
+
+@needs_segments
+def test_what_is_kept_is_copied_once_and_each_item_has_it_to_itself(segments: list[int]) -> None:
+    data = array.array("b", bytes(SIZE))
+    key = buffers.keep(data)
+    try:
+        items = [Block(data) for _ in range(10)]
+        assert list(atonce.map(writes, items, model="processes", parallelism=1, max_tasks_per_worker=4)) == [99] * 10
+        assert list(atonce.map(first_byte, items, model="processes", parallelism=1)) == [0] * 10
+        assert segments == [SIZE]
+        assert data[0] == 0
+    finally:
+        buffers.let_go(key)
+    assert list(atonce.map(first_byte, items[:2], model="processes", parallelism=1)) == [0] * 2
+    assert len(segments) > 1
+
+
+def first_byte(item: Block) -> int:
+    return int(item.memory[0])
+
+
+@needs_segments
+def test_a_part_of_what_is_kept_is_not_it(segments: list[int]) -> None:
+    data = array.array("b", bytes(range(128)) * (SIZE // 128))
+    key = buffers.keep(data)
+    part = Block(memoryview(data)[1 : buffers.LEAST + 1])
+    assert list(atonce.map(first_byte, [part, Block(data), part], model="processes", parallelism=1)) == [1, 0, 1]
+    buffers.let_go(key)
+
+
+@needs_segments
+def test_what_has_ended_is_kept_no_more() -> None:
+    data = array.array("b", bytes(SIZE))
+    key = buffers.keep(data)
+    fd = buffers.kept(memoryview(data))
+    assert fd >= 0
+    with pytest.raises(OSError, match=r"."):
+        os.write(fd, b"x")
+    os.close(fd)
+    assert key in buffers._kept
+    del data
+    gc.collect()
+    assert key not in buffers._kept
+
+
 # ── it arrives ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -15,6 +15,7 @@ import contextlib
 import math
 import os
 import reprlib
+import sys
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ from ..executor.driven import Driven, recipe_for
 from ..options import Display, Options
 from ..plan.machine import usable_cpus
 from ..sink.progress import Progress, alone, progress
+from ..worker.buffers import keep, let_go
 from ..worker.calls import Initialized
 from ..worker.nesting import depth
 
@@ -39,10 +41,12 @@ __all__ = ["AtonceBackend"]
 MODELS = ("processes", "threads")
 # Of `Options`, what makes no sense where joblib says what runs, in which order and how many at once.
 NOT_HERE = ("cluster", "parallelism", "concurrency", "setup", "ordered", "errors", "journal", "trace", "metrics", "spans")
+# Arrays that are kept in memory for all tasks, at most: each takes a descriptor.
+MOST_KEPT = 64
 # Items that a group is cut into at least: what a death costs, and what a worker is handed at a time, stays small.
 PIECES = 32
 # What joblib tells every backend, or loky alone; here the engine knows better, or has no use for it.
-JOBLIBS_OWN = ("max_nbytes", "temp_folder", "mmap_mode", "require", "verbose", "context", "idle_worker_timeout")
+JOBLIBS_OWN = ("temp_folder", "mmap_mode", "require", "verbose", "context", "idle_worker_timeout")
 
 
 class AtonceBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]
@@ -87,6 +91,8 @@ class AtonceBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mis
         self._made_for: Any = None
         self._options = Options()
         self._counts = False
+        self._large = math.inf
+        self._kept_arrays: set[int] = set()
         self._showing = contextlib.ExitStack()
         self._display: Progress | None = None
 
@@ -116,7 +122,14 @@ class AtonceBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mis
             return n_jobs
         return 1 if depth() > 1 else min(n_jobs, usable_cpus())
 
-    def configure(self, n_jobs: int = 1, parallel: Any = None, prefer: str | None = None, **kwargs: Any) -> int:
+    def configure(
+        self,
+        n_jobs: int = 1,
+        parallel: Any = None,
+        prefer: str | None = None,
+        max_nbytes: int | None = None,
+        **kwargs: Any,
+    ) -> int:
         given = self._given | {name: value for name, value in kwargs.items() if name not in JOBLIBS_OWN}
         if given["model"] is None:
             given["model"] = "threads" if prefer == "threads" else "processes"
@@ -131,12 +144,14 @@ class AtonceBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mis
         setup = None if initializer is None else partial(Initialized, initializer, ())
         self.parallel = parallel
         self._counts = bool(_counted(options))
+        self._large = math.inf if max_nbytes is None or options.model == "threads" else max_nbytes
         self._options = options.but(**{workers: n_jobs}, setup=setup)
         self._hire((n_jobs, self.inner_max_num_threads, given))
         return n_jobs
 
     def submit(self, func: Any, callback: Callable[[Any], None]) -> _Batch:
         assert self._workers is not None
+        self._keep_arrays(func.items)
         items = [
             _Tasks(tasks, (func._backend, func._n_jobs), None, func._pickle_cache)
             for tasks in _pieces(func.items, 1 if self._counts else len(func.items) // PIECES or 1)
@@ -164,6 +179,8 @@ class AtonceBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mis
             self._showing.callback(self._display.end)
 
     def stop_call(self) -> None:
+        while self._kept_arrays:
+            let_go(self._kept_arrays.pop())
         self._showing.close()
         self._display = None
 
@@ -181,6 +198,17 @@ class AtonceBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mis
         self.parallel = None  # it holds the backend in turn, whose end must not wait for the garbage collector
         self._kept, self._workers = self._workers, None
         self.reset_batch_stats()
+
+    def _keep_arrays(self, tasks: Sequence[Any]) -> None:
+        """An array of `max_nbytes` and more is often an argument of all tasks. As with joblib's own backends its content must
+        stay the same during the call."""
+        numpy = sys.modules.get("numpy")
+        if numpy is None or self._large == math.inf:
+            return
+        for _, args, kwargs in tasks:
+            for value in (*args, *kwargs.values()):
+                if isinstance(value, numpy.ndarray) and value.nbytes > self._large and len(self._kept_arrays) < MOST_KEPT:
+                    self._kept_arrays.add(keep(value))
 
     def _hire(self, wanted: Any) -> None:
         """The workers of the call before, if they are what is wanted. None is started before there is something to do."""

@@ -6,6 +6,8 @@
 A segment is anonymous (memfd): it has no name that could be left behind, and ends with the last descriptor or mapping,
 however the processes end. Where there are no segments (elsewhere than Linux, no descriptor or memory left) `share` says
 so, and the bytes go in the stream: that is slower, never an error.
+
+What is sent again and again, such as the data that all tasks have in common, can be kept (`keep`): one segment for all.
 """
 
 from __future__ import annotations
@@ -15,13 +17,14 @@ import mmap
 import os
 import pickle
 import sys
+import threading
 import weakref
 from collections.abc import Iterable
 from typing import Any
 
 from .context import Pickler
 
-__all__ = ["LEAST", "Large", "dump", "open_files", "receive", "share"]
+__all__ = ["LEAST", "Large", "dump", "keep", "kept", "let_go", "open_files", "receive", "share"]
 
 # Bytes from which a buffer goes in a segment of its own. That costs some 10 system calls on both sides, and fresh pages: at
 # 64 KiB the stream was as quick, at 192 KiB the segment took a third less.
@@ -80,6 +83,64 @@ def share(pieces: Iterable[Any]) -> int:
     return fd
 
 
+class _Segment:
+    """Of an object that is kept; -1 until it is sent."""
+
+    def __init__(self, owner: Any) -> None:
+        key = id(owner)
+        self._end = weakref.ref(owner, lambda _: let_go(key))
+        self.fd = -1
+
+
+_kept: dict[int, _Segment] = {}
+# Taken to look and to close, so that nobody duplicates a descriptor that has just become another's. A garbage collection may
+# come while it is held, and let go of something.
+_lock = threading.RLock()
+
+
+def keep(owner: Any) -> int:
+    """The memory of this object does not change until `let_go` of what this gives: it is put into a segment once, however often
+    it is sent. The object may end before."""
+    with _lock:
+        if id(owner) not in _kept:
+            _kept[id(owner)] = _Segment(owner)
+    return id(owner)
+
+
+def let_go(key: int) -> None:
+    with _lock:
+        segment = _kept.pop(key, None)
+    if segment is not None and segment.fd >= 0:
+        os.close(segment.fd)
+
+
+def kept(buffer: memoryview) -> int:
+    """A descriptor of the segment of what is kept, where this is all of its memory; else -1.
+
+    It can only be read, so that whoever receives it maps it as its own (`receive`).
+    """
+    if not _kept:
+        return -1
+    owner: Any = buffer.obj
+    with _lock:
+        segment = _kept.get(id(owner))
+        if segment is None:  # an array in columns is sent as its transpose, which is a view of it
+            owner = getattr(owner, "base", None)
+            segment = _kept.get(id(owner))
+        if segment is None or _size(owner) != buffer.nbytes:
+            return -1
+        if segment.fd < 0 and (fd := share([buffer])) >= 0:
+            with contextlib.suppress(OSError):
+                segment.fd = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+            os.close(fd)
+        return os.dup(segment.fd) if segment.fd >= 0 else -1
+
+
+def _size(owner: Any) -> int:
+    with memoryview(owner) as view:
+        return view.nbytes
+
+
 # What is mapped, so that it can be counted.
 _mapped: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
@@ -88,9 +149,13 @@ def receive(fd: int, *, private: bool) -> Any:
     """The segment as writable memory, which ends with the last that refers to it. Closes `fd`.
 
     `private`: what is written is the writer's alone, a copy of the page: for memory that others map as well, or whose
-    owner may fork and expects what a fork promises. Where too much is mapped already it is read into memory instead.
+    owner may fork and expects what a fork promises. So it is with a descriptor that can only be read. Where too much is mapped
+    already it is read into memory instead.
     """
+    import fcntl
+
     try:
+        private = private or fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
         size = os.fstat(fd).st_size  # never taken from what the other side says: beyond the end is SIGBUS
         if len(_mapped) < _most_mapped():
             with contextlib.suppress(OSError, ValueError):

@@ -38,7 +38,9 @@ def pack(kind: int, payload: bytes | Sequence[bytes] = b"", large: Sequence[Any]
     most = min(256, buffers.open_files() // 8) if large and shared else 0
     try:
         for buffer in large:
-            fd = buffers.share([buffer]) if len(messages) < most else -1
+            fd = -1
+            if len(messages) < most and (fd := buffers.kept(buffer)) < 0:
+                fd = buffers.share([buffer])
             messages.append((wire.frame(BUFFER), fd) if fd >= 0 else (wire.frame(INLINE, bytes(buffer)), -1))
         fd = buffers.share(parts) if shared and sum(map(len, parts)) >= buffers.LEAST else -1
         if fd >= 0:
