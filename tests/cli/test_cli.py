@@ -104,7 +104,14 @@ def test_the_demo_gets_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("atonce.demo.run", run)
     assert main(["demo", "--claims", "C1, C4", "--quick"]) == 1
     assert main(["demo", "--json"]) == 1
-    assert asked == [(["C1", "C4"], True, False, "atonce-demo.html"), (None, False, True, None)]
+    assert main(["demo", "--no-report"]) == 1
+    assert main(["demo", "--report", "there.html"]) == 1
+    pages = ["atonce-demo.html", None, None, "there.html"]
+    assert asked == [
+        (["C1", "C4"], True, False, pages[0]), (None, False, True, pages[1]), (None, False, False, pages[2]),
+        (None, False, False, pages[3]),
+    ]  # fmt: skip
+    assert main(["demo", "--report", "there.html", "--no-report"]) == 2
 
 
 def test_errors_have_one_look(capsys: pytest.CaptureFixture[str]) -> None:

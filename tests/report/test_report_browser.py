@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from chromium import WHERE, Browser, Tab
 
 from atonce.comparison import Comparison, Turn
 from atonce.demo.tour import _drawn
+from atonce.engine.history import History, Move, Weight
 from atonce.outcome import Outcome, Run, Stats, WorkerId
 from atonce.plan.plan import Candidate, Plan
 from atonce.report import report_of_claims, report_of_comparison
@@ -50,6 +52,23 @@ def run_of(items: int, lanes: int = 8) -> Run[None]:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(run_of(800).report(tmp_path_factory.mktemp("page") / "page.html"))
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run that knows what moved its limit, and its memory."""
+    run = run_of(800)
+    run.history = History(100.0)
+    for at, limit, why, key in (
+        (100.2, 16, "16: more brought more", ""),
+        (100.5, 0, HOSTILE, HOSTILE),
+        (100.8, 9, "9: late", ""),
+    ):
+        run.history.moved(Move(at, limit, why, key))
+    for number in range(11):
+        run.history.weighed(Weight(100 + number / 10, 50_000_000, 30_000_000 + number * 1_000_000))
+    run.stats = run.stats._replace(peak=run.history.peak)
+    return Path(run.report(tmp_path_factory.mktemp("page") / "page.html"))
 
 
 def quiet(tab: Tab, path: Path) -> None:
@@ -114,6 +133,52 @@ def test_hover_zoom_and_keys(browser: Browser, page: Path) -> None:
     tab.key(".")
     assert "https://" in tab.text("#timeline [aria-live]")
     quiet(tab, page)
+
+
+def test_what_moved_the_limit_and_memory(browser: Browser, told: Path) -> None:
+    tab = browser.open(told)
+    assert tab.ask("document.querySelectorAll('.uplot').length") == 4
+    assert tab.text("#number-peak b") == "90 MB"
+    assert tab.text("#over-time .told") == "800 ms: limit 9: late"
+    left, top, wide = tab.ask(
+        "(e => { e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect(); return [r.x, r.y, r.width]; })"
+        "(document.querySelectorAll('.u-over')[1])"
+    )
+    tab.mouse("mouseMoved", left + 0.3 * wide, top + 40)
+    assert tab.text("#over-time .told") == "200 ms: limit 16: more brought more"
+    tab.mouse("mouseMoved", left + 0.6 * wide, top + 40)
+    assert HOSTILE in tab.text("#over-time .told")
+    tab.ask("document.querySelectorAll('#over-time details').forEach(each => each.open = true)")
+    tab.click("#over-time button.time")  # the first move
+    assert tab.ask("(atonceTimeline.from + atonceTimeline.to) / 2") == pytest.approx(0.2, abs=0.03)
+    quiet(tab, told)
+
+
+def test_what_a_screen_reader_needs(browser: Browser, told: Path) -> None:
+    tab = browser.open(told)
+    tab.ask("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert tab.ask("document.querySelectorAll('main').length") == 1
+    for all_of, has in {
+        "th": "each.innerText.trim()",
+        ".scroll > table": "each.caption",
+        "button": "each.innerText.trim() || each.ariaLabel",
+        "canvas, [role=img]": "each.ariaLabel || each.closest('[role=img], [aria-hidden]')",
+        "section": "document.getElementById(each.getAttribute('aria-labelledby'))",
+    }.items():
+        assert tab.ask(f"[...document.querySelectorAll({all_of!r})].filter(each => !({has})).length") == 0, all_of
+    tab.ask("document.querySelector('#timeline canvas').focus()")
+    tab.key("ArrowDown")
+    assert tab.text("#timeline [aria-live]").startswith(HOSTILE[:9])
+
+
+def test_it_prints_on_paper(browser: Browser, told: Path) -> None:
+    tab = browser.open(told, dark=True)
+    tab.call("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    assert tab.ask("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert tab.ask("getComputedStyle(document.querySelector('header button')).display") == "none"
+    pdf = base64.b64decode(tab.call("Page.printToPDF", printBackground=True)["data"])
+    assert pdf.startswith(b"%PDF")
+    quiet(tab, told)
 
 
 @pytest.mark.soak

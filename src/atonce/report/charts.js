@@ -41,7 +41,7 @@ function inBytes(value) {
 // columns: [heading, function of a row → text or element, class]
 function table(columns, rows, options) {
   options = options || {};
-  const head = el("tr", {}, ...columns.map(([name, , cls]) => el("th", { scope: "col", class: cls === "n" ? "n" : null }, name)));
+  const head = el("tr", {}, ...columns.map(([name, , cls]) => (name ? el("th", { scope: "col", class: cls === "n" ? "n" : null }, name) : el("td"))));
   const body = rows.map((row, number) =>
     el("tr", { class: options.best && options.best(row) ? "best" : null }, ...columns.map(([, cell, cls]) => {
       const made = cell(row, number);

@@ -43,7 +43,7 @@
   function header() {
     page.append(el("header", {},
       el("span", { class: "brand" }, "atonce"), el("h1", {}, data.title || t(data.kind)),
-      el("button", { id: "language", type: "button", "aria-label": t("language_label"), onclick: () => {
+      el("button", { id: "language", type: "button", lang: language === "en" ? "ko" : "en", title: t("language_label"), onclick: () => {
         language = language === "en" ? "ko" : "en";
         keep.set("language", language);
         render();
@@ -190,7 +190,7 @@
     redraw.push({ paint: () => plots.forEach((plot) => plot.redraw(false)), size: () => plots.forEach((plot) => plot.setSize({ width: Math.max(240, plot.root.parentNode.clientWidth), height: 170 })) });
     if (moments.length) made.append(el("details", {}, el("summary", {}, t("events", { count: moments.length })), table([
       [t("starts"), ([at]) => inTime(at), "n"], ["", ([, , text]) => text],
-    ], moments.slice(0, 500))));
+    ], moments.slice(0, 500), { caption: t("events", { count: moments.length }) })));
     made.append(el("details", {}, el("summary", {}, t("as_table")), table([
       [t("second"), (n) => inTime(series.at[n]), "n"], [t("throughput"), (n) => short(series.ok[n]), "n"], [t("failed"), (n) => short(series.failed[n]), "n"],
       [t("in_flight"), (n) => short(series.flight[n]), "n"], [t("cpu"), (n) => short(series.cores[n]), "n"],

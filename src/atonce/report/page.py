@@ -53,7 +53,7 @@ def page_of(data: dict[str, Any], title: str, text: str) -> str:
 <style>{style}</style>
 </head>
 <body>
-<div id="page"></div>
+<main id="page"></main>
 <noscript><pre>{html.escape(plain(text))}</pre></noscript>
 <script type="application/octet-stream" id="data">{packed}</script>
 <!-- uPlot, which draws the charts:
