@@ -199,6 +199,8 @@ def test_a_worker_whose_caller_has_gone_has_nobody_to_complain_to(
         "weighed": True,
         "shared": True,
         "context": dump_context(None),
+        "pace": None,
+        "authkey": None,
     }
     near, far = socket.socketpair()
     with near, far, tempfile.TemporaryFile() as cells:

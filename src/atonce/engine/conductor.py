@@ -395,6 +395,7 @@ class Conductor:
             loop=self._loop,
             offload=self._loop is not None,
             weighed=self._options.max_worker_memory is not None,
+            among=plan.parallelism,
         )
         try:
             worker = self._placement(plan.placement).hire(number, order, self.hub)

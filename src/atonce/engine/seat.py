@@ -9,7 +9,7 @@ from typing import Any
 
 from .held import Held
 
-__all__ = ["FINEST", "Seat"]
+__all__ = ["AHEAD", "FINEST", "Seat"]
 
 # Seconds of work a slot has before it besides the item it runs, so that it need not wait for the near side: three times
 # the pace of reports, so that one may come late.
@@ -40,6 +40,7 @@ class Seat:
     assigned: Held = dataclasses.field(default_factory=Held)
     ghosts: set[tuple[int, float]] = dataclasses.field(default_factory=set)  # (index, start) given up: may still report
     condemned: dict[int, BaseException] = dataclasses.field(default_factory=dict)  # killed for these
+    horizon: float = AHEAD
     left: int | None = None  # items it may still be given, before a fresh worker takes over; None: any number
     before: int | None = None  # the worker that it takes over from, and that is not through yet
     booted: bool = False  # could be fed, were there not that one
@@ -59,7 +60,7 @@ class Seat:
         self.mean = max(self.seconds / self.count, 1e-7)
         if self.count > WINDOW:
             self.seconds, self.count = self.mean * WINDOW, WINDOW
-        self.ahead = min(AHEAD / self.mean, 4 * self.ahead + 4)
+        self.ahead = min(self.horizon / self.mean, 4 * self.ahead + 4)
 
     def target(self, fair_share: float) -> int:
         """How many items it should have; `fair_share` bounds how many a slot has before it."""

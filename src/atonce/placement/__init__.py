@@ -31,7 +31,8 @@ class Order:
     """What a worker is to be: which runner (a name or `module:Class`), how many slots, in whose loop if in the caller's.
 
     `share` is the part of the machine's cores that its native thread pools may use. `offload`: the driver's thread must not
-    be blocked, because it runs an event loop. `weighed`: it tells now and then how much memory it holds.
+    be blocked, because it runs an event loop. `weighed`: it tells now and then how much memory it holds. `among`: how many
+    workers there are to be.
     """
 
     job: Job
@@ -42,6 +43,7 @@ class Order:
     loop: asyncio.AbstractEventLoop | None = None
     offload: bool = False
     weighed: bool = False
+    among: int = 1
 
 
 class Placement(abc.ABC):

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..engine.events import Broken, Event
 from ..engine.hub import Hub
+from ..engine.seat import AHEAD, Seat
 from ..errors import AtonceError
 from ..worker import wire
 from ..worker.channel import Frames, Message
-from ..worker.outbox import Report
+from ..worker.outbox import FLUSH_COMPUTING, Report
 from . import Order
 from .complaints import cannot_start, is_gone, refuse_others
 from .framed import FramedWorker
@@ -44,6 +45,9 @@ PATIENCE = 5.0
 LOOKS = 0.2
 # Seconds that a worker is given to be told it is not wanted any more.
 FAREWELL = 3.0
+# Workers up to which each is called as often as it has news, at most every `FLUSH_COMPUTING` seconds. Where there are more,
+# each is called less often, and has more before it: all of them together cost the near side no more calls than so many.
+CROWD = 50
 # Hosts in a row that may be lost before their worker was ready. A node that goes takes all that start on it.
 TRIES = 5
 # Seconds before the second of them, doubled before each further one: until the cluster knows of a node that is gone.
@@ -59,14 +63,15 @@ class Away(FramedWorker):
         super().__init__(number, dataclasses.replace(order, share=1), hub)
         self._cluster = cluster
         self._job = job
-        self._greeting = wire.dumps(self._hello())
+        self._stretch = max(1.0, order.among / CROWD)
+        self._greeting = wire.dumps(self._hello() | {"pace": FLUSH_COMPUTING * self._stretch})
         self._out: deque[bytes] = deque()
         self._running: list[tuple[int, int, float]] = []
         self._offset = 0.0  # its clock less ours
         self._far: Far | None = None
         self._life: asyncio.Task[Event] | None = None
         self._unwanted = self._leaving = self._gone = False
-        self._looks = PATIENCE if order.job.timeout is None else LOOKS
+        self._looks = PATIENCE if order.job.timeout is None else LOOKS * self._stretch
         cluster.when_connected(self._begin)
 
     def _begin(self) -> None:
@@ -86,6 +91,9 @@ class Away(FramedWorker):
         event = self._over(None, []) if life.cancelled() else life.result()
         self._gone = True
         self._hub.post(event)
+
+    def seat(self) -> Seat:
+        return dataclasses.replace(super().seat(), horizon=AHEAD * self._stretch)
 
     # ── in the driver's thread ───────────────────────────────────────────────────────────────────────────────────────
 

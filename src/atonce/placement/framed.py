@@ -84,6 +84,7 @@ class FramedWorker(Worker):
             "share": order.share,
             "weighed": order.weighed,
             "shared": self.shared,
+            "pace": None,
             "authkey": _authkey() if self.shared else None,
             "context": dump_context(order.job.context),
         }

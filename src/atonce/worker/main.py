@@ -134,6 +134,8 @@ def _serve(
         outbox.pace = FLUSH_COMPUTING
         runner.more = inbox.more
         attendants.append(Attendant(outbox))
+    if hello["pace"] is not None:
+        outbox.pace = hello["pace"]
     try:
         runner.start()
     except BaseException as error:
