@@ -133,7 +133,7 @@ def astream(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Asy
 async def arun(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Run[Any]:
     """`run` for async callers. Cancelling it ends the run."""
     call = _Call(fn, items, options)
-    conductor = call.begin(asyncio.get_running_loop())
+    conductor = call.begin(_callers_loop())
     outcomes: list[Outcome[Any]] = []
     try:
         async with contextlib.aclosing(call.drive_async(conductor)) as batches:
@@ -249,6 +249,17 @@ class _Call:
         return watched_async(batches, conductor, length_of(self._items), self.name, workers=workers)
 
 
+def _callers_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError(
+            "there is no running asyncio event loop here, which the async functions need",
+            causes=("the caller runs under trio", "nobody awaits it inside of asyncio.run()"),
+            hint="atonce.run, map or stream; under trio in a thread, as by anyio.to_thread.run_sync(atonce.run, fn, items)",
+        ) from None
+
+
 def _outcomes(call: _Call) -> Iterator[Outcome[Any]]:
     # closed explicitly, here and below: a traceback that is kept would keep the generator, and with it the workers
     with contextlib.closing(call.drive(call.begin())) as batches:
@@ -266,7 +277,7 @@ def _values(call: _Call) -> Iterator[Any]:
 
 
 async def _aoutcomes(call: _Call) -> AsyncIterator[Outcome[Any]]:
-    async with contextlib.aclosing(call.drive_async(call.begin(asyncio.get_running_loop()))) as batches:
+    async with contextlib.aclosing(call.drive_async(call.begin(_callers_loop()))) as batches:
         async for batch in batches:
             for outcome in batch:
                 yield outcome
@@ -274,7 +285,7 @@ async def _aoutcomes(call: _Call) -> AsyncIterator[Outcome[Any]]:
 
 async def _avalues(call: _Call) -> AsyncIterator[Any]:
     picked = _Picked(call)
-    async with contextlib.aclosing(call.drive_async(call.begin(asyncio.get_running_loop()))) as batches:
+    async with contextlib.aclosing(call.drive_async(call.begin(_callers_loop()))) as batches:
         async for batch in batches:
             values = picked.of(batch)
             del batch

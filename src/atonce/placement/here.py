@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,7 +35,9 @@ class HereWorker(Worker):
         self._hub = hub
         self._left = False
         self._ended = False
-        name = "thread" if order.runner == "call" and order.offload else order.runner
+        # a thread that runs a loop, such as a notebook's, can run no coroutine in a second one
+        elsewhere = order.offload or (order.job.is_async and asyncio._get_running_loop() is not None)
+        name = "thread" if order.runner == "call" and elsewhere else order.runner
         self._inline = name == "call"
         make: Any = load(name)
         outbox = Outbox(

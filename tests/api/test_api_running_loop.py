@@ -1,0 +1,70 @@
+"""Callers that run an event loop, such as a cell of a notebook: the plain functions work there, and the async ones need one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+import atonce
+from atonce.errors import UsageError
+
+pytestmark = pytest.mark.timeout(40, method="signal")
+
+
+def double(x: int) -> int:
+    return 2 * x
+
+
+async def double_later(x: int) -> int:
+    await asyncio.sleep(0)
+    return 2 * x
+
+
+EXPECTED = [0, 2, 4, 6, 8]
+MODELS = ["auto", "sync", "coroutines", "threads", "processes", "hybrid"]
+
+
+CASES = [(fn, model) for fn in (double, double_later) for model in MODELS if (fn, model) != (double, "coroutines")]
+
+
+@pytest.mark.parametrize(("fn", "model"), CASES)
+def test_the_plain_functions_inside_of_a_running_loop(fn: Callable[..., Any], model: str) -> None:
+    async def caller() -> None:
+        assert list(atonce.map(fn, range(5), model=model)) == EXPECTED
+        assert atonce.run(fn, range(5), model=model).values == EXPECTED
+        assert (await atonce.arun(fn, range(5), model=model)).values == EXPECTED
+        assert [value async for value in atonce.amap(fn, range(5), model=model)] == EXPECTED
+
+    asyncio.run(caller())
+
+
+def step(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """As a loop that is not asyncio's would."""
+    try:
+        coroutine.send(None)
+    finally:
+        coroutine.close()
+
+
+async def first(iterator: Any) -> None:
+    async for _ in iterator:
+        pass
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: atonce.arun(double, [1]),
+        lambda: first(atonce.amap(double, [1])),
+        lambda: first(atonce.astream(double, [1])),
+        lambda: first(atonce.afetch(["http://127.0.0.1:1/"])),
+    ],
+    ids=["arun", "amap", "astream", "afetch"],
+)
+def test_without_asyncios_loop_it_is_said_what_to_do(call: Callable[[], Any]) -> None:
+    with pytest.raises(UsageError, match="no running asyncio event loop") as caught:
+        step(call())
+    assert "to_thread" in str(caught.value)
