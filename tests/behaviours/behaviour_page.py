@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from behaviour_table import ELSEWHERE, GROUPS, MAX_BODY, MEMORY, PROXIES, QUICK, ROWS, Row
+from behaviour_table import ELSEWHERE, GROUPS, MAX_BODY, MEMORY, NAMES, PROXIES, QUICK, ROWS, Row
 
 from atonce.lab import server  # noqa: F401 (it fills the tables)
 from atonce.lab.doors import DOORS
@@ -44,6 +44,8 @@ def page() -> str:
         rows = [row for row in ROWS if row.group == group]
         if rows:
             parts.append("\n".join(_rows(rows)) + "\n")
+        if group == 31:
+            parts.append("\n".join(_names()) + "\n")
         if group == 32:
             parts.append("\n".join(_proxies()) + "\n")
         if group in ELSEWHERE:
@@ -66,6 +68,13 @@ def _rows(rows: list[Row]) -> Iterator[str]:
         )
         told.add(help)
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _names() -> Iterator[str]:
+    yield "| name | its name server | result | again |"
+    yield "|---|---|---|---|"
+    for row in NAMES:
+        yield f"| `{row.name}` | {row.help} | `{row.expect}` | {'yes' if row.again else ''} |"
 
 
 def _proxies() -> Iterator[str]:

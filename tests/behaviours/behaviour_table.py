@@ -11,7 +11,20 @@ from typing import NamedTuple
 
 from atonce.fetch import Timeouts
 
-__all__ = ["ELSEWHERE", "GROUPS", "MAX_BODY", "MEMORY", "PATIENT", "PROXIES", "QUICK", "ROBOTS", "ROWS", "Row", "Through"]
+__all__ = [
+    "ELSEWHERE",
+    "GROUPS",
+    "MAX_BODY",
+    "MEMORY",
+    "NAMES",
+    "PATIENT",
+    "PROXIES",
+    "QUICK",
+    "ROBOTS",
+    "ROWS",
+    "Row",
+    "Through",
+]
 
 PATIENT = Timeouts(connect=20, first_byte=20, stall=20, total=40)
 QUICK = Timeouts(connect=0.6, first_byte=0.6, stall=0.6, total=3)
@@ -79,6 +92,26 @@ PROXIES = (
     Through("proxy-garbage", "protocol", "protocol connect"),
     Through("socks5", "ok", "ok"),
     Through("socks5-refuses", "connect", "connect"),
+)
+
+
+class Name(NamedTuple):
+    """A name and what its name server makes of it."""
+
+    name: str
+    help: str
+    expect: str
+    again: bool = False
+
+
+NAMES = (
+    Name("many.test", "Has 50 addresses, of which the last one answers and the others refuse.", "ok"),
+    Name("dead-first.test", "Has an IPv6 address, which swallows everything, and an IPv4 one, which answers.", "ok"),
+    Name("slow.test", "Is resolved after 0.2 s.", "ok"),
+    Name("silent.test", "Is never resolved: its name server does not answer.", "timeout-connect", True),
+    Name("none.test", "Does not exist (NXDOMAIN).", "dns", True),
+    Name("empty.test", "Exists and has no address.", "dns", True),
+    Name("fails.test", "Has a name server that is broken (SERVFAIL).", "dns", True),
 )
 
 # What is held by other tests, in the words of the page.

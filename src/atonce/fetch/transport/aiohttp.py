@@ -14,7 +14,6 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from ..address import refused_address
@@ -26,6 +25,7 @@ from ..page import Page
 from ..proxy import Proxy
 from ..request import Headers, Request
 from ..url import origin
+from .lookup import lookups
 from .trust import context
 
 __all__ = ["Aiohttp"]
@@ -49,7 +49,7 @@ class Aiohttp:
             limit=0,  # how many are in flight is decided outside, so that no timeout counts queueing
             ssl=context(),
             resolver=_Resolver(self.policy),
-            ttl_dns_cache=60,
+            use_dns_cache=False,  # `lookups` has one
         )
         connector._factory = functools.partial(_Protocol, loop=asyncio.get_running_loop())  # type: ignore[assignment]
         session = aiohttp.ClientSession(
@@ -274,23 +274,32 @@ class _Forbidden(OSError):
 
 
 class _Resolver(AbstractResolver):
-    """The system's, in threads, without the addresses that the policy refuses. aiohttp asks it only for names."""
+    """`lookups`, without the addresses that the policy refuses. aiohttp asks it only for names."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._system = ThreadedResolver()
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
-        found = await self._system.resolve(host, port, family)
-        if self._policy.proxy is not None:
-            return found
-        whys = [refused_address(host, result["host"], self._policy.allow_private) for result in found]
+        # shielded: others may wait for the same lookup
+        found = await asyncio.shield(asyncio.wrap_future(lookups.find(host, port)))
+        whys = [None if self._policy.proxy else refused_address(host, one.host, self._policy.allow_private) for one in found]
         if found and all(whys):
             raise _Forbidden(whys[0])
-        return [result for result, why in zip(found, whys, strict=True) if why is None]
+        return [
+            ResolveResult(
+                hostname=host,
+                host=one.host,
+                port=port,
+                family=one.family,
+                proto=one.protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for one, why in zip(found, whys, strict=True)
+            if why is None
+        ]
 
     async def close(self) -> None:
-        await self._system.close()
+        pass
 
 
 def _trace() -> aiohttp.TraceConfig:

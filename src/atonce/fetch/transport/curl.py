@@ -263,11 +263,19 @@ class MultiRunner(Runner):
                 with contextlib.suppress(pycurl.error):  # after a bug of ours it may be out already
                     self._multi.remove_handle(transfer.easy)
             transfer.close()
-        self._multi.close()
-        self._share.close()
+        if any(transfer.unresolved for transfer in self._transfers):
+            # closing waits for those lookups, half a minute where a name server does not answer: nobody needs to see that
+            threading.Thread(target=_close, args=(self._multi, self._share), name="atonce-lookup", daemon=True).start()
+        else:
+            _close(self._multi, self._share)
         self._sockets.close()
         self._mouth.close()
         self._ears.close()
+
+
+def _close(*handles: Any) -> None:
+    for handle in handles:
+        handle.close()
 
 
 class _CpuShare:

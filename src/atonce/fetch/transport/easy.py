@@ -79,6 +79,7 @@ class Transfer:
         self._sharing = sharing
         self._moved = 0
         self._tries = 0
+        self.unresolved = False  # a name that it gave up to wait for may still be looked up
         self.easy = pycurl.Curl()
         self.easy.transfer = self
         self.easy.setopt(pycurl.SHARE, share)  # for good: `reset` leaves it in place
@@ -145,7 +146,10 @@ class Transfer:
             watch.sent(now)
         self._moved = moved
         phase = watch.late(now)
-        return None if phase is None else self._ended().late(phase, now)
+        if phase is None:
+            return None
+        self.unresolved |= phase == "connect" and not info(pycurl.NAMELOOKUP_TIME)
+        return self._ended().late(phase, now)
 
     def go_ahead(self) -> None:
         """Wait for no other's connection any longer: for a transfer that is not being performed."""

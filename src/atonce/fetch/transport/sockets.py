@@ -7,6 +7,7 @@ attempt at a time in one thread, and the thread knows which.
 
 from __future__ import annotations
 
+import concurrent.futures
 import http.client
 import socket
 import ssl
@@ -19,6 +20,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from ..attempt import Attempt
 from ..limits import LONGEST_HEAD
+from .lookup import lookups
+from .race import connected
 
 __all__ = ["PlainPool", "SecurePool", "TlsSocket", "here"]
 
@@ -93,37 +96,28 @@ class TlsSocket(_Timed, ssl.SSLSocket):
 
 
 def _connected(host: str, port: int) -> socket.socket:
-    """A connection to the first address of the host that takes one and may have one."""
+    """A connection to one of the addresses of the host that may have one."""
     attempt, began = here.attempt, clock()
-    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    try:
+        found = lookups.find(host.strip("[]"), port).result(left())
+    except concurrent.futures.TimeoutError:
+        raise TimeoutError("timed out") from None
     looked_up = clock()
     attempt.spent("dns_s", looked_up - began)
     here.opened += 1
-    trouble: OSError | None = None
-    for family, kind, protocol, _, address in found:
-        if not attempt.allows(str(address[0])):
-            continue
-        try:
-            made = _open(family, kind, protocol, address)
-        except OSError as error:
-            trouble = error
-            attempt.no_socket(error)
-            continue
-        here.connected_at = clock()
-        attempt.spent("connect_s", here.connected_at - looked_up)
-        return made
-    raise trouble or ConnectionRefusedError(attempt.refused or "no address")
-
-
-def _open(family: int, kind: int, protocol: int, address: Any) -> socket.socket:
-    made = _Socket(family, kind, protocol)
+    allowed = [address for address in found if attempt.allows(address.host)]
+    if not allowed:
+        raise ConnectionRefusedError(attempt.refused or "no address")
+    attempt.refused = None
     try:
-        made.settimeout(left())
-        made.connect(address)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except BaseException:
-        made.close()
+        made = connected(allowed, _Socket, left)
+    except OSError as error:
+        attempt.no_socket(error)
         raise
+    made.settimeout(left())  # for the handshake, if there is to be one
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    here.connected_at = clock()
+    attempt.spent("connect_s", here.connected_at - looked_up)
     return made
 
 
