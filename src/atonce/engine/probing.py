@@ -225,7 +225,7 @@ class Review:
         self.at = math.inf  # not before its workers are there
         self.found = ""
         self._plan, self._sample = plan, sample
-        start = calibration.start if plan.placement != "here" else 0.0
+        start = 0.0 if plan.placement in ("here", "thread") else calibration.start
         self._rate = left / max(plan.seconds - start, 1e-6)
         self._tenth = max(2, math.ceil(TENTH * left))
         self._begun: tuple[float, int, float] | None = None

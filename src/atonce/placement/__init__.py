@@ -19,6 +19,7 @@ __all__ = ["PLACEMENTS", "Order", "Placement", "Worker", "load"]
 
 PLACEMENTS = {
     "here": "atonce.placement.here:Here",
+    "thread": "atonce.placement.here:Beside",
     "process": "atonce.placement.process:Process",
     "interpreter": "atonce.placement.interpreter:Interpreters",
     "dask": "atonce.placement.dask:Dask",

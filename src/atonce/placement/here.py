@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from ..worker.outbox import Outbox
 from ..worker.runners import load
 from . import Order, Placement, Worker
 
-__all__ = ["Here"]
+__all__ = ["Beside", "Here"]
 
 
 class Here(Placement):
@@ -27,6 +28,13 @@ class Here(Placement):
 
     def hire(self, number: int, order: Order, hub: Hub) -> Worker:
         return HereWorker(number, order, hub)
+
+
+class Beside(Here):
+    """Several workers, each with threads or an event loop of its own: in parallel where there is no GIL."""
+
+    def hire(self, number: int, order: Order, hub: Hub) -> Worker:
+        return HereWorker(number, dataclasses.replace(order, loop=None, offload=True), hub)
 
 
 class HereWorker(Worker):

@@ -6,6 +6,7 @@ coroutines   here       coroutine, or a transport's own   1      n      max(N·c
 threads      here       thread                            1      n      max(N·h, N·c/cores, N·w/C)
 processes    process    call                              n      1      T0 + max(N·(c+e)/min(W, cores), N·w/W, N·d) + tail
 hybrid       process    coroutine, thread or own          n      m      T0 + max(N·c/min(W, cores), N·w/(W·C), N·d) + tail
+             thread     where there is no GIL             n      m      max(N·c/min(W, cores), N·w/(W·C)) + tail
 
 w wall, c CPU, h GIL-holding seconds an item; d and e what carrying it costs the near and the far side; T0 the start-up of
 the workers. A model further down is taken only when it gains more than 15 % and 0.3 s over those above it.
@@ -22,7 +23,7 @@ from ..errors import PlanError
 from ..options import CLUSTERS, Options
 from .calibration import ASSUMED, Calibration
 from .function import Facts
-from .machine import Machine, usable_descriptors
+from .machine import Machine, gil_enabled, usable_descriptors
 from .plan import Candidate, Plan, in_time
 from .probe import BUSY, COMPUTES, LEAST_GAIN, LONG_WAIT, WAITS
 from .sample import Sample
@@ -190,6 +191,8 @@ def _with_processes(
     # the near side takes part in the cores, too
     each = max((cpu + far + near) / workers, wall / workers, near)
     found = [Candidate("processes", workers, 1, start + n * each + tail)]
+    if in_threads(machine.gil, options):
+        return found + _with_loops(facts, options, machine, sample, n, calibration)
     held = _held(machine, sample)
     parallel = max(1, min(cores, math.ceil(cores * held / cpu))) if cpu > 0 else 1
     runner = "coroutine" if facts.kind == "async" else "thread"
@@ -201,6 +204,27 @@ def _with_processes(
         each = max((cpu + far + near) / parallel, loop / parallel, wall / (parallel * slots), near)
         found.append(Candidate("hybrid", parallel, slots, start + n * each + min(wall, n * wall / parallel)))
     return found
+
+
+def _with_loops(
+    facts: Facts, options: Options, machine: Machine, sample: Sample, n: float, calibration: Calibration
+) -> list[Candidate]:
+    """`hybrid` without a GIL: an event loop is one thread, and one core, but nothing need be carried to the next one.
+
+    For plain functions it would be what `threads` is.
+    """
+    loop, parallel = _in_loop(sample), int(min(machine.cpus, max(1, n)))
+    if facts.kind != "async" or parallel < 2:
+        return []
+    slots = _useful_slots("coroutine", options, machine, sample, n, math.inf)
+    slots = slots if options.concurrency != "auto" else math.ceil(slots / parallel)
+    each = max(loop / parallel, sample.total / machine.cpus, sample.wall / (parallel * slots), calibration.coroutine)
+    return [Candidate("hybrid", parallel, slots, n * each + min(sample.wall, n * sample.wall / parallel))]
+
+
+def in_threads(gil: bool, options: Options) -> bool:
+    """Whether the workers of `hybrid` may be threads of this process: those run in parallel where there is no GIL."""
+    return not gil and not options.recycles
 
 
 def _in_loop(sample: Sample) -> float:
@@ -479,6 +503,8 @@ def plan_for(model: str, facts: Facts, options: Options, cpus: int, reasons: tup
         return Plan(model, "process", "call", workers, 1, reasons, notes)
     runner = facts.runner or ("coroutine" if facts.kind == "async" else "thread")
     slots, most = _slots(runner, c)
+    if in_threads(gil_enabled(), options):
+        return Plan(model, "thread", runner, workers, slots, (*reasons, _NO_GIL), (*notes, *_MORTAL_THREADS), most=most)
     return Plan(model, "process", runner, workers, slots, reasons, notes, most=most)
 
 
@@ -529,6 +555,9 @@ def _slots(runner: str, concurrency: int | str) -> tuple[int, int | None]:
 
 # what every model that lives in the caller's process must say
 _MORTAL = ("an item that ends the process (os._exit, a crash) ends the run: only processes and hybrid survive that",)
+
+_NO_GIL = "there is no GIL: its workers are threads of this process, and nothing is carried"
+_MORTAL_THREADS = ("an item that ends the process (os._exit, a crash) ends the run: here only processes survive that",)
 
 _WARMING = 'items run in this process until the workers are up: model="processes" keeps every item out of it'
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..worker.nesting import cores, depth
 
-__all__ = ["Machine", "look_around", "usable_cpus", "usable_descriptors"]
+__all__ = ["Machine", "gil_enabled", "look_around", "usable_cpus", "usable_descriptors"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,7 +43,6 @@ class Machine:
 
 def look_around() -> Machine:
     """The machine as it is now: a few system calls and small files, about 0.1 ms."""
-    gil_enabled: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
     return Machine(
         cpus=usable_cpus(),
         memory=_memory(),
@@ -55,6 +54,12 @@ def look_around() -> Machine:
         load=_load(),
         depth=depth(),
     )
+
+
+def gil_enabled() -> bool:
+    """Whether there is a GIL at this moment: what is imported later may switch it back on in a free-threaded build."""
+    asked: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
+    return asked()
 
 
 @functools.cache

@@ -74,7 +74,8 @@ class Plan:
         if self.placement in CLUSTERS:
             workers = f"{self.parallelism} worker{'s' if self.parallelism > 1 else ''}" if self.parallelism else "its workers"
             return f"{self.model}: {workers} × {slots}"
-        return f"{self.model}: {self.parallelism} {self.placement}{'es' if self.parallelism > 1 else ''} × {slots}"
+        more = "" if self.parallelism == 1 else "es" if self.placement == "process" else "s"
+        return f"{self.model}: {self.parallelism} {self.placement}{more} × {slots}"
 
     def __str__(self) -> str:
         lines = [self.headline]

@@ -156,7 +156,7 @@ def _chosen(story: Story) -> dict[str, Any]:
     if not plan.get("model"):
         return {}
     chosen: dict[str, Any] = {"model": plan["model"]}
-    if plan.get("placement") == "process":
+    if plan.get("placement") in ("process", "thread"):
         chosen["parallelism"] = plan["parallelism"]
     if plan.get("runner") not in (None, "call"):
         slots = story.stats.get("limit") if plan.get("most") is not None else None
