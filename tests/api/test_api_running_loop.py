@@ -41,6 +41,33 @@ def test_the_plain_functions_inside_of_a_running_loop(fn: Callable[..., Any], mo
     asyncio.run(caller())
 
 
+@pytest.mark.parametrize("setup", [None, asyncio.Lock], ids=["", "setup"])
+def test_a_caller_who_is_cancelled_in_each_turn_of_the_loop_leaves_nothing(setup: Any) -> None:
+    """As anyio's scopes do, hence Starlette with a client that has gone: the run ends, and all of its items before it."""
+    begun, ended = [], []
+
+    async def hang(*args: Any) -> None:
+        begun.append(args[-1])
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            ended.append(args[-1])
+
+    async def main() -> None:
+        run = asyncio.create_task(atonce.arun(hang, range(4), concurrency=4, setup=setup, model="coroutines"))
+        while len(begun) < 4:
+            await asyncio.sleep(0)
+        while not run.done():
+            run.cancel()
+            await asyncio.sleep(0)
+        assert run.cancelled()
+        assert sorted(ended) == [0, 1, 2, 3]
+
+    asyncio.run(main())
+
+
 def step(coroutine: Coroutine[Any, Any, Any]) -> None:
     """As a loop that is not asyncio's would."""
     try:

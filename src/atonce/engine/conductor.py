@@ -278,14 +278,20 @@ class Conductor:
         return True
 
     async def close_async(self, *, cancel: bool) -> None:
-        """As `close`, where runners may live in the caller's own loop: their tasks end in turns of that loop."""
-        workers = [*self._workers.values(), *self._leaving.values()]
-        for worker in workers:
+        """As `close`, where runners may live in the caller's own loop: their tasks end in turns of that loop, also of one that
+        cancels the caller meanwhile."""
+        cancelled: asyncio.CancelledError | None = None
+        for worker in [*self._workers.values(), *self._leaving.values()]:
             wait = getattr(worker, "wait_closed", None)
             if wait is not None:
                 worker.close(cancel=cancel)
-                await wait()
+                try:
+                    await wait()
+                except asyncio.CancelledError as error:
+                    cancelled = error
         self.close(cancel=cancel)
+        if cancelled is not None:
+            raise cancelled
 
     # ── for who looks on: any thread may ask ─────────────────────────────────────────────────────────────────────────
 

@@ -115,8 +115,19 @@ class CoroutineRunner(Runner):
         self._soon(partial(self._cancel, index))
 
     async def wait_closed(self) -> None:
-        """In the caller's loop `stop` cannot block: await this after it."""
-        await asyncio.wrap_future(self._closed)
+        """In the caller's loop `stop` cannot block: await this after it.
+
+        It is waited to the end although the caller is cancelled, even in each turn of the loop, as anyio does until she has
+        left its scope; then that is raised.
+        """
+        closed, cancelled = asyncio.wrap_future(self._closed), None
+        while not closed.done():
+            try:
+                await asyncio.shield(closed)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
     # ── in the loop ──────────────────────────────────────────────────────────────────────────────────────────────────
 
