@@ -92,6 +92,10 @@ docs: $(VENV_DOCS)/.docs $(VENV_DOCS)/.self ## build the site into build/docs; e
 	@$(VENV_DOCS)/bin/python -m sphinx -W --keep-going -q -b html docs build/docs
 	@printf 'build/docs/index.html\n'
 
+.PHONY: screenshots
+screenshots: $(VENV)/.dev $(VENV)/.self ## the pictures of the page and of progress in docs/images, from real runs (needs chromium)
+	@$(VENV)/bin/python tests/report/screenshots.py docs/images
+
 .PHONY: bench
 bench: $(VENV_BENCH)/.bench $(VENV_BENCH)/.self ## measure atonce beside other tools (BENCH=)
 	@$(VENV_BENCH)/bin/python -m bench $(BENCH)

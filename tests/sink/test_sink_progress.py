@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 
 import pytest
 from rich.console import Console
 
-from atonce.engine.status import Status
-from atonce.sink.progress import Bar, Lines, Progress, progress
+from atonce.engine.status import Doing, Status
+from atonce.sink.progress import Bar, Cell, Lines, Progress, progress
 from atonce.sink.summary import Failures, Summary
 
 
@@ -95,6 +96,71 @@ def test_summary_lines_follow() -> None:
     shown.begin(10, "map")
     shown.end(SUMMARY)
     assert stream.getvalue().splitlines() == SUMMARY.lines()
+
+
+class Handle:
+    """What a notebook gives to who displays something."""
+
+    def __init__(self) -> None:
+        self.bundles: list[dict[str, str]] = []
+
+    def __call__(self, bundle: dict[str, str], *, raw: bool, display_id: bool) -> Handle:
+        assert raw
+        assert display_id
+        self.bundles.append(bundle)
+        return self
+
+    def update(self, bundle: dict[str, str], *, raw: bool) -> None:
+        assert raw
+        self.bundles.append(bundle)
+
+
+def test_a_notebook_has_it_in_the_cell_and_keeps_the_end() -> None:
+    handle, clock = Handle(), Clock()
+    shown = Cell(clock=clock, display=handle)
+    shown.watch(lambda workers=False: Status("running", in_flight=4, limit=8, why="8: <b>more</b>"))
+    shown.begin(20, "<script>map</script>\x1b[2J")
+    assert len(handle.bundles) == 1
+    shown.advance(5)
+    assert len(handle.bundles) == 1  # not for each item
+    clock.now += 0.5
+    shown.advance(4, 1, "<i>Error</i>")
+    during = handle.bundles[-1]
+    assert "limit 8: &lt;b&gt;more&lt;/b&gt;" in during["text/html"]
+    assert "10/20" in during["text/plain"]
+    shown.end()
+    over = handle.bundles[-1]
+    assert "limit" not in over["text/html"]
+    assert "1 failed (&lt;i&gt;Error&lt;/i&gt; 1)" in over["text/html"]
+    for bundle in handle.bundles:
+        assert set(re.findall("<[^>]*>", bundle["text/html"])) == {'<pre style="margin:0;line-height:1.35">', "</pre>"}
+        assert "\x1b" not in bundle["text/html"] + bundle["text/plain"]
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_a_bar_says_what_each_worker_does(width: int) -> None:
+    stream, clock = io.StringIO(), Clock()
+    console = Console(file=stream, force_terminal=True, width=width, height=20, color_system=None, legacy_windows=False)
+    bar = Bar(console, workers=True, clock=clock, auto_refresh=False)
+    doing = tuple(Doing(number, "works", 8, 8, 9, f"https://example.org/{number}", 3.2) for number in range(3))
+    bar.watch(lambda workers=False: Status("running", in_flight=24, workers=doing if workers else ()))
+    bar.begin(20, "map")
+    bar._live.refresh()
+    bar.end()
+    for number in range(3):
+        assert f"  worker {number}: works, 8 of 8, 3.20 s on https://example.org/{number}" in stream.getvalue()
+
+
+def test_without_color_it_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream, clock = io.StringIO(), Clock()
+    bar = Bar(Console(file=stream, force_terminal=True, width=80), clock=clock, auto_refresh=False)
+    bar.begin(20, "map")
+    bar.advance(9, 1, "ValueError")
+    bar._live.refresh()
+    bar.end()
+    assert "1 failed (ValueError 1)" in stream.getvalue()
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", stream.getvalue())  # bold and dim are no colors
 
 
 def test_the_kind_for_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:

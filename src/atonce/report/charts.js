@@ -61,7 +61,7 @@ function bar(value, most, spread) {
 }
 
 // series: [label, values, name of a color, filled]
-// options: marks [time] are drawn as lines, dots [[time, value]] on the curve, ticks [[time, name of a color]] at the foot; told: a
+// options: marks [time] are drawn as lines, steps [[time, value]] in the color "limit" instead of the curve of that color, dots as such, ticks [[time, name of a color]] at the foot; told: a
 // function of the time under the cursor → what is said below the chart; format: of values.
 function timeChart(host, title, at, series, options) {
   const label = el("h3", {}, title);
@@ -84,7 +84,7 @@ function timeChart(host, title, at, series, options) {
       { label: options.second, value: (u, value) => (value === null ? "–" : inTime(value)) },
       ...series.map(([name, , tint, filled]) => ({
         label: name, width: 1.6, points: { show: false }, stroke: () => color(tint), fill: filled ? () => color(tint) + "30" : undefined,
-        dash: tint === "limit" ? [6, 4] : undefined, value: (u, value) => (value === null || value === undefined ? "–" : format(value)),
+        paths: tint === "limit" ? () => null : undefined, value: (u, value) => (value === null || value === undefined ? "–" : format(value)),
       })),
     ],
     hooks: {
@@ -102,8 +102,23 @@ function timeChart(host, title, at, series, options) {
           ctx.lineTo(x, bbox.top + bbox.height);
           ctx.stroke();
         }
-        ctx.setLineDash([]);
         ctx.globalAlpha = 1;
+        ctx.beginPath();
+        ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+        ctx.clip();
+        ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
+        ctx.lineWidth = 1.6 * devicePixelRatio;
+        ctx.beginPath();
+        let y = null;
+        for (const [when, value] of options.steps || []) {
+          const x = u.valToPos(when, "x", true);
+          if (y === null) ctx.moveTo(x, u.valToPos(value, "y", true)); else ctx.lineTo(x, y);
+          y = u.valToPos(value, "y", true);
+          ctx.lineTo(x, y);
+        }
+        if (y !== null) ctx.lineTo(bbox.left + bbox.width, y);
+        ctx.stroke();
+        ctx.setLineDash([]);
         const inside = (x) => x >= bbox.left - 1 && x <= bbox.left + bbox.width + 1;
         for (const [when, value] of options.dots || []) {
           const x = u.valToPos(when, "x", true);

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from .story import FAILED, OK, RETRIED, Failure, Story
 
-__all__ = ["Thinned", "failures", "histogram", "lane_order", "load", "over_time", "percentiles", "slowest", "thin"]
+__all__ = ["Thinned", "failures", "histogram", "lane_order", "load", "over_time", "percentiles", "slowest", "steps", "thin"]
 
 BINS = 240  # of time: more than a pixel each on paper
 KINDS = 50  # of failures told apart
@@ -65,16 +65,22 @@ def load(starts: Sequence[float], ends: Sequence[float], weights: Iterable[float
     return means
 
 
-def _limit(story: Story, bins: int, width: float) -> list[float]:
-    steps = story.slots or [(move.at, move.limit) for move in story.history.moves if not move.key]
+def steps(story: Story) -> list[tuple[float, int]]:
+    """(at, how many might be in flight from then on): as the limit moved, else as workers got slots, else as was planned. Empty
+    where it adapted and nobody knows how."""
     slots = int(story.plan.get("parallelism") or 0) * int(story.plan.get("concurrency") or 0)
-    if not steps:
-        # what adapted is not known from outcomes; what was fixed is
-        return [float(slots)] * bins if slots and story.plan.get("most") is None else []
-    if not story.slots and slots:
-        steps = [(0.0, slots), *steps]
-    times = [at for at, _ in steps]
-    return [float(steps[max(0, bisect_right(times, (number + 0.5) * width) - 1)][1]) for number in range(bins)]
+    moves = [(move.at, move.limit) for move in story.history.moves if not move.key]
+    if moves:
+        return [(0.0, slots), *moves] if slots else moves
+    if story.slots:
+        return story.slots
+    return [(0.0, slots)] if slots and story.plan.get("most") is None else []
+
+
+def _limit(story: Story, bins: int, width: float) -> list[float]:
+    found = steps(story)
+    times = [at for at, _ in found]
+    return [float(found[max(0, bisect_right(times, (number + 0.5) * width) - 1)][1]) for number in range(bins)] if found else []
 
 
 def percentiles(values: Sequence[float]) -> list[tuple[str, float]]:

@@ -173,7 +173,7 @@
     const all = data.moves.filter(([, , , key]) => !key), parts = data.moves.filter(([, , , key]) => key);
     const last = (when) => { for (let n = data.moves.length - 1; n >= 0; n--) if (data.moves[n][0] <= when) return said(data.moves[n]); return ""; };
     chart(t("in_flight"), [[t("in_flight"), series.flight, "again", true], ...(series.limit.length ? [[t("limit"), series.limit, "limit", false]] : [])], {
-      dots: series.limit.length ? all.map(([at, limit]) => [at, limit]) : [], ticks: parts.map(([at, limit]) => [at, limit ? "limit" : "bad"]), told: data.moves.length ? last : null,
+      steps: data.steps, dots: data.steps.length ? all.map(([at, limit]) => [at, limit]) : [], ticks: parts.map(([at, limit]) => [at, limit ? "limit" : "bad"]), told: data.moves.length ? last : null,
     });
     if (data.moves.length) {
       const go = (at) => el("button", { type: "button", class: "time", title: t("show_there"), onclick: () => drawn.show(at - numbers.seconds / 40, at + numbers.seconds / 40) }, inTime(at));
@@ -319,10 +319,13 @@
     if (!shown.length) return;
     const box = el("div", { class: "pictures" });
     section("pictures", t("pictures"), t("pictures_help"), box, el("div", { class: "bars-row" }, legend()));
-    for (const row of shown) {
-      const host = el("div", { class: "timeline" }), sorted = row.picture.slice().sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+    const hosts = shown.map(() => el("div", { class: "timeline" }));
+    for (const [number, row] of shown.entries()) { // all of them, before any is as wide as it will be
       const part = row.picture.length < data.items ? " · " + t("first_of", { shown: many(row.picture.length), items: many(data.items) }) : "";
-      box.append(el("div", {}, el("h3", {}, named(row) + ": " + inTime(row.seconds) + part), host));
+      box.append(el("div", {}, el("h3", {}, named(row) + ": " + inTime(row.seconds) + part), hosts[number]));
+    }
+    for (const [number, row] of shown.entries()) {
+      const host = hosts[number], sorted = row.picture.slice().sort((a, b) => a[0] - b[0] || a[1] - b[1]);
       const line = {
         lanes: row.lanes, lane: sorted.map((one) => one[0]), start: sorted.map((one) => one[1]), length: sorted.map((one) => one[2]),
         cpu: sorted.map((one) => one[3]), state: sorted.map((one) => one[4]), seconds: longest,

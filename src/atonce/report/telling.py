@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import sys
 import zlib
@@ -51,6 +52,7 @@ def told(story: Story, room: int = 100_000) -> dict[str, Any]:
         "failures": [list(failure) for failure in figures.failures(story)],
         "slowest": [_slow(story, position) for position in slow],
         "moves": [[round(at, 6), limit, why, key] for at, limit, why, key in _moves(story)],
+        "steps": _thinned([[round(at, 6), limit] for at, limit in figures.steps(story)]),
         "memory": _memory(story),
         "moments": [[round(at, 6), kind, text] for at, kind, text in story.moments],
         "about": about(story.started, story.command),
@@ -71,6 +73,11 @@ _NUMBERS = ("items", "ok", "failed", "attempts", "cpu", "workers_lost", "threads
 
 def _moves(story: Story) -> list[Move]:
     return [move._replace(why=line(move.why, 300), key=line(move.key, 120)) for move in story.history.moves]
+
+
+def _thinned(rows: list[Any], most: int = 2000) -> list[Any]:
+    """Evenly, with the last of them."""
+    return rows if len(rows) <= most else [*rows[:: math.ceil(len(rows) / most)], rows[-1]]
 
 
 def _memory(story: Story) -> dict[str, list[float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 from ..plain import line
@@ -29,9 +30,22 @@ class Glyphs(NamedTuple):
 
 def text_of(story: Story, width: int = 80, glyphs: Glyphs | None = None) -> str:
     """Lines of at most about `width` columns, and nothing in them that steers a terminal."""
-    parts = [_verdict(story), _timeline(story, width, glyphs or Glyphs()), _times(story), _failures(story), _slowest(story)]
-    lines = [line(text, max(width, 200)) if len(text) > width else text for part in parts if part for text in (*part, "")]
+    parts = [
+        _verdict(story),
+        _timeline(story, width, glyphs or Glyphs()),
+        _times(story, width),
+        _failures(story),
+        _slowest(story),
+    ]
+    lines = [_cut(text, max(width, 200)) for part in parts if part for text in (*part, "")]
     return "\n".join(lines[:-1])
+
+
+def _cut(text: str, width: int) -> str:
+    """At most so wide, and as far in as it is."""
+    told = text.lstrip()
+    indent = len(text) - len(told)
+    return text if len(text) <= width else f"{'':{indent}}{line(told, width - indent)}"
 
 
 def _verdict(story: Story) -> list[str]:
@@ -108,10 +122,12 @@ def _glyph(cell: list[float], width: float, glyphs: Glyphs) -> str:
     return glyphs.computes if computing > 0.5 * busy else glyphs.waits
 
 
-def _times(story: Story) -> list[str]:
+def _times(story: Story, width: int) -> list[str]:
     attempts = story.attempts
     found = percentiles([attempts.seconds(position) for position in range(len(attempts))])
-    return ["  an attempt takes: " + " · ".join(f"{name} {in_time(value)}" for name, value in found)] if found else []
+    said = " · ".join(f"{name} {in_time(value)}".replace(" ", "\N{NO-BREAK SPACE}") for name, value in found)
+    lines = wrap(f"an attempt takes: {said}", width, initial_indent="  ", subsequent_indent="    ") if found else []
+    return [each.replace("\N{NO-BREAK SPACE}", " ") for each in lines]
 
 
 def _failures(story: Story) -> list[str]:
