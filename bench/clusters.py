@@ -2,7 +2,8 @@
 docs/clusters.md.
 
 Needs `pip install 'atonce[dask,ray]'` beside the lock. One cluster on this machine with a worker a core, started before and not
-counted; the connection of a run is. Medians of three rounds, in turns, so that a busy moment meets all alike.
+counted; the connection of a run is, and `one item` is hardly anything else. Medians of three rounds, in turns, so that a busy
+moment meets all alike.
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ from typing import Any
 
 import atonce
 
-__all__ = ["main"]
+__all__ = ["busy", "main", "nothing"]
 
 CORES = os.cpu_count() or 1
 ROUNDS = 3
 OURS = 50_000  # items that do nothing; a peer gets as many as take it about a second
 PEER = 1_000
-LONG = 200 * CORES  # items of 10 ms
-SECONDS = 0.01
+WORK = 5.0  # seconds of work a core, of items that compute for
+ITEMS = (0.01, 0.001)
 
 
 def nothing(item: Any) -> Any:
     return item
 
 
-def busy(item: Any) -> Any:
-    """Computes for 10 ms of its own CPU time."""
-    end = time.thread_time() + SECONDS
+def busy(item: float) -> float:
+    """Computes for so many seconds of its own CPU time."""
+    end = time.thread_time() + item
     while time.thread_time() < end:
         pass
     return item
@@ -82,27 +83,39 @@ def timed(way: Way, fn: Callable[[Any], Any], items: list[Any]) -> float:
     return time.perf_counter() - begun
 
 
-def measured(ways: dict[str, Way]) -> Iterator[tuple[str, float, float]]:
-    """(way, µs an item that does nothing, share of all cores' time that is work with 10 ms items)."""
+def near(fn: Callable[[Any], Any], items: list[Any]) -> Any:
+    """What this machine gives without a cluster."""
+    return list(atonce.map(fn, items, model="processes", parallelism=CORES))
+
+
+def efficiency(way: Way, seconds: float) -> float:
+    """The share of all cores' time that is work."""
+    items = [seconds] * round(WORK * CORES / seconds)
+    return WORK / timed(way, busy, items)
+
+
+def measured(ways: dict[str, Way]) -> Iterator[tuple[str, float, float, list[float]]]:
+    """(way, seconds of a run of one item, µs an item that does nothing, efficiency with each of `ITEMS`)."""
     for way in ways.values():
         way(nothing, [*range(100)])
-    small: dict[str, list[float]] = {name: [] for name in ways}
-    long: dict[str, list[float]] = {name: [] for name in ways}
+    found: dict[str, list[list[float]]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, way in ways.items():
-            count = OURS if name == "atonce" else PEER
-            small[name].append(timed(way, nothing, [*range(count)]) / count * 1e6)
-            long[name].append(LONG * SECONDS / CORES / timed(way, busy, [*range(LONG)]))
-    for name in ways:
-        yield name, statistics.median(small[name]), statistics.median(long[name])
+            count = OURS if "atonce" in name else PEER
+            one, many = timed(way, nothing, [0]), timed(way, nothing, [*range(count)])
+            found[name].append([one, many / count * 1e6, *(efficiency(way, seconds) for seconds in ITEMS)])
+    for name, rounds in found.items():
+        one, each, *shares = map(statistics.median, zip(*rounds, strict=True))
+        yield name, one, each, shares
 
 
 def main(kinds: list[str]) -> None:
     for kind in kinds or ["dask", "ray"]:
         with {"dask": dask, "ray": ray}[kind]() as ways:
-            print(f"\n| {kind} | µs an item that does nothing | efficiency with 10 ms items |\n|---|---|---|")
-            for name, small, long in measured(ways):
-                print(f"| {name} | {small:.1f} | {long:.2f} |", flush=True)
+            heads = " | ".join(f"efficiency, {seconds * 1000:g} ms items" for seconds in ITEMS)
+            print(f"\n| {kind} | one item, s | µs an item that does nothing | {heads} |\n|---|---|---|{'---|' * len(ITEMS)}")
+            for name, one, each, shares in measured({**ways, "atonce, processes": near}):
+                print(f"| {name} | {one:.2f} | {each:.1f} | {' | '.join(f'{share:.2f}' for share in shares)} |", flush=True)
             blobs = [bytes(100_000)] * 1000
             seconds = statistics.median(timed(ways["atonce"], echo, blobs) for _ in range(ROUNDS))
             print(f"\n100 kB there and back: {2 * 100 / 1000 * len(blobs) / seconds:.0f} MB/s in all", flush=True)

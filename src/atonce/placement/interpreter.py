@@ -55,11 +55,20 @@ class Interpreters(Placement):
 
 
 def try_import(*functions: Callable[..., Any] | None) -> None:
-    """Import what they need in an interpreter that is thrown away. Raises PlanError."""
+    """Import what they need in an interpreter that is thrown away, once for each module. Raises PlanError."""
+    modules = {getattr(function, "__module__", None) for function in functions if function is not None}
+    needed = {"atonce.worker.main", *(name for name in modules if name and name not in ("__main__", "__mp_main__"))}
+    if not needed <= _tried:
+        _try(sorted(needed))
+        _tried.update(needed)
+
+
+_tried: set[str] = set()  # modules that could be imported so
+
+
+def _try(needed: list[str]) -> None:
     from concurrent import interpreters  # type: ignore[attr-defined]
 
-    modules = {getattr(function, "__module__", None) for function in functions if function is not None}
-    needed = sorted({"atonce.worker.main", *(name for name in modules if name and name not in ("__main__", "__mp_main__"))})
     trial = interpreters.create()
     try:
         trial.exec(f"import sys; sys.path[:] = {sys.path!r}\n" + "".join(f"import {name}\n" for name in needed))

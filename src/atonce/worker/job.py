@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import contextvars
 import dataclasses
@@ -134,7 +133,7 @@ def calling(job: Job) -> Any:
     """
     context = contextvars.Context() if job.context is None else job.context.copy()
     with contextlib.ExitStack() as stack:
-        loop = stack.enter_context(asyncio.Runner()) if job.is_async else None
+        loop = stack.enter_context(_loop()) if job.is_async else None
         fn = job.fn
         if job.setup is not None:
             try:
@@ -155,6 +154,12 @@ def calling(job: Job) -> Any:
             yield lambda item: loop.run(fn(item), context=contextvars.copy_context())
         else:
             yield fn if isinstance(job.fn, types.FunctionType) and job.fn.__name__ != "<lambda>" else _no_coroutines(fn)
+
+
+def _loop() -> Any:
+    import asyncio  # would be most of what an interpreter imports to be a worker
+
+    return asyncio.Runner()
 
 
 @contextlib.contextmanager

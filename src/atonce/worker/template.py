@@ -77,6 +77,7 @@ def _watch(pid: int) -> int | None:
 
 def _import_ahead() -> None:
     """What every worker needs, imported once, before the first fork."""
+    import asyncio  # noqa: F401 - not each worker does, but it is long in coming
     import ctypes  # noqa: F401
 
     from . import main, wire  # noqa: F401
