@@ -25,7 +25,7 @@ from atonce.engine.conductor import Conductor
 from atonce.engine.history import Move
 from atonce.errors import OutputError, UsageError
 from atonce.outcome import Stats
-from atonce.sink.trace import BEGIN, KEYS, Trace
+from atonce.sink.trace import BEGIN, KEYS, PIECE, Trace
 
 HOSTILE = ['"', "\\", "\n\x1b[2J", "</script><script>alert(1)</script>", "\ud800", "é😀", "x" * 10_000, "\x00"]
 
@@ -187,6 +187,21 @@ def test_rows_have_names(tmp_path: Path) -> None:
     atonce.run(abs, range(100), model="processes", parallelism=2, trace=path)
     named = {(event["pid"], event["tid"]) for event in events(path) if event["name"] == "thread_name"}
     assert named - {(os.getpid(), 1)} == {(event["pid"], event["tid"]) for event in attempts(path)}  # that of the run
+
+
+def test_what_is_held_back_does_not_grow_with_the_attempts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    write = Trace._write
+
+    def watched(self: Trace, now: float, *, last: bool = False) -> None:
+        held.append(sum(map(len, self._pieces)))
+        write(self, now, last=last)
+
+    monkeypatch.setattr(Trace, "_write", watched)
+    run = atonce.run(abs, range(20_000), model="threads", trace=tmp_path / "run.json")
+    assert run.stats.ok == len(attempts(tmp_path / "run.json")) == 20_000
+    assert len(held) > 20
+    assert max(held) < 8 * PIECE  # a report of a thousand items may come on top of a piece
 
 
 def test_hostile_items_break_nothing(tmp_path: Path) -> None:

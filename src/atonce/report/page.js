@@ -345,21 +345,23 @@
     return el("span", { class: "word " + tint }, mark + " " + t(word));
   }
 
+  const claimed = (claim, part) => (data.strings[claim.id + ":" + part] ? t(claim.id + ":" + part) : claim[part]);
+
   function demo() {
     const { claims } = data, done = el("section", { id: "verdict", "aria-labelledby": "verdict-heading" });
     done.append(el("p", { class: "lead", id: "verdict-heading", role: "heading", "aria-level": 2 }, t("claims_count", { count: claims.length, seconds: inTime(data.seconds) })));
     const words = Object.keys(MARKS).map((word) => [word, claims.filter((claim) => claim.verdict === word).length]).filter(([, count]) => count);
     done.append(el("p", { class: "sub" }, ...words.flatMap(([word, count]) => [judged(word), ": " + count + "   "])));
     done.append(table([
-      ["", (claim) => el("a", { href: "#" + claim.id }, claim.id)], [t("claim"), (claim) => claim.title], [t("figure"), (claim) => claim.figure, "n"],
+      ["", (claim) => el("a", { href: "#" + claim.id }, claim.id)], [t("claim"), (claim) => claimed(claim, "title")], [t("figure"), (claim) => claim.figure, "n"],
       [t("verdict_word"), (claim) => judged(claim.verdict)],
     ], claims, { caption: t("verdict") }));
     page.append(done);
     for (const claim of claims) {
-      const made = el("section", { id: claim.id, class: "claim", lang: "en" }, el("h2", {}, el("span", {}, claim.id), claim.title), el("p", {}, claim.claim));
-      if (claim.article) made.append(el("p", { class: "help", lang: language }, t("article", { figures: claim.article })));
-      for (const [kind, ...rest] of claim.exhibits) made.append(exhibit(kind, rest));
-      made.append(el("p", {}, judged(claim.verdict), ": " + claim.sentence));
+      const made = el("section", { id: claim.id, class: "claim", "aria-labelledby": claim.id + "-heading" }, el("h2", { id: claim.id + "-heading" }, el("span", {}, claim.id), claimed(claim, "title")), el("p", {}, claimed(claim, "claim")));
+      if (claim.article) made.append(el("p", { class: "help" }, t("article", { figures: claimed(claim, "article") })));
+      for (const [kind, ...rest] of claim.exhibits) made.append(el("div", { lang: "en" }, exhibit(kind, rest)));
+      made.append(el("p", {}, judged(claim.verdict), ": ", el("span", { lang: "en" }, claim.sentence)));
       page.append(made);
     }
     reproduce();

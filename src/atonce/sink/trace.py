@@ -48,7 +48,7 @@ KEYS = 20
 class Trace(Observer):
     """Writes to `path` (mode 0600); a name that ends in `.gz` is compressed. Raises OutputError when it cannot be made.
 
-    Each attempt is an event of its own, also those that were tried again: 10⁶ of them make about 170 MB, 15 MB compressed.
+    Each attempt is an event of its own, also those that were tried again: 10⁶ of them make about 140 MB, 13 MB compressed.
     Memory does not grow with them. What happened last is on file within a second.
     """
 
@@ -189,7 +189,7 @@ class Trace(Observer):
 
     def _row(self, worker: int, who: WorkerId) -> int:
         """The number of a slot's row: in their order, since it must have 32 bits at most. The first time, it is named."""
-        pid, _, slot = who
+        pid, thread, slot = who
         rows = self._rows.get(worker)
         if rows is None:
             rows = self._rows[worker] = {}
@@ -198,7 +198,7 @@ class Trace(Observer):
             self._numbers += 1
             row = rows[pid, slot] = self._numbers
             self._process(pid)
-            what = {"name": f"worker {worker}, slot {slot}", "worker": worker, "slot": slot}
+            what = {"name": f"worker {worker}, slot {slot}", "worker": worker, "slot": slot, "thread": thread}
             self._named("thread_name", pid, row, what)
             self._named("thread_sort_index", pid, row, {"sort_index": min(worker, 1 << 18) << 12 | min(slot, 4095)})
         return row
