@@ -94,7 +94,7 @@ def finalists(once: Mapping[Choice, float], chosen: Choice) -> list[Choice]:
 class Result(NamedTuple):
     """A workload's medians. `regret` is `auto` ÷ `seconds` of `best`, and the product of the other three; infinite where
     `auto` did not end; 1 where nothing else did. `in_line`: seconds of sync, the least there is; None where it cannot be or
-    took longer than was waited for."""
+    took longer than was waited for. `others`: how many cores other programs used meanwhile."""
 
     name: str
     n: int
@@ -111,6 +111,7 @@ class Result(NamedTuple):
     once: dict[str, float]
     turns: dict[str, list[float]]
     why: tuple[str, ...] = ()
+    others: float = 0.0
 
     @property
     def loss(self) -> float:
@@ -139,6 +140,7 @@ def result_of(
     once: Mapping[Choice, float],
     turns: Mapping[Choice, Sequence[float]],
     why: Sequence[str] = (),
+    others: float = 0.0,
 ) -> Result:
     """What single runs (`once`) and the final's turns of a workload amount to. Only the final counts: the best of many single
     runs would be the luckiest one."""
@@ -163,6 +165,7 @@ def result_of(
         {str(point): seconds for point, seconds in once.items()},
         {str(point): list(seconds) for point, seconds in turns.items()},
         tuple(why),
+        others,
     )
 
 

@@ -22,7 +22,7 @@ HEAD = """\
 `auto` beside the best that can be set by hand, over {count} kinds of work: measured by
 `make regret BENCH="--json regret.jsonl"` and written here by `python -m bench.regret --page regret.jsonl`.
 
-{machine}.
+{machine}; other programs used {others:.2f} cores meanwhile, on average.
 
 **{summary}.** Goals: geomean at most 1.10, p90 at most 1.3, each at most 1.5 or 0.2 s more than the best, and none slower
 than in line by more than 5 % and 0.2 s.
@@ -43,7 +43,8 @@ call to its return: start-up of workers counts, that of the interpreter does not
 processes and hybrid × {{1, 2, 4, … 512}}, with the engine's own chunks in all of them. Each of its points runs once; a
 model's widths end when two in a row bring nothing, or take 1.5 times the best of all. Then the best of each model, the
 runner-up, the point that auto chose and auto itself take turns, {rounds} rounds in an order drawn anew each time, and the
-medians of those decide. Nothing else is to run meanwhile: a turn in which other programs used over 0.15 of a core is repeated.
+medians of those decide. Nothing else is to run meanwhile: a turn of the final in which other programs used over 0.15 of a core
+is repeated, twice at most.
 
 | workload | items | what it is |
 |---|---|---|
@@ -83,7 +84,8 @@ def page(machine: dict[str, Any], results: Sequence[Result]) -> str:
     """The text."""
     where = f"{machine['python']}, {machine['cpus']} × {machine['cpu']}, {machine['system']}"
     rounds = statistics.mode(result.rounds for result in results)
-    lines = [HEAD.format(count=len(results), machine=where, summary=summary_of(results))]
+    others = statistics.fmean(result.others for result in results)
+    lines = [HEAD.format(count=len(results), machine=where, others=others, summary=summary_of(results))]
     lines += [f"| {' | '.join(_cells(result))} |\n" for result in results]
     lines.append(TAIL.format(rounds=rounds))
     about = {workload.name: workload for workload in WORKLOADS}

@@ -9,6 +9,7 @@ import math
 import os
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,9 +28,9 @@ __all__ = ["Took", "measure", "run"]
 
 # Seconds that the best of all may take, and for which everything else is waited beyond its share of that.
 PATIENCE, MARGIN = 60.0, 0.3
-# A turn is disturbed when other programs have used so many cores meanwhile; then it is repeated, at most so often. So many
-# seconds at most are waited for a machine on which nothing else runs.
-DISTURBED, REPEATS, QUIET = 0.15, 2, 10.0
+# A turn of the final is disturbed when other programs have used so many cores meanwhile; then it is repeated, at most so often.
+# So many seconds at most are waited for a machine on which nothing else runs.
+DISTURBED, REPEATS, QUIET = 0.15, 2, 0.5
 
 
 class Took(NamedTuple):
@@ -46,16 +47,11 @@ class Took(NamedTuple):
 def measure(workload: Workload, n: int, rounds: int, rng: random.Random, cpus: int, *, quiet: bool = True) -> Result:
     """Every point of the grid once, then the best of them, the one that auto chose and auto itself in turns.
 
-    `quiet`: a turn that other programs have disturbed is repeated.
+    `quiet`: a turn of the final that other programs have disturbed is repeated.
     A point that fails cannot be, as processes cannot where nothing can be pickled. Raises RuntimeError where auto itself fails.
     """
     with workload.items(n) as items, _no_cache() as cache:
-
-        def turn(point: Choice, patience: float) -> Took:
-            try_it = functools.partial(run, workload, point, items, patience, cache)
-            return undisturbed(try_it) if quiet else try_it()
-
-        first = turn(AUTO, PATIENCE)
+        first = run(workload, AUTO, items, PATIENCE, cache)
         if first.error:
             raise RuntimeError(first.error)
         once: dict[Choice, float] = {}
@@ -64,14 +60,18 @@ def measure(workload: Workload, n: int, rounds: int, rng: random.Random, cpus: i
         for model in sorted(models, key=lambda model: model != first.chose.model):  # a good one first: others can be left early
             widths = Widths(models[model])
             while (point := widths.next()) is not None:
-                once[point] = turn(point, FAR * best + MARGIN).seconds
+                once[point] = run(workload, point, items, FAR * best + MARGIN, cache).seconds
                 best = min(best, once[point])
                 widths.took(once[point], best)
         turns: dict[Choice, list[float]] = {point: [] for point in (AUTO, *finalists(once, first.chose))}
+        others: list[float] = []
         for _ in range(rounds):
             for point in rng.sample(list(turns), len(turns)):
-                turns[point].append(turn(point, 2 * FAR * best + MARGIN).seconds)
-    return result_of(workload.name, n, first.chose, once, turns, first.why)
+                turn = functools.partial(run, workload, point, items, 2 * FAR * best + MARGIN, cache)
+                took = undisturbed(turn) if quiet else turn()
+                turns[point].append(took.seconds)
+                others.append(took.others)
+    return result_of(workload.name, n, first.chose, once, turns, first.why, statistics.fmean(others))
 
 
 def undisturbed(turn: Callable[[], Took]) -> Took:
