@@ -90,7 +90,7 @@ def explain(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Pla
     cost, about half a second, and keeps that in the user's cache folder (see `atonce.plan.calibration`).
 
     `journal`, `trace`, `metrics`, `spans` and `progress` have no meaning here. How it measures: see `atonce.plan.probe`. The
-    predictions and the rule that chooses: see `atonce.plan.advice`. Not for: knowing the time to a tenth; to see models side by
+    predictions and the rule that chooses: see `atonce.plan.costs`. Not for: knowing the time to a tenth; to see models side by
     side, `compare`.
     """
     call = _Call(fn, items, {name: value for name, value in options.items() if name not in _OF_A_RUN})

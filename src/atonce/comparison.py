@@ -31,9 +31,10 @@ from . import api
 from .errors import PlanError, UsageError
 from .options import CLUSTERS, MODELS, Options
 from .outcome import Run
-from .plan.advice import LEAST_SHARE, plan_for
+from .plan.costs import LEAST_SHARE
 from .plan.function import look_at
 from .plan.machine import usable_cpus
+from .plan.models import plan_for
 from .plan.plan import in_bytes, in_time
 from .plan.probe import LEAST_GAIN
 
@@ -135,7 +136,7 @@ class Comparison:
             return "no model ran to its end"
         text = f"{self.winner} was quickest"
         if self.advised is not None and self.agreed:
-            near = "" if self.advised == self.winner else ", which is as good: under 15 % or 0.3 s apart"
+            near = "" if self.advised == self.winner else f", which is as good: under {LEAST_SHARE:.0%} or {LEAST_GAIN} s apart"
             text += f"; auto chose {self.advised}{near}"
         elif self.advised is not None:
             text += f"; auto chose {self.advised}: the advice was wrong"
@@ -144,7 +145,7 @@ class Comparison:
     def __str__(self) -> str:
         table = _table(self.rows)
         widths = [max(len(line[column]) for line in table) for column in range(len(_HEADINGS))]
-        lines = [f"{self.name}: {self.items} items, {self.rounds} rounds"]
+        lines = [f"{self.name}: {_count(self.items, 'item')}, {_count(self.rounds, 'round')}"]
         padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in table)
         lines += [f"  {line.rstrip()}" for line in padded]
         lines += [f"  {model} left out: {why}" for model, why in self.left_out.items()]
@@ -190,6 +191,10 @@ class Comparison:
         lines = [f"| {' | '.join(line)} |" for line in table]
         lines.insert(1, "|" + "---|" * len(_HEADINGS))
         return "\n".join([*lines, "", self.verdict, ""])
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 _HEADINGS = ("model", "seconds", "(from – to)", "× sync", "CPU s", "memory", "processes", "threads", "failed")

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from atonce.plan.instruments import Heartbeat, Instruments, Ticker, carry, children_at_work
 from atonce.worker.job import Job
+from atonce.worker.runners.coroutine import new_loop
 
 
 def test_the_heartbeat_counts_only_what_it_is_asked_about() -> None:
@@ -53,6 +55,43 @@ def test_the_ticker_sees_a_blocked_loop_while_it_is_blocked() -> None:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+@pytest.mark.parametrize("make", [asyncio.new_event_loop, new_loop])
+@pytest.mark.leaves("descriptor")  # libuv opens a pipe with its first loop and keeps it
+def test_of_short_blocks_the_ticker_sees_most(make: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Blocks of 2 ms, half of the time: a timer that counts in milliseconds saw next to nothing of them."""
+    loop = make()
+    blocked = 0.0
+
+    async def blocks() -> None:
+        nonlocal blocked
+        while blocked < 0.2:
+            await asyncio.sleep(0.002)
+            begun = time.monotonic()
+            time.sleep(0.002)
+            blocked += time.monotonic() - begun
+
+    ticker = Ticker(loop)
+    try:
+        loop.run_until_complete(blocks())
+        assert ticker.late > 0.4 * blocked
+    finally:
+        ticker.stop()
+        loop.close()
+
+
+def test_what_the_heartbeat_has_heard_is_told_while_it_goes_on() -> None:
+    instruments = Instruments()
+    instruments.start()
+    assert instruments.heard(0.0) is None
+    instruments.listen()
+    since = time.monotonic()
+    spent = time.thread_time()
+    while (found := instruments.heard(since)) is None or not found.valid or time.thread_time() - spent < 0.1:
+        pass
+    instruments.drop()
+    assert found.share > 0.3  # this loop holds the GIL
 
 
 def test_readings_are_taken_around_a_step() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.plan.probe import LEAST_GAIN, MOST_ITEMS, Carry, Enough, Pair, Probe, Run, Step, gain_of_two, in_turns
+from atonce.plan.probe import LEAST_GAIN, MOST_ITEMS, Carry, Enough, Pair, Probe, Run, Step, gain_of_two, in_turns, no_more_than
 from atonce.plan.sample import Beats, Carriage, Reading, Span, Together
 
 
@@ -51,9 +51,11 @@ def kinds(steps: list[Step]) -> list[str]:
         (0.01, 0.0001, 10, ["Run", "Enough"]),  # too little to matter
         (0.01, 0.0001, 1000, ["Run", "Run", "Enough"]),
         (1e-6, 1e-6, 1000, ["Run", "Enough"]),
-        (0.1, 0.1, 2, ["Run", "Enough"]),
-        (0.1, 0.1, 100, ["Run", "Run", "Pair", "Carry", "Enough"]),
-        (0.1, 0.1, None, ["Run", "Run", "Pair", "Carry", "Enough"]),
+        (0.09, 0.09, 2, ["Run", "Enough"]),
+        (0.09, 0.09, 100, ["Run", "Run", "Pair", "Carry", "Enough"]),
+        (0.09, 0.09, None, ["Run", "Run", "Pair", "Carry", "Enough"]),
+        (0.14, 0.14, 100, ["Run", "Run", "Carry", "Enough"]),  # a pair would take longer than probing may
+        (0.2, 0.2, 100, ["Run", "Carry", "Enough"]),
         (0.005, 0.005, 1000, ["Run", "Run", "Pair", "Carry", "Enough"]),
         (20e-6, 20e-6, 10**5, ["Run", "Run", "Pair", "Carry", "Enough"]),
         (10.0, 10.0, 100, ["Run", "Carry", "Enough"]),  # each is dear: as few as will do
@@ -158,10 +160,81 @@ def test_an_item_that_still_waits_is_known_to_wait() -> None:
     assert Probe(left=10, cpus=4, in_loop=True).so_far(0.05, 0.0, late=0.04) is None  # its loop is blocked
 
 
+@pytest.mark.parametrize(
+    ("elapsed", "cpu", "held", "expected"),
+    [
+        (0.4, 0.4, 0.02, True),  # native code that lets the GIL go, a child that computes: others could run beside it
+        (0.4, 0.4, 0.38, False),  # they could not, or only in processes
+        (0.2, 0.2, 0.0, False),  # it may end within what probing may cost
+        (0.4, 0.2, 0.02, True),
+    ],
+)
+def test_an_item_that_still_computes_is_known_when_others_could_run_beside_it(
+    elapsed: float, cpu: float, held: float, expected: bool
+) -> None:
+    beats = Beats(100, held, elapsed)
+    found = Probe(left=10, cpus=2).so_far(elapsed, cpu, beats=beats)
+    assert (found is not None) is expected
+    assert found is None or (found.unfinished and found.held == held)
+    assert Probe(left=10, cpus=2).so_far(elapsed, cpu) is None  # nobody has listened
+    assert Probe(left=10, cpus=1).so_far(elapsed, cpu, beats=beats) is None
+    assert Probe(left=10, cpus=2, in_loop=True).so_far(elapsed, cpu, beats=beats) is None
+
+
+def test_without_a_gil_nobody_need_listen() -> None:
+    found = Probe(left=10, cpus=2, gil=False).so_far(0.4, 0.4)
+    assert found is not None
+    assert found.held == 0.0
+
+
+@given(st.floats(1e-7, 3), st.floats(0.3, 1), st.integers(1, 10**6), st.integers(2, 64))
+def test_no_step_but_the_first_goes_beyond_what_probing_may_cost(wall: float, share: float, left: int, cpus: int) -> None:
+    """Nor by more than an item that takes longer than it looked."""
+    probe, spent = Probe(left=left, cpus=cpus), wall
+    probe.ran(Reading(items(1, wall, share * wall)), spent)
+    while not isinstance(step := probe.next(), Enough):
+        if isinstance(step, Carry):
+            probe.carried(Carriage(100, 1e-5), spent)
+            continue
+        took = step.count * wall
+        spent += took
+        assert spent <= max(0.3, 0.03 * left * wall / cpus) + 1e-9
+        both = Together(step.count, took, share * took)
+        beats = Beats(max(1, int(took / 0.0055)), share * took, took)
+        if isinstance(step, Pair):
+            probe.paired(Reading(), both, both, spent)
+        else:
+            probe.ran(Reading(items(step.count, wall, share * wall), beats=beats), spent)
+
+
 def test_only_failures_are_measured_too() -> None:
     probe = Probe(left=10, cpus=4)
     probe.ran(Reading(items(1, 0.01, 0.01), failed=1, error="ValueError"))
     assert (probe.sample().items, probe.sample().failed, probe.sample().error) == (1, 1, "ValueError")
+
+
+def test_what_failed_says_little_of_the_others() -> None:
+    probe = Probe(left=100, cpus=2)
+    probe.ran(Reading([span._replace(ok=False) for span in items(1, 1e-6, 1e-6)], failed=1))
+    assert probe.next() == Run(5)  # nothing is known but failures
+    failed = [span._replace(ok=False) for span in items(3, 1e-6, 1e-6)]
+    probe.ran(Reading([*failed, *items(2, 0.02, 0.0002)], failed=3))
+    found = probe.sample()
+    assert (found.items, found.failed, found.wall) == (6, 4, pytest.approx(0.02))
+    assert found.share == pytest.approx(0.01)
+
+
+def test_items_have_not_used_more_than_the_whole_process() -> None:
+    """Of items too short to look at one by one it is assumed that they compute, and then come some that wait."""
+    spans = [*items(3, 1e-6, 1e-6), Span(0.0, 0.02, 0.02), Span(0.02, 0.04, 0.02)]
+    assert sum(span.cpu for span in no_more_than(0.001, spans)) == pytest.approx(0.001)
+    assert no_more_than(1.0, spans) == spans
+
+
+def test_of_a_few_microseconds_nobody_can_say_that_the_machine_is_busy() -> None:
+    probe = Probe(left=100, cpus=2)
+    probe.ran(Reading(items(1, 1e-5, 5e-6, queued=5e-6)))
+    assert probe.sample().busy < 0.01
 
 
 def test_the_first_call_is_apart() -> None:

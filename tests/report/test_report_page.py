@@ -246,6 +246,6 @@ def test_every_string_is_in_both_languages() -> None:
     told = {f"{claim.id}:{part}": text for claim in CLAIMS for part, text in
             (("title", claim.title), ("claim", claim.claim), ("article", claim.figures)) if text}  # fmt: skip
     assert {name: entry["en"] for name, entry in strings.items() if re.fullmatch(r"C\d+:.*", name)} == told
-    from atonce.plan.advice import KINDS_OF_WORK
+    from atonce.plan.costs import KINDS_OF_WORK
 
     assert {f"work:{kind}" for kind in KINDS_OF_WORK} <= set(strings)

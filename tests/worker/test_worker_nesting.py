@@ -12,8 +12,8 @@ import pytest
 
 import atonce
 from atonce.errors import PlanError
-from atonce.plan.advice import MOST_DEPTH
 from atonce.plan.machine import usable_cpus
+from atonce.plan.models import MOST_DEPTH
 from atonce.worker.nesting import CORES, DEPTH, depth
 
 # more workers than cores: each has a share of one

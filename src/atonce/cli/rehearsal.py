@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atonce.errors import InputError
-from atonce.plan.advice import MOST_COROUTINES
 from atonce.plan.machine import usable_descriptors
+from atonce.plan.models import MOST_COROUTINES
 from atonce.sink.summary import grouped
 from atonce.source.inputs import Entry, Input
 

@@ -11,7 +11,7 @@ from typing import Any
 import atonce
 
 from ..lab import work
-from ..plan.advice import KINDS_OF_WORK
+from ..plan.costs import KINDS_OF_WORK
 from . import workload
 from .bench import Bench, bytes_for, steps_for
 from .servers import Servers
@@ -25,7 +25,7 @@ LATENCY = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """`work` is one of `plan.advice.KINDS_OF_WORK`, `seen` the numbers in a sentence; `items` were run."""
+    """`work` is one of `plan.costs.KINDS_OF_WORK`, `seen` the numbers in a sentence; `items` were run."""
 
     name: str
     work: str

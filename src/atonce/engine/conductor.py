@@ -23,6 +23,7 @@ from ..placement import load as load_placement
 from ..plan import advice
 from ..plan.function import Facts
 from ..plan.machine import look_around
+from ..plan.models import plan_for
 from ..plan.plan import Plan
 from ..plan.sample import Sample
 from ..worker.job import Job
@@ -477,7 +478,7 @@ class Conductor:
             return
         if self._job.is_async and (plan.model == "coroutines" or left == 0):
             # the worker that probed is what was chosen
-            model = advice.plan_for("coroutines", self._facts, self._options, self._cpus).model
+            model = plan_for("coroutines", self._facts, self._options, self._cpus).model
             if most is not None and plan.model == "coroutines":
                 slots = max(slots, plan.concurrency)
             self.plan = dataclasses.replace(

@@ -21,7 +21,7 @@ from ..plan.calibration import Calibration
 from ..plan.instruments import Instruments, Ticker, carry
 from ..plan.machine import Machine
 from ..plan.plan import Plan
-from ..plan.probe import LONG_WAIT, WAITS, Carry, Enough, Pair, Probe, Run, Step, in_turns
+from ..plan.probe import LONG_WAIT, WAITS, Carry, Enough, Pair, Probe, Run, Step, in_turns, no_more_than
 from ..plan.sample import Carriage, Sample, Span, Together
 from ..worker.job import Job
 from .machine import Machine as EngineMachine
@@ -103,7 +103,7 @@ class Probing:
             self._example = (assigned.get(report.indices[0]), report.values[0])
         spans = self._spans.setdefault(worker, [])
         rows = [Span(*row) for row in zip(report.started, report.ended, report.cpu, strict=True)]
-        rows += [Span(failure.started, failure.ended, failure.cpu) for failure in report.failures]
+        rows += [Span(failure.started, failure.ended, failure.cpu, ok=False) for failure in report.failures]
         spans += rows
         idents = {who.thread for who in (*report.workers, *(f.worker for f in report.failures)) if who is not None}
         self._queued[worker] = self._queued.get(worker, 0.0) + sum(map(self._instruments.queued, idents))
@@ -123,7 +123,8 @@ class Probing:
                 self.check_at = now + LONG_WAIT
                 return
             late = self._ticker.late - self._late if self._ticker is not None else 0.0
-            self.sample = self._probe.so_far(now - since, self._instruments.busy(), late)
+            used = self._instruments.busy() - (self._ticker.cpu if self._ticker is not None else 0.0)
+            self.sample = self._probe.so_far(now - since, max(0.0, used), late, self._instruments.heard(since))
             self.check_at = now + max(LONG_WAIT, now - since)
         if self.sample is not None:
             self.end()
@@ -183,7 +184,8 @@ class Probing:
             one, other = (self._together(number) for number in self._workers)
             self._probe.paired(reading, one, other, self._spent())
         else:
-            self._probe.ran(reading._replace(spans=self._cleared(next(iter(self._workers)))), self._spent())
+            spans = no_more_than(reading.process_cpu, self._cleared(next(iter(self._workers))))
+            self._probe.ran(reading._replace(spans=spans), self._spent())
         self._do(self._probe.next())
 
     def _cleared(self, number: int) -> list[Span]:

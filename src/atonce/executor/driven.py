@@ -26,9 +26,9 @@ from ..errors import Bug, WorkerDied
 from ..options import Options
 from ..outcome import Outcome
 from ..placement import load
-from ..plan.advice import plan_for
 from ..plan.function import Facts
 from ..plan.machine import usable_cpus
+from ..plan.models import plan_for
 from ..plan.plan import Plan
 from ..source import PushSource
 from ..worker.calls import Call, call, call_async, with_resource

@@ -1,92 +1,29 @@
-"""Which point on the two axes: pure functions from facts, options and measured items to a plan.
+"""Which point on the two axes: pure functions from facts, options and measured items to a plan, and why, in sentences.
 
-model        placement  runner                            P      C      predicted seconds for N items
-sync         here       call                              1      1      N·w
-coroutines   here       coroutine, or a transport's own   1      n      max(N·c, N·w/C), c with all that blocks the loop
-threads      here       thread                            1      n      max(N·h, N·c/cores, N·w/C)
-processes    process    call                              n      1      T0 + max(N·(c+e)/min(W, cores), N·w/W, N·d) + tail
-hybrid       process    coroutine, thread or own          n      m      T0 + max(N·c/min(W, cores), N·w/(W·C), N·d) + tail
-             thread     where there is no GIL             n      m      max(N·c/min(W, cores), N·w/(W·C)) + tail
-
-w wall, c CPU, h GIL-holding seconds an item; d and e what carrying it costs the near and the far side; T0 the start-up of
-the workers. A model further down is taken only when it gains more than 15 % and 0.3 s over those above it.
+function, machine ──► first_plan ──► (the first items are measured) ──► costs: every model's seconds ──► advise: the plan
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 from collections.abc import Sequence
 
-from ..errors import PlanError
-from ..options import CLUSTERS, Options
+from ..options import Options
 from .calibration import ASSUMED, Calibration
+from .costs import ALL_CPU, KINDS_OF_WORK, LEAST_SHARE, kind_of_work, pick, predict
 from .function import Facts
-from .machine import Machine, gil_enabled, usable_descriptors
+from .machine import Machine
+from .models import plan_for
 from .plan import Candidate, Plan, in_time
-from .probe import BUSY, COMPUTES, LEAST_GAIN, LONG_WAIT, WAITS
+from .probe import COMPUTES, LEAST_GAIN
 from .sample import Sample
 
-__all__ = [
-    "COROUTINES",
-    "KINDS_OF_WORK",
-    "LEAST_SHARE",
-    "MOST_COROUTINES",
-    "MOST_DEPTH",
-    "MOST_THREADS",
-    "THREADS",
-    "advise",
-    "first_plan",
-    "kind_of_work",
-    "plan_for",
-    "predict",
-    "probing_plan",
-]
+__all__ = ["advise", "first_plan", "probing_plan"]
 
-# Slots when nobody says how many. These are guesses that serve most: 32 threads are what the standard library allows at
-# most by default, 64 coroutines keep a server of a few ms busy from one core. They are where a run begins (docs/limit.md).
-THREADS = 32
-COROUTINES = 64
-# How many they may become. A thread keeps a stack and a turn at the GIL; a coroutine mostly a descriptor, of which the half
-# are left to others.
-MOST_THREADS = 256
-MOST_COROUTINES = 1000
-# Of an item's time, so little computing that it does nothing but wait, and how many times as many of those begin: what Little's
-# law allows, up to that. A growing limit finds it as well, but three latencies later. Not more, since a server may be behind
-# it that nobody has heard yet; with `key=` there certainly is one, and there it does not hold.
-ONLY_WAITS, MORE_TO_BEGIN = 0.02, 4
-# What a model must gain over a simpler one: this share of its time and, so that a short run stays simple, `LEAST_GAIN`.
-LEAST_SHARE = 0.15
-# Of an item's CPU, so much with the GIL held means that threads take turns.
-HOLDS = 0.5
-# Of an item's time, so much computing means that it does nothing else worth speaking of.
-ALL_CPU = 0.75
-# The same on a busy machine, where not all of the time without a core is told.
-ALL_CPU_BUSY = 0.6
-# Of an item's time, so much CPU of child processes means that it waits for them to compute: they may have waited for a core.
-CHILDREN = 0.2
-# An event loop that could do nothing else for more than this share of an item's time is blocked; items under a millisecond
-# do that by being short.
-BLOCKED, BLOCKED_WALL = 0.5, 0.001
-# Slots beyond Little's law, since items differ and a slot that ends early must not wait for the others.
-SPARE = 1.5
 # How many items are assumed where nobody can know, in seconds of work.
 ENDLESS = 60.0
-# Workers of workers, and no deeper: processes at each depth multiply, and a function that calls itself by way of atonce would
-# never end.
-MOST_DEPTH = 2
-# Bytes of an item's memory above which it bounds the slots.
-HEAVY = 1 << 20
-
-KINDS_OF_WORK = {
-    "waits": "it waits",
-    "holds the GIL": "it computes and holds the GIL, so threads would take turns",
-    "releases the GIL": "it computes outside the GIL, so threads run side by side",
-    "mixed": "it computes and waits",
-    "too small": "it is too small: handing an item over costs as much as running it",
-    "blocks its loop": "it is async in name only: its event loop can do nothing else meanwhile",
-}
+_WARMING = 'items run in this process until the workers are up: model="processes" keeps every item out of it'
 
 
 def first_plan(facts: Facts, options: Options, cpus: int, *, depth: int = 0) -> Plan:
@@ -121,161 +58,6 @@ def probing_plan(facts: Facts, options: Options, cpus: int) -> Plan:
     return first_plan(facts, Options(setup=options.setup), cpus)
 
 
-def kind_of_work(facts: Facts, machine: Machine, sample: Sample, calibration: Calibration = ASSUMED) -> str:
-    """One of `KINDS_OF_WORK`."""
-    if facts.kind == "async" and (sample.blocked or 0.0) > BLOCKED and sample.wall > BLOCKED_WALL:
-        return "blocks its loop"
-    if sample.wall - calibration.call < 2 * (
-        calibration.near + calibration.far
-    ):  # what is measured includes the loop around it
-        return "too small"
-    if sample.elsewhere > CHILDREN * sample.wall and sample.elsewhere > sample.cpu:
-        return "releases the GIL"
-    if sample.share < WAITS:
-        return "waits"
-    if sample.share < (ALL_CPU if sample.busy < BUSY else ALL_CPU_BUSY):
-        return "waits" if sample.share < COMPUTES and not _holds(machine, sample) else "mixed"
-    return "holds the GIL" if _holds(machine, sample) else "releases the GIL"
-
-
-def _holds(machine: Machine, sample: Sample) -> bool:
-    return machine.gil and _held(machine, sample) > HOLDS * sample.total
-
-
-def _held(machine: Machine, sample: Sample) -> float:
-    """Seconds an item holds the GIL; all its own CPU where that was not measured."""
-    if not machine.gil:
-        return 0.0
-    return sample.cpu if sample.held is None else min(sample.held, sample.cpu)
-
-
-# ── the cost model ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def predict(
-    facts: Facts, options: Options, machine: Machine, sample: Sample, n: float, calibration: Calibration = ASSUMED
-) -> list[Candidate]:
-    """Every model that could be, simplest first, with what the formulas above say for `n` items."""
-    wall, cpu, cores = max(sample.wall, 1e-9), sample.total, machine.cpus
-    held = _held(machine, sample)
-    bandwidth = sample.inflation if machine.gil else 1.0
-    found = []
-    if facts.kind != "async":
-        found.append(Candidate("sync", 1, 1, n * (wall + calibration.call)))
-    if facts.kind == "async":
-        slots = _useful_slots("coroutine", options, machine, sample, n, math.inf)  # an idle one costs nothing
-        loop = _in_loop(sample)
-        found.append(Candidate("coroutines", 1, slots, n * max(loop, wall / slots, calibration.coroutine)))
-    slots = _useful_slots("thread", options, machine, sample, n, _little(cores, cpu, held, wall))
-    side_by_side = wall / sample.gain if sample.gain is not None and not machine.gil and sample.gain < 1.6 else 0.0
-    each = max(held, cpu * sample.inflation / cores, wall / slots, side_by_side)
-    found.append(Candidate("threads", 1, slots, n * (each + calibration.thread)))
-    if cores > 1 and not machine.depth:  # in a worker of another run the other cores are the other workers'
-        found += _with_processes(facts, options, machine, sample, n, calibration, bandwidth)
-    return found
-
-
-def _with_processes(
-    facts: Facts, options: Options, machine: Machine, sample: Sample, n: float, calibration: Calibration, bandwidth: float
-) -> list[Candidate]:
-    wall, cpu, cores = max(sample.wall, 1e-9), sample.total * bandwidth, machine.cpus
-    if sample.stuck is not None:
-        return [Candidate("processes", cores, 1, math.inf, sample.stuck)]
-    carried = sample.carry.seconds if sample.carry is not None else 0.0
-    near, far = calibration.near + carried, calibration.far + carried
-    # what the first call of a fresh worker takes longer than later ones is start-up
-    cold = max(0.0, (sample.cold or 0.0) - 2 * wall) if sample.items > 1 else 0.0
-    start = calibration.start + calibration.worker * (cores - 1) + cold
-    workers = int(min(cores, max(1, n)))
-    tail = min(wall, n * wall / workers)
-    # the near side takes part in the cores, too
-    each = max((cpu + far + near) / workers, wall / workers, near)
-    found = [Candidate("processes", workers, 1, start + n * each + tail)]
-    if in_threads(machine.gil, options):
-        return found + _with_loops(facts, options, machine, sample, n, calibration)
-    held = _held(machine, sample)
-    parallel = max(1, min(cores, math.ceil(cores * held / cpu))) if cpu > 0 else 1
-    runner = "coroutine" if facts.kind == "async" else "thread"
-    # as many in flight in all as one process would be given: more of them is not what more processes are for
-    slots = _useful_slots(runner, options, machine, sample, n, _little(cores, cpu, held / parallel, wall))
-    slots = slots if options.concurrency != "auto" else math.ceil(slots / parallel)
-    if parallel > 1 and slots > 1:
-        loop = _in_loop(sample) if runner == "coroutine" else 0.0
-        each = max((cpu + far + near) / parallel, loop / parallel, wall / (parallel * slots), near)
-        found.append(Candidate("hybrid", parallel, slots, start + n * each + min(wall, n * wall / parallel)))
-    return found
-
-
-def _with_loops(
-    facts: Facts, options: Options, machine: Machine, sample: Sample, n: float, calibration: Calibration
-) -> list[Candidate]:
-    """`hybrid` without a GIL: an event loop is one thread, and one core, but nothing need be carried to the next one.
-
-    For plain functions it would be what `threads` is.
-    """
-    loop, parallel = _in_loop(sample), int(min(machine.cpus, max(1, n)))
-    if facts.kind != "async" or parallel < 2:
-        return []
-    slots = _useful_slots("coroutine", options, machine, sample, n, math.inf)
-    slots = slots if options.concurrency != "auto" else math.ceil(slots / parallel)
-    each = max(loop / parallel, sample.total / machine.cpus, sample.wall / (parallel * slots), calibration.coroutine)
-    return [Candidate("hybrid", parallel, slots, n * each + min(sample.wall, n * sample.wall / parallel))]
-
-
-def in_threads(gil: bool, options: Options) -> bool:
-    """Whether the workers of `hybrid` may be threads of this process: those run in parallel where there is no GIL."""
-    return not gil and not options.recycles
-
-
-def _in_loop(sample: Sample) -> float:
-    """Seconds an item keeps its event loop from anything else."""
-    return max(sample.cpu, (sample.blocked or 0.0) * sample.wall if sample.wall > BLOCKED_WALL else 0.0)
-
-
-def _little(cores: int, cpu: float, held: float, wall: float) -> float:
-    """Slots in flight that sustain what the cores and the GIL allow (Little's law): X·w with X = min(cores/c, 1/h)."""
-    rate = min(cores / cpu if cpu > 0 else math.inf, 1 / held if held > 0 else math.inf)
-    return rate * wall
-
-
-def _useful_slots(runner: str, options: Options, machine: Machine, sample: Sample, n: float, useful: float) -> int:
-    """How many of them: what is useful and a few to spare, bounded by items, descriptors, memory and what a guess may be."""
-    if options.concurrency != "auto":
-        return options.concurrency
-    most = THREADS if runner == "thread" else COROUTINES
-    if sample.share < ONLY_WAITS and options.key is None:
-        allowed = _little(machine.cpus, sample.total, _held(machine, sample), sample.wall)
-        most = int(max(most, min(allowed, MORE_TO_BEGIN * most)))
-    if machine.descriptors is not None:
-        most = min(most, max(1, machine.descriptors // 2))
-    if machine.memory is not None and sample.growth > HEAVY:
-        most = min(most, max(1, int(0.8 * machine.memory / sample.growth)))
-    spare = SPARE if sample.share < ALL_CPU else 1.0
-    # a tenth of slack: 2.04 measured is 2 meant
-    wanted = math.ceil(spare * useful - 0.1) if useful < most else most
-    return int(max(1, min(most, wanted, math.ceil(min(n, most)))))
-
-
-def _pick(candidates: Sequence[Candidate], sample: Sample) -> Candidate:
-    """The simplest one that no other beats by more than 15 % and 0.3 s; a long wait beats one by one whatever it gains.
-
-    Of an item that still waits nobody knows what it computes: what it has until now is mostly what only the first one does,
-    and no reason for processes.
-    """
-    best = candidates[0]
-    for each in candidates[1:]:
-        if each.parallelism > 1 and sample.unfinished and sample.share < WAITS:
-            continue
-        gain = best.seconds - each.seconds
-        waits = best.concurrency == 1 and each.parallelism == 1 and sample.wall > LONG_WAIT and sample.share < WAITS
-        if gain > LEAST_SHARE * best.seconds and (gain > LEAST_GAIN or waits):
-            best = each
-    return best
-
-
-# ── the advice ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def advise(
     facts: Facts, options: Options, machine: Machine, sample: Sample, left: int | None, calibration: Calibration = ASSUMED
 ) -> Plan:
@@ -301,7 +83,7 @@ def advise(
         plan = plan_for(model, facts, options, machine.cpus, (measured, KINDS_OF_WORK[work], reason))
         chosen = next(each for each in candidates if each.model == model)
         return _filled(plan, facts, options, machine, sample, left, calibration, work, chosen)
-    chosen = _pick(candidates, sample)
+    chosen = pick(candidates, sample)
     reasons = [measured, KINDS_OF_WORK[work], *_compared(chosen, candidates, n, left)]
     if machine.cpus == 1 and work == "holds the GIL":
         reasons.append("there is one core: nothing can run beside it")
@@ -338,7 +120,7 @@ def _filled(
     chosen: Candidate | None,
 ) -> Plan:
     n = _many(sample) if left is None else left + sample.unfinished
-    ranked = sorted(predict(facts, options, machine, sample, n, calibration), key=lambda each: each.seconds)
+    ranked = sorted(predict(facts, options, machine, sample, n, calibration), key=lambda each: each.seconds) if n else []
     found = chosen or next((each for each in ranked if each.model == plan.model), None)
     seconds = found.seconds if found is not None and left is not None else None
     return dataclasses.replace(plan, work=work, seconds=seconds, ranked=tuple(ranked), sample=sample)
@@ -398,7 +180,7 @@ def _flip(
 
     def at(count: float, scale: float = 1.0) -> str:
         scaled = _scaled(sample, scale)
-        return _pick(predict(facts, options, machine, scaled, count, calibration), scaled).model
+        return pick(predict(facts, options, machine, scaled, count, calibration), scaled).model
 
     for factor in (0.5, 2.0):
         inside, outside = n, max(1.0, n * factor)
@@ -439,128 +221,3 @@ def _alone(facts: Facts, options: Options, cpus: int, reasons: tuple[str, ...]) 
     if options.timeout is None:
         return plan_for("sync", facts, options.but(concurrency="auto"), cpus, reasons)
     return plan_for("threads", facts, options.but(concurrency=1), cpus, (*reasons, "one thread, so that timeout= holds"))
-
-
-def plan_for(model: str, facts: Facts, options: Options, cpus: int, reasons: tuple[str, ...] = (), *, depth: int = 0) -> Plan:
-    """The plan of a named model, or PlanError where the options and the function cannot go with it."""
-    reasons = reasons or (f"model={model!r} was asked for",)
-    p, c = options.parallelism, options.concurrency
-    if model in CLUSTERS:
-        return _on_cluster(model, facts, options, cpus, reasons, depth)
-    if model in ("sync", "coroutines", "threads") and p not in ("auto", 1):
-        _no(f"model={model!r} lives in one process, so parallelism={p} cannot be", 'model="hybrid" or "processes"')
-    if model in ("sync", "coroutines", "threads") and options.recycles:
-        _no(
-            f"model={model!r} lives in this process, which cannot be replaced: "
-            "max_tasks_per_worker= and max_worker_memory= mean worker processes",
-            'model="processes" or "hybrid"',
-        )
-    if model in ("sync", "processes", "interpreters") and c not in ("auto", 1):
-        _no(
-            f"model={model!r} runs one item at a time in a worker, so concurrency={c} cannot be",
-            'model="threads" or "hybrid"; parallelism= for more processes',
-        )
-    if model == "sync":
-        if facts.kind == "own":
-            _no(f"{facts.name} brings an event loop, which sync does not have", 'model="coroutines", concurrency=1')
-        if options.timeout is not None:
-            _no(
-                'model="sync" cannot keep timeout=: a call in your own thread cannot be ended from outside',
-                'model="threads", concurrency=1 (the thread is left behind) or model="processes" (it is killed)',
-            )
-        return Plan(model, "here", "call", 1, 1, reasons, _MORTAL)
-    if model == "threads":
-        if facts.kind == "own":
-            _no(f"{facts.name} brings an event loop, so threads of it cannot be", 'model="coroutines" or "hybrid"')
-        slots, most = _slots("thread", c)
-        return Plan(model, "here", "thread", 1, slots, reasons, _MORTAL, most=most)
-    if model == "coroutines":
-        if facts.kind == "sync":
-            _no(
-                f"{facts.name} is a plain def: in an event loop each call would block all others",
-                'model="threads", or make it an async def',
-            )
-        runner = facts.runner or "coroutine"
-        slots, most = _slots(runner, c)
-        return Plan(model, "here", runner, 1, slots, reasons, _MORTAL, most=most)
-    if depth >= MOST_DEPTH:
-        _no(
-            f"this runs in a worker of a worker: model={model!r} would start processes at depth {depth + 1}, "
-            f"and {MOST_DEPTH} is the most",
-            'model="sync" or "threads" for the innermost run, or "auto", which chooses so by itself in a worker',
-        )
-    workers = cpus if p == "auto" else p
-    notes: tuple[str, ...] = ()
-    if depth and workers > cpus:
-        cores = f"{cpus} core{'s' if cpus > 1 else ''}"
-        notes = (f"parallelism={p} inside a worker of another run, whose share is {cores}: it gets {cpus}",)
-        workers = cpus
-    if model == "interpreters":
-        return _in_interpreters(facts, options, workers, reasons, notes)
-    if model == "processes":
-        if facts.kind == "own":
-            _no(f"{facts.name} brings an event loop: one item at a time would waste it", 'model="hybrid"')
-        return Plan(model, "process", "call", workers, 1, reasons, notes)
-    runner = facts.runner or ("coroutine" if facts.kind == "async" else "thread")
-    slots, most = _slots(runner, c)
-    if in_threads(gil_enabled(), options):
-        return Plan(model, "thread", runner, workers, slots, (*reasons, _NO_GIL), (*notes, *_MORTAL_THREADS), most=most)
-    return Plan(model, "process", runner, workers, slots, reasons, notes, most=most)
-
-
-def _in_interpreters(facts: Facts, options: Options, workers: int, reasons: tuple[str, ...], notes: tuple[str, ...]) -> Plan:
-    """Each has a GIL of its own; they share this process, so nobody can end one."""
-    if sys.version_info < (3, 14):
-        _no(
-            f"interpreters need Python 3.14 or newer, and this is {sys.version_info.major}.{sys.version_info.minor}",
-            'model="processes"',
-        )
-    if facts.kind == "own":
-        _no(f"{facts.name} brings an event loop: one item at a time would waste it", 'model="hybrid"')
-    if options.timeout is not None:
-        _no(
-            'model="interpreters" cannot keep timeout=: an interpreter cannot be ended from outside',
-            'model="processes" (it is killed)',
-        )
-    if options.recycles:
-        _no("max_tasks_per_worker= and max_worker_memory= mean worker processes", 'model="processes"')
-    return Plan("interpreters", "interpreter", "call", workers, 1, reasons, (*notes, *_MORTAL))
-
-
-def _on_cluster(model: str, facts: Facts, options: Options, cpus: int, reasons: tuple[str, ...], depth: int) -> Plan:
-    """Any runner may be inside. How many workers, where nobody says, is known when the cluster has answered: 0 until then.
-
-    In a worker of another run it happens right there: a run that waits for room on a cluster that it fills itself would
-    wait for ever.
-    """
-    p, c = options.parallelism, options.concurrency
-    runner = facts.runner or ("coroutine" if facts.kind == "async" else "call" if c in ("auto", 1) else "thread")
-    if depth:
-        inside = "coroutines" if facts.kind in ("async", "own") else "sync" if runner == "call" else "threads"
-        inside = "threads" if inside == "sync" and options.timeout is not None else inside
-        why = f"model={model!r} was asked for in a worker of another run: its place is all there is"
-        return plan_for(inside, facts, options.but(model=inside, cluster=None, parallelism="auto"), cpus, (why,), depth=depth)
-    slots, most = (1, None) if runner == "call" else _slots(runner, c)
-    return Plan(model, model, runner, 0 if p == "auto" else p, slots, reasons, most=most)
-
-
-def _slots(runner: str, concurrency: int | str) -> tuple[int, int | None]:
-    """How many slots a worker has, and how many it may get where nobody says."""
-    if isinstance(concurrency, int):
-        return concurrency, None
-    start, most = (THREADS, MOST_THREADS) if runner == "thread" else (COROUTINES, MOST_COROUTINES)
-    most = max(1, min(most, usable_descriptors() // 2))
-    return min(start, most), most
-
-
-# what every model that lives in the caller's process must say
-_MORTAL = ("an item that ends the process (os._exit, a crash) ends the run: only processes and hybrid survive that",)
-
-_NO_GIL = "there is no GIL: its workers are threads of this process, and nothing is carried"
-_MORTAL_THREADS = ("an item that ends the process (os._exit, a crash) ends the run: here only processes survive that",)
-
-_WARMING = 'items run in this process until the workers are up: model="processes" keeps every item out of it'
-
-
-def _no(what: str, hint: str) -> None:
-    raise PlanError(what, hint=hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import os
 import sys
@@ -22,9 +21,9 @@ __all__ = ["Heartbeat", "Instruments", "Ticker", "carry", "children_at_work"]
 NAP, USUAL = 0.0005, 0.0002
 # Beats of one item at most: two to three seconds.
 MOST_BEATS = 4000
-# Seconds between the ticks of an event loop, and how late one is anyway (uvloop counts in whole milliseconds). Of a block
-# that is shorter than a tick nothing is seen, so ticks are close: 1 % of a core, for the few items that are watched.
-TICK, TICK_USUAL = 0.002, 0.0015
+# Seconds between the pings of an event loop: closer after one that came late, further apart while none does, since each wakes
+# the loop. How late one is anyway.
+PING, MOST_PING, PING_USUAL = 0.0005, 0.004, 0.0002
 
 
 class Heartbeat:
@@ -40,7 +39,7 @@ class Heartbeat:
         self._stop = False
         self._begun = math.inf  # its thread may be late itself
         self._naps: list[tuple[float, float]] = []  # (when it ended, how late)
-        self._queued = 0.0
+        self._queued = 0.0  # for which its thread had no core
         self._thread = threading.Thread(target=self._beat, name="atonce-heartbeat", daemon=daemons_allowed())
         self._thread.start()
 
@@ -49,13 +48,14 @@ class Heartbeat:
         self._thread.join()
 
     def beats(self, start: float, end: float) -> Beats:
-        """What it saw between two times of `time.monotonic`: while items ran, not while they were handed over."""
+        """What it saw between two times of `time.monotonic`: while items ran, not while they were handed over. It may go on."""
         start = max(start, self._begun)
         if len(self._naps) >= MOST_BEATS:
             end = min(end, self._naps[-1][0])
-        inside = [(ended, late) for ended, late in self._naps if ended > start and ended - late - NAP < end]
+        naps = self._naps.copy()
+        inside = [(ended, late) for ended, late in naps if ended > start and ended - late - NAP < end]
         late = sum(min(late, ended - start, late + end - ended) for ended, late in inside)
-        total = sum(late for _, late in self._naps)
+        total = sum(late for _, late in naps)
         queued = min(late, self._queued * late / total if total > 0 else 0.0)
         return Beats(len(inside), max(0.0, late - queued), max(0.0, end - start - queued)) if inside else Beats(0, 0.0, 0.0)
 
@@ -68,58 +68,62 @@ class Heartbeat:
             before = clock()
             sleep(NAP)
             now = clock()
-            note((now, max(0.0, now - before - NAP - USUAL)))
+            late = max(0.0, now - before - NAP - USUAL)
+            note((now, late))
+            if late:
+                self._queued = _queued(native) - queued
             self.cpu = cpu()
-        self._queued = _queued(native) - queued
 
 
 class Ticker:
-    """How long an event loop could do nothing else: by how much a timer comes late, in all.
+    """How long an event loop could do nothing else: by how much what a thread asks it to do comes late, in all.
 
-    Made, read and stopped from any thread. What an item computes blocks the loop as well as a `time.sleep` does.
+    A timer of the loop's own would do with less, but a loop may count in whole milliseconds, and of blocks as short as that
+    a timer sees little. Made, read and stopped from any thread. What an item computes blocks the loop as well as a
+    `time.sleep` does. `cpu`: what the thread has used itself.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.cpu = 0.0
         self._loop = loop
         self._late = 0.0
-        self._due = 0.0
-        self._handle: asyncio.TimerHandle | None = None
-        self._on = True
-        self._soon(self._arm)
+        self._due = 0.0  # of a ping that is under way
+        self._came, self._over = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._ping, name="atonce-ticker", daemon=daemons_allowed())
+        self._thread.start()
 
     @property
     def late(self) -> float:
-        """Seconds; a tick that is overdue counts as late until now."""
+        """Seconds; a ping that is overdue counts as late until now."""
         due = self._due
-        return self._late + (max(0.0, time.monotonic() - due - TICK_USUAL) if due else 0.0)
+        return self._late + (max(0.0, time.monotonic() - due - PING_USUAL) if due else 0.0)
 
     def stop(self) -> None:
-        self._on = False
-        self._soon(self._cancel)
+        self._over.set()
+        self._came.set()
+        self._thread.join()
 
-    def _soon(self, callback: Any) -> None:
-        try:
-            running = asyncio.get_running_loop()
-        except RuntimeError:
-            running = None
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            if running is self._loop:
-                callback()
-            else:
-                self._loop.call_soon_threadsafe(callback)
-
-    def _arm(self) -> None:
-        if self._on:
-            self._due = time.monotonic() + TICK
-            self._handle = self._loop.call_later(TICK, self._tick)
-
-    def _tick(self) -> None:
-        self._late += max(0.0, time.monotonic() - self._due - TICK_USUAL)
-        self._arm()
-
-    def _cancel(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
+    def _ping(self) -> None:
+        clock, nap, native = time.monotonic, PING, threading.get_native_id()
+        queued = _queued(native)
+        due = clock() + nap
+        while not self._over.wait(nap):
+            self._due = due
+            try:
+                self._loop.call_soon_threadsafe(self._came.set)
+            except RuntimeError:  # the loop is closed
+                break
+            self._came.wait()
+            self._came.clear()
+            late = max(0.0, clock() - due - PING_USUAL)
+            if late:  # some of it this thread may have had no core
+                before, queued = queued, _queued(native)
+                late = max(0.0, late - (queued - before))
+            self._late, self._due = self._late + late, 0.0
+            nap = PING if late else min(1.25 * nap, MOST_PING)
+            self.cpu = time.thread_time()
+            due = clock() + nap
+        self._due = 0.0
 
 
 class Instruments:
@@ -140,6 +144,10 @@ class Instruments:
     def listen(self) -> None:
         """The heartbeat, from now on."""
         self._heartbeat = self._heartbeat or Heartbeat()
+
+    def heard(self, since: float) -> Beats | None:
+        """What the heartbeat has seen until now; None where it was not asked to listen."""
+        return self._heartbeat.beats(since, time.monotonic()) if self._heartbeat is not None else None
 
     def stop(self, start: float, end: float) -> Reading:
         """The reading without its items, which ran from `start` to `end` (`time.monotonic`)."""

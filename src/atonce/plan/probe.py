@@ -10,20 +10,23 @@
                compute                            process and back
 
 Every item that is measured is an item of the run: it counts, and is never run again. What probing costs is that it does
-one thing after another: it ends when it has taken 0.3 s or 3 % of the run, whichever is more, whatever is known by then.
+one thing after another: it ends before it would have taken over 0.3 s or 3 % of the run, whichever is more, whatever is known
+by then. Only the first item cannot be foreseen; of that, what is seen while it runs may be enough (`so_far`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from .plan import in_time
 from .sample import Beats, Carriage, Reading, Sample, Span, Together
 
-__all__ = ["Carry", "Enough", "Pair", "Probe", "Run", "Step", "gain_of_two", "in_turns"]
+__all__ = ["Carry", "Enough", "Pair", "Probe", "Run", "Step", "gain_of_two", "in_turns", "no_more_than"]
 
 # ── the thresholds of the protocol ───────────────────────────────────────────────────────────────────────────────────
 
@@ -34,16 +37,18 @@ LONG_WAIT = 0.045
 WAITS = 0.1
 COMPUTES = 0.3
 # Seconds that a different model must gain to be worth it (see `advice`): with less work than that nothing need be measured.
-LEAST_GAIN = 0.3
+LEAST_GAIN = 0.2
 # Probing may take so many seconds, or this share of the run.
 BUDGET, BUDGET_SHARE = 0.3, 0.03
+# … or, for `explain`, which has nothing to run, so many seconds.
+THOROUGH = 1.0
 # Warm items are measured until the standard error of their mean is under this share of it, …
 STEADY = 0.25
 # … or this many steps were measured.
 MOST_STEPS = 5
 # Seconds of items that a step with the heartbeat takes at least: the GIL changes hands each 5 ms, so that is a few beats.
 STEP = 0.02
-# Items in a step at most, and the share of all items: with 0.3 s of work in all that is still 15 ms.
+# Items in a step at most, and the share of all items: with 0.2 s of work in all that is still 10 ms.
 MOST_ITEMS, ITEMS_SHARE = 1024, 0.05
 # Beats that are too few to go by on a busy machine.
 FEW = 16
@@ -52,8 +57,8 @@ FEW = 16
 SHORT, ONE_IN = 50e-6, 20
 # The GIL changes hands each 5 ms: two threads that run for less than this do not meet.
 TURN = 0.006
-# Of its time, a thread without a core: the machine is busy.
-BUSY = 0.15
+# Of its time, a thread without a core: the machine is busy. Of less than so many seconds it cannot be told.
+BUSY, LEAST_BUSY = 0.15, 0.005
 
 # ── what to do next ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -144,13 +149,19 @@ class Probe:
         self._error = reading.error or self._error
         self._late += reading.late
 
-    def so_far(self, elapsed: float, cpu: float, late: float = 0.0) -> Sample | None:
-        """An item still runs after `elapsed` seconds: what is known already, if that is enough, which it is when it waits."""
-        if elapsed < LONG_WAIT or cpu > WAITS * elapsed or late > COMPUTES * elapsed:
+    def so_far(self, elapsed: float, cpu: float, late: float = 0.0, beats: Beats | None = None) -> Sample | None:
+        """An item still runs after `elapsed` seconds: what is known already, if that is enough, which it is when it waits, and
+        when all that probing may cost has gone by and others could run beside it on threads. Not when it would be processes:
+        whether its result can travel is known when it is there."""
+        if elapsed < LONG_WAIT or late > COMPUTES * elapsed:
             return None
-        blocked = 0.0 if self.in_loop else None
-        items = len(self.spans) + 1
-        return Sample(wall=elapsed, cpu=cpu, blocked=blocked, items=items, failed=self._failed, unfinished=True)
+        known = Sample(elapsed, cpu, items=len(self.spans) + 1, failed=self._failed, unfinished=True)
+        if cpu <= WAITS * elapsed:
+            return dataclasses.replace(known, blocked=0.0 if self.in_loop else None)
+        if self.in_loop or self.cpus == 1 or elapsed < BUDGET or (self.gil and (beats is None or not beats.valid)):
+            return None
+        held = beats.share * elapsed if self.gil and beats is not None else 0.0
+        return dataclasses.replace(known, held=held) if held < cpu / (2 * self.cpus) else None
 
     # ── steps out ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -166,11 +177,20 @@ class Probe:
             return self._next_in_loop(sample)
         if sample.share < WAITS and sample.wall > LONG_WAIT:
             return Enough("it waits, and long: better to wait for many at once")
+        if not self._telling[0].ok and self.steps < MOST_STEPS:
+            return Run(self._step(sample.wall, left))  # what takes long may be to succeed
         if left * sample.wall < LEAST_GAIN and not self.thorough:
             return Enough(f"all that is left takes under {LEAST_GAIN} s")
+        step = self._next_alone(sample, left)
         work = left * sample.wall / self.cpus
-        if self.spent >= max(BUDGET, BUDGET_SHARE * work if work < math.inf else 0.0):
-            return Enough(f"probing has taken {self.spent:.2g} s") if not self._needs_carry(sample) else Carry()
+        budget = max(THOROUGH if self.thorough else BUDGET, BUDGET_SHARE * work if work < math.inf else 0.0)
+        if isinstance(step, Run | Pair) and self.spent + step.count * sample.wall > budget:
+            why = f"probing has taken {in_time(self.spent)}, and another step would take {in_time(step.count * sample.wall)}"
+            return Carry() if self._needs_carry(sample) else Enough(why)
+        return step
+
+    def _next_alone(self, sample: Sample, left: float) -> Step:
+        """Warm items, with the heartbeat where they compute; then two at once; then what one weighs."""
         computes = sample.cpu > COMPUTES * sample.wall or left * sample.cpu > 10 * LEAST_GAIN
         if not self._steady() and self.steps < MOST_STEPS:
             return Run(self._step(sample.wall, left), beat=computes and self.gil and self.cpus > 1)
@@ -203,9 +223,10 @@ class Probe:
 
     def _steady(self) -> bool:
         """Whether the warm items' mean is known well enough. One step of many items is."""
-        walls = [span.wall for span in self.spans[1:]]
-        if not walls:
+        telling = self._telling
+        if telling[0] is self.spans[0]:  # none since has told anything
             return False
+        walls = [span.wall for span in telling]
         if len(walls) == 1:
             return walls[0] >= STEP  # a short one may have been lucky
         return statistics.stdev(walls) / math.sqrt(len(walls)) <= STEADY * statistics.fmean(walls)
@@ -219,13 +240,19 @@ class Probe:
     def _busy(self) -> float:
         """The share of the time in which items wanted a core and had none."""
         took = sum(span.ended - span.started for span in self.spans)
-        return min(1.0, sum(span.queued for span in self.spans) / took) if took > 0 else 0.0
+        return min(1.0, sum(span.queued for span in self.spans) / max(took, LEAST_BUSY))
 
     # ── what it amounts to ───────────────────────────────────────────────────────────────────────────────────────────
 
+    @property
+    def _telling(self) -> list[Span]:
+        """The items that tell what the others will take."""
+        warm, first = self.spans[1:], self.spans[:1]
+        return next((some for some in ([s for s in warm if s.ok], [s for s in first if s.ok], warm) if some), first)
+
     def _mean(self) -> Span:
-        """The mean item, warm where there are warm ones: (0, wall, cpu, queued)."""
-        spans = self.spans[1:] or self.spans
+        """The mean item, of those that succeeded and are warm where there are such: (0, wall, cpu, queued)."""
+        spans = self._telling
         if not spans:
             return Span(0.0, 0.0, 0.0)
         if len(spans) >= ONE_IN and self._busy > BUSY and sum(span.cpu for span in spans) < SHORT * len(spans):
@@ -245,7 +272,7 @@ class Probe:
         pool = pool / count if pool > 0.3 * own + 0.003 * self.steps + 10e-6 * count else 0.0
         pool_and_children = pool + self._children_cpu / max(1, count + self._beside)
         held = self._held(mean)
-        walls = [span.wall for span in (self.spans[1:] or self.spans)]
+        walls = [span.wall for span in self._telling]
         spread = statistics.pstdev(walls) / statistics.fmean(walls) if len(walls) > 1 and sum(walls) > 0 else 0.0
         # items that share a loop delay each other: the quickest is nearest to what one takes alone
         wall = min(walls, default=0.0) if self.in_loop else mean.wall
@@ -310,6 +337,15 @@ def gain_of_two(alone: Span, one: Together, other: Together) -> tuple[float | No
     inflation = (one.cpu + other.cpu) / (one.items + other.items) / alone.cpu
     inflation = inflation if inflation >= 1.5 and one.items + other.items >= 4 else 1.0
     return gain / inflation, inflation
+
+
+def no_more_than(cpu: float, spans: Sequence[Span]) -> list[Span]:
+    """The items of a step, which have not used more CPU than the whole process has meanwhile: where some are too short to be
+    looked at one by one, what they have used is assumed to be as before, also when they begin to wait."""
+    claimed = sum(span.cpu for span in spans)
+    if claimed <= cpu:
+        return list(spans)
+    return [span._replace(cpu=span.cpu * cpu / claimed) for span in spans]
 
 
 def in_turns(spans: Sequence[Span]) -> bool:

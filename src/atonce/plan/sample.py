@@ -13,12 +13,14 @@ ENOUGH_BEATS, ENOUGH_SECONDS = 8, 0.01
 
 
 class Span(NamedTuple):
-    """One item as its worker reported it; `queued` are the seconds its thread wanted a core and had none."""
+    """One item as its worker reported it; `queued` are the seconds its thread wanted a core and had none; one that failed (not
+    `ok`) says little of what the others take."""
 
     started: float
     ended: float
     cpu: float
     queued: float = 0.0
+    ok: bool = True
 
     @property
     def wall(self) -> float:
