@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any
 
 from .case import Case, Once, Target
 from .nginx import SIZE, serving
@@ -34,26 +35,59 @@ async def _aiohttp_main(urls: list[str]) -> int:
     """As aiohttp's documentation has it for speed: one session, keep-alive, no cookies, bounded workers."""
     import aiohttp
 
-    todo = iter(urls)
-
-    async def worker(session: aiohttp.ClientSession) -> int:
-        good = 0
-        for url in todo:
-            async with session.get(url) as response:
-                body = await response.read()
-                good += response.status == 200 and len(body) == SIZE
-        return good
-
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=IN_FLIGHT),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),
         auto_decompress=False,
     ) as session:
-        return sum(await asyncio.gather(*(worker(session) for _ in range(IN_FLIGHT))))
+
+        async def get(url: str) -> bool:
+            async with session.get(url) as response:
+                return len(await response.read()) == SIZE and response.status == 200
+
+        return await _by_workers(get, urls)
 
 
-def _aiohttp(*, uv: bool) -> Callable[[int], Iterator[Once]]:
+async def _pyreqwest_main(urls: list[str]) -> int:
+    """As its documentation has it: one client, whose pool keeps what is open."""
+    from pyreqwest.client import ClientBuilder
+
+    async with ClientBuilder().no_proxy().build() as client:
+
+        async def get(url: str) -> bool:
+            response = await client.get(url).build().send()
+            return len(await response.bytes()) == SIZE and response.status == 200
+
+        return await _by_workers(get, urls)
+
+
+async def _wreq_main(urls: list[str]) -> int:
+    """As its documentation has it: one client, which as it comes keeps connections open and imitates no browser."""
+    from wreq import Client
+
+    async with Client(no_proxy=True) as client:
+
+        async def get(url: str) -> bool:
+            async with client.get(url) as response:
+                return len(await response.bytes()) == SIZE and response.status.is_success()
+
+        return await _by_workers(get, urls)
+
+
+async def _by_workers(get: Callable[[str], Awaitable[bool]], urls: list[str]) -> int:
+    todo = iter(urls)
+
+    async def worker() -> int:
+        good = 0
+        for url in todo:
+            good += await get(url)
+        return good
+
+    return sum(await asyncio.gather(*(worker() for _ in range(IN_FLIGHT))))
+
+
+def _on_a_loop(main: Callable[[list[str]], Coroutine[Any, Any, int]], *, uv: bool = True) -> Callable[[int], Iterator[Once]]:
     def contender(n: int) -> Iterator[Once]:
         factory = None
         if uv:
@@ -62,7 +96,7 @@ def _aiohttp(*, uv: bool) -> Callable[[int], Iterator[Once]]:
             factory = uvloop.new_event_loop
         urls = _urls(n)
         with asyncio.Runner(loop_factory=factory) as runner:
-            yield lambda: runner.run(_aiohttp_main(urls))
+            yield lambda: runner.run(main(urls))
 
     return contender
 
@@ -74,9 +108,14 @@ CASES = (
         n=10_000,
         quick_n=2000,
         unit="s",
-        target=Target("speed", 2.5),
+        target=Target("speed", 3),
         ours=_ours,
-        peers={"aiohttp, uvloop": _aiohttp(uv=True), "aiohttp, asyncio's own loop": _aiohttp(uv=False)},
+        peers={
+            "aiohttp, uvloop": _on_a_loop(_aiohttp_main),
+            "aiohttp, asyncio's own loop": _on_a_loop(_aiohttp_main, uv=False),
+            "pyreqwest, uvloop": _on_a_loop(_pyreqwest_main),
+            "wreq, uvloop": _on_a_loop(_wreq_main),
+        },
         place=serving,
     ),
 )

@@ -206,6 +206,30 @@ def test_last_head(lines: list[bytes], head: bytes) -> None:
     assert _last_head(lines) == head
 
 
+def test_a_plain_answer_is_the_same_page_either_way(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    urls = [*lab.urls(3, "/bytes/10"), *lab.urls(1, "/bytes/0"), *lab.urls(1, "/gzip/10"), *lab.urls(1, "/status/404")]
+
+    def pages() -> list[tuple[object, ...]]:
+        found = fetch(urls, concurrency=1, ordered=True)
+        timed = [(page, (page.first_byte_s or 0) > 0, page.total_s > 0, page.started_at > 0) for page in found]
+        nothing = dict.fromkeys(("started_at", "dns_s", "connect_s", "first_byte_s", "total_s"))
+        return [(page._replace(**nothing, head=_undated(page.head)), *times) for page, *times in timed]
+
+    short = pages()
+    seen = []
+
+    def long_way(self: Transfer, now: float) -> None:
+        seen.append(self.index)
+
+    monkeypatch.setattr(Transfer, "_plain", long_way)
+    assert pages() == short
+    assert seen  # the first is never asked: it opened the connection
+
+
+def _undated(head: bytes) -> bytes:
+    return b"\r\n".join(line for line in head.split(b"\r\n") if not line.lower().startswith(b"date:"))
+
+
 # ── who watches the sockets ──────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -116,6 +116,7 @@ class MultiRunner(Runner):
         self._sockets.note(pycurl.POLL_IN, self._ears.fileno(), None, None)
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._sockets.note)
         self._transfers: list[Transfer] = []
+        self._by_easy: dict[Any, Transfer] = {}
         self._idle: list[Transfer] = []
         self._sharing = Sharing()
         self._in_flight = 0
@@ -190,23 +191,27 @@ class MultiRunner(Runner):
     def _new_transfer(self) -> Transfer:
         transfer = Transfer(len(self._transfers), self._policy, self._share, self._sharing)
         self._transfers.append(transfer)
+        self._by_easy[transfer.easy] = transfer
         return transfer
 
     def _collect(self, now: float) -> None:
         """What ended since the last look: results into the outbox, redirects back into the multi."""
         _, fine, failed = self._multi.info_read()
+        if not (fine or failed):
+            return
+        remove, by_easy = self._multi.remove_handle, self._by_easy
         for easy in fine:
-            self._multi.remove_handle(easy)
-            result = easy.transfer.done(now)
+            remove(easy)
+            transfer = by_easy[easy]
+            result = transfer.done(now)
             if result is None:
                 self._multi.add_handle(easy)
             else:
-                self._end(easy.transfer, result, now)
+                self._end(transfer, result, now)
         for easy, code, message in failed:
-            self._multi.remove_handle(easy)
-            self._end(easy.transfer, easy.transfer.broken(code, message, now), now)
-        if fine or failed:
-            self.outbox.due(now)
+            remove(easy)
+            self._end(by_easy[easy], by_easy[easy].broken(code, message, now), now)
+        self.outbox.due(now)
 
     def _end(self, transfer: Transfer, result: Page | ItemError, now: float) -> None:
         number, started = transfer.number, transfer.started
@@ -215,7 +220,7 @@ class MultiRunner(Runner):
             self.outbox.rows.append((transfer.index, result, started, now, cpu, self._who[number]))
         else:
             self.outbox.failures.append(Failure(transfer.index, result, started, now, cpu, self._who[number]))
-        transfer.attempt = None
+        transfer.rest()
         if transfer.shares:
             self._sharing.connected(transfer)
         self.cells.leave(number)
@@ -225,7 +230,7 @@ class MultiRunner(Runner):
     def _sweep(self, now: float) -> None:
         """End what is late."""
         for transfer in self._transfers:
-            if transfer.attempt is not None and (error := self._late(transfer, now)) is not None:
+            if transfer.request is not None and (error := self._late(transfer, now)) is not None:
                 self._multi.remove_handle(transfer.easy)
                 self._end(transfer, error, now)
         self._let_go(self._sharing.impatient(now))
@@ -240,12 +245,11 @@ class MultiRunner(Runner):
         return bool(waiting)
 
     def _late(self, transfer: Transfer, now: float) -> ItemError | None:
-        assert transfer.attempt is not None
         limit = self.job.timeout
-        if limit is not None and now - transfer.attempt.started >= limit:
+        if limit is not None and now - transfer.started >= limit:
             from ...worker.runners.coroutine import timed_out
 
-            return timed_out(transfer.index, transfer.attempt.request, limit)
+            return timed_out(transfer.index, transfer.request, limit)
         return transfer.late(now)
 
     def _arm(self) -> None:
@@ -259,7 +263,7 @@ class MultiRunner(Runner):
 
     def _close(self) -> None:
         for transfer in self._transfers:
-            if transfer.attempt is not None:
+            if transfer.request is not None:
                 with contextlib.suppress(pycurl.error):  # after a bug of ours it may be out already
                     self._multi.remove_handle(transfer.easy)
             transfer.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import Any
 
 import pycurl
@@ -11,7 +12,7 @@ from ..attempt import Attempt
 from ..decode import ENCODINGS, BadEncoding, Body, TooBig
 from ..failure import FetchError
 from ..limits import Policy, Watch
-from ..page import Page, headers_of
+from ..page import Page, headers_of, plain_page
 from ..partial import Part
 from ..request import Request
 from ..url import origin
@@ -62,14 +63,20 @@ _LOST = frozenset(
 _NONSENSE = ("Too large response headers", "chunk hex-length char", "invalid chunk size")
 
 
+# The first lines of answers that are what was asked for.
+_PLAIN = {b"HTTP/1.1 200 OK\r\n": 200, b"HTTP/1.0 200 OK\r\n": 200, b"HTTP/2 200 \r\n": 200}
+_END = b"\r\n"
+
+
 class Transfer:
     """`begin` an attempt, have it performed, then `done` or `broken`: a page, an error, or None for another hop."""
 
     def __init__(self, number: int, policy: Policy, share: Any, sharing: Sharing) -> None:
         self.number = number
         self.index = -1
-        self.started = 0.0
-        self.attempt: Attempt | None = None
+        self.started = self._started_at = 0.0
+        self.request: Request | None = None  # None: it is idle
+        self._attempt: Attempt | None = None
         self._policy = policy
         self._watch = Watch(policy.timeouts)
         self._lines: list[bytes] = []
@@ -80,26 +87,43 @@ class Transfer:
         self._moved = 0
         self._tries = 0
         self.unresolved = False  # a name that it gave up to wait for may still be looked up
-        self.easy = pycurl.Curl()
-        self.easy.transfer = self
-        self.easy.setopt(pycurl.SHARE, share)  # for good: `reset` leaves it in place
+        self.easy = easy = pycurl.Curl()
+        self._put, self._info = easy.setopt, easy.getinfo  # looking up an attribute of a handle takes it a microsecond
+        self._put(pycurl.SHARE, share)  # for good: `reset` leaves it in place
         self._dressed: str | None = None  # as what; None: for one request alone
+
+    @property
+    def attempt(self) -> Attempt:
+        """The attempt under way: made when it is first asked for, since most get a plain answer and need none."""
+        if self._attempt is None:
+            assert self.request is not None
+            self._attempt = Attempt(self.request, self._policy, self.started, self._watch, self.index)
+            self._attempt.started_at = self._started_at
+        return self._attempt
 
     def begin(self, index: int, request: Request, now: float) -> FetchError | None:
         """Ready to be performed, unless an error says why not."""
         self.index = index
+        self.request = request
         self.started = now
-        self.attempt = attempt = Attempt(request, self._policy, now, self._watch, index)
+        self._started_at = time.time()
         if self._policy.robots is not None or self._policy.partials is not None:
             try:
-                attempt.begin(now)
+                self.attempt.begin(now)
             except FetchError as error:
                 return error
-        self._send(attempt.hop, now)
+            request = self.attempt.hop
+        self._send(request, now)
         return None
+
+    def rest(self) -> None:
+        """The attempt is over, whatever came of it."""
+        self.request = self._attempt = None
 
     def done(self, now: float) -> Page | FetchError | None:
         """The hop ended well as far as libcurl is concerned."""
+        if self._attempt is None and (page := self._plain(now)) is not None:
+            return page
         attempt, chunks = self._observed(), self._chunks
         attempt.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
@@ -114,6 +138,28 @@ class Transfer:
         if page is None:
             self._send(attempt.hop, now)
         return page
+
+    def _plain(self, now: float) -> Page | None:
+        """The page of a whole answer with nothing about it that anybody has to look at; None: the long way, by an attempt.
+
+        What both make of such an answer is the same, and a test holds that.
+        """
+        lines, chunks = self._lines, self._chunks
+        status = _PLAIN.get(lines[0]) if lines else None
+        if status is None or lines[-1] != _END or lines.index(_END) != len(lines) - 1 or self._policy.shelf is not None:
+            return None
+        head = b"".join(lines)
+        if b"\ncontent-encoding:" in head.lower():
+            return None
+        request, info = self.request, self._info
+        assert request is not None
+        if self.shares:
+            self._sharing.answered(self, head)
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        first_byte, peer = info(pycurl.STARTTRANSFER_TIME), info(pycurl.PRIMARY_IP) or None
+        times = (self._started_at, None, None, None, first_byte, now - self.started)
+        return plain_page(request.url, request.method, status, times, peer, head, body, self.index)
 
     def _decode(self, attempt: Attempt, now: float) -> None:
         names = [value for name, value in headers_of(attempt.head) if name.lower() == "content-encoding"]
@@ -138,7 +184,7 @@ class Transfer:
 
     def late(self, now: float) -> FetchError | None:
         """The error of an attempt that has waited too long, if it has. Asked now and then: libcurl tells no phases."""
-        watch, info = self._watch, self.easy.getinfo
+        watch, info = self.attempt.watch, self._info
         moved = info(pycurl.SIZE_DOWNLOAD_T) + info(pycurl.SIZE_UPLOAD_T) + len(self._lines)
         if self._lines:
             watch.received(sum(map(len, self._lines)) + info(pycurl.SIZE_DOWNLOAD_T), now)
@@ -153,13 +199,12 @@ class Transfer:
 
     def go_ahead(self) -> None:
         """Wait for no other's connection any longer: for a transfer that is not being performed."""
-        self.easy.setopt(pycurl.PIPEWAIT, 0)
+        self._put(pycurl.PIPEWAIT, 0)
         self._dressed = None
 
     def close(self) -> None:
-        if self.attempt is not None:
-            self.attempt.leave()
-        self.easy.transfer = None  # no cycle
+        if self._attempt is not None:
+            self._attempt.leave()
         self.easy.close()
 
     # ── before ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -170,7 +215,8 @@ class Transfer:
         self._moved = self._tries = 0
         self._part: Part | None = None
         self.hop_at = now
-        self.shares = self._sharing.host(hop.url)
+        url = hop.url
+        self.shares = self._sharing.host(url) if url.startswith("https:") else ""
         plain = hop.method == "GET" and not hop.headers and hop.body is None and not self._policy.insecure
         dress = ("sharing" if self.shares else "plain") if plain else None
         if dress is None or dress != self._dressed:
@@ -178,14 +224,13 @@ class Transfer:
             self._dressed = dress
         if self.shares:
             self._sharing.wait(self)
-        self.easy.setopt(pycurl.URL, hop.url)
+        self._put(pycurl.URL, url)
 
     def _dress(self, hop: Request) -> None:
         """Everything but the URL. `reset` keeps the connections."""
-        policy, easy = self._policy, self.easy
-        easy.reset()
-        put = easy.setopt
-        goes_on = self.attempt is not None and self.attempt.part is not None and self.attempt.part.goes_on
+        policy, put = self._policy, self._put
+        self.easy.reset()
+        goes_on = self._attempt is not None and self._attempt.part is not None and self._attempt.part.goes_on
         put(pycurl.WRITEFUNCTION, self._came if goes_on else self._chunks.append)
         put(pycurl.HEADERFUNCTION, self._lines.append)
         put(pycurl.OPENSOCKETFUNCTION, self._open)
@@ -230,7 +275,6 @@ class Transfer:
 
     def _open(self, purpose: int, address: Any) -> Any:
         """Gives the socket to connect with, unless the address is not one to connect to."""
-        assert self.attempt is not None
         if not self.attempt.allows(address.addr[0]):
             return pycurl.SOCKET_BAD
         try:
@@ -242,7 +286,6 @@ class Transfer:
     def _came(self, piece: bytes) -> None:
         """A piece of a body that is kept as it comes."""
         if not self._chunks:
-            assert self.attempt is not None
             self.attempt.head = head = _last_head(self._lines)
             self.attempt.status = int(head.split(None, 2)[1])  # libcurl tells nothing in a callback
             self._part = self.attempt.taking()
@@ -252,7 +295,6 @@ class Transfer:
 
     def _connected(self, *addresses: object) -> int:
         self._sharing.connected(self)
-        assert self.attempt is not None
         return pycurl.PREREQFUNC_OK if self.attempt.hop.is_idempotent else self._once()
 
     def _once(self, *addresses: object) -> int:
@@ -266,15 +308,14 @@ class Transfer:
     def _ended(self) -> Attempt:
         """The attempt, which brought no whole answer."""
         attempt = self._observed()
-        attempt.sent = self.easy.getinfo(pycurl.REQUEST_SIZE) > 0
+        attempt.sent = self._info(pycurl.REQUEST_SIZE) > 0
         attempt.received = sum(map(len, self._chunks))
         attempt.pieces = self._chunks
         return attempt
 
     def _observed(self) -> Attempt:
         """The attempt, with what libcurl knows of this hop."""
-        attempt, info = self.attempt, self.easy.getinfo
-        assert attempt is not None
+        attempt, info = self.attempt, self._info
         attempt.peer_ip = info(pycurl.PRIMARY_IP) or None
         if info(pycurl.NUM_CONNECTS):
             dns, connect, tls = info(pycurl.NAMELOOKUP_TIME), info(pycurl.CONNECT_TIME), info(pycurl.APPCONNECT_TIME)
@@ -319,7 +360,7 @@ def _header_lines(hop: Request) -> list[bytes]:
 
 def _last_head(lines: list[bytes]) -> bytes:
     """The status line and headers of the answer: without the 1xx answers before it and the trailers behind it."""
-    if lines[-1] == b"\r\n" and lines.index(b"\r\n") == len(lines) - 1:
+    if lines[-1] == _END and lines.index(_END) == len(lines) - 1:
         return b"".join(lines)
     ends = [number for number, line in enumerate(lines) if line in (b"\r\n", b"\n")]
     first = 0
