@@ -1,7 +1,11 @@
-"""A Ray cluster of two nodes. Prints its address; ends with its input; the line `node` there kills the second node."""
+"""A Ray cluster of two nodes. Prints its address; ends with its input; before that each line says what is killed: the second
+`node`, or the `head`, by which all others know of each other."""
 
+import contextlib
+import os
 import sys
 
+import psutil
 from ray.cluster_utils import Cluster
 
 CPUS = int(sys.argv[1])
@@ -13,6 +17,15 @@ if __name__ == "__main__":
     )
     nodes = [cluster.add_node(num_cpus=CPUS, object_store_memory=100 << 20)]
     print(cluster.address, flush=True)
-    for _ in sys.stdin:
-        cluster.remove_node(nodes.pop(), allow_graceful=False)
+    for line in sys.stdin:
+        if line.strip() == "node":
+            cluster.remove_node(nodes.pop(), allow_graceful=False)
+            continue
+        family = psutil.Process().children(recursive=True)
+        next(child for child in family if child.name() == "gcs_server").kill()
+        sys.stdin.read()
+        for child in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        os._exit(0)  # without a head nothing of it ends in good order
     cluster.shutdown()

@@ -19,6 +19,7 @@ from clusters import cluster, connected, needs, warm
 import atonce
 from atonce import errors
 from atonce.lab import Lab
+from atonce.placement import dask
 from atonce.testing import contract
 
 pytestmark = [pytest.mark.timeout(60, method="signal"), pytest.mark.slow]
@@ -106,6 +107,18 @@ def test_a_hybrid_fetch_spreads_over_a_cluster(address: tuple[str, str]) -> None
         pages = list(atonce.fetch(lab.urls(40, path="/bytes/1000"), **options))
         assert [page.status for page in pages] == [200] * 40
         assert lab.stats().repeated() == {}
+
+
+@pytest.mark.parametrize("address", ["dask"], indirect=True)
+def test_a_dask_worker_that_cannot_be_reached_from_here_is_called_through_the_scheduler(
+    address: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreachable(self: dask.Dask, *call: Any) -> Any:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(dask.Dask, "_call_straight", unreachable)
+    run = atonce.run(str, range(500), model="dask", cluster=address[1], parallelism=2)
+    assert run.values == [str(item) for item in range(500)]
 
 
 @pytest.mark.parametrize("address", ["dask"], indirect=True)

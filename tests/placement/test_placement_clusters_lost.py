@@ -16,6 +16,7 @@ from clusters import Real, cluster, connected, needs
 
 import atonce
 from atonce import errors
+from atonce.placement import ray
 from atonce.testing import contract
 
 # Dask and Ray leave processes, threads and descriptors of theirs to be collected
@@ -78,21 +79,29 @@ def _meanwhile(do: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
-def test_a_scheduler_that_ends_leaves_a_journal_to_go_on_from(tmp_path: Path) -> None:
-    needs("dask")
+@pytest.mark.timeout(120, method="signal")
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [("dask", "scheduler"), pytest.param("ray", "head", marks=pytest.mark.soak)],  # two Ray clusters
+)
+def test_a_cluster_that_is_gone_leaves_a_journal_to_go_on_from(
+    kind: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs(kind)
+    monkeypatch.setattr(ray, "AWAY", 2.0)
     gate = Gate(tmp_path, range(60, 300))
-    options: dict[str, Any] = {"model": "dask", "parallelism": 2, "journal": tmp_path / "journal"}
+    options: dict[str, Any] = {"model": kind, "parallelism": 2, "journal": tmp_path / "journal"}
     kept = []
-    with cluster("dask", "2") as real:
+    with cluster(kind, "2") as real, connected(kind, real.address):
         with pytest.raises(errors.ClusterError, match="gone") as raised:
             for outcome in atonce.stream(gate, range(300), cluster=real.address, **options):
                 kept.append(outcome.value)
                 if len(kept) == 60:
-                    real.end("scheduler")
+                    real.end(what)
     assert sorted(kept) == list(range(60))
     assert "journal=" in str(raised.value)
     gate.open()
-    with cluster("dask", "2") as real:
+    with cluster(kind, "2") as real, connected(kind, real.address):
         run = atonce.run(gate, range(300), cluster=real.address, **options)
     assert run.values == list(range(300))
     assert run.stats.resumed == 60

@@ -20,6 +20,8 @@ __all__ = ["Ray"]
 
 # Calls of one actor at once: `receive` waits while others are made.
 CALLS = 8
+# Seconds that the head node may be away, to be started again. After a minute of that Ray ends this process.
+AWAY = 15.0
 
 
 class Ray(Cluster):
@@ -44,6 +46,8 @@ class Ray(Cluster):
             Ray._users += 1
         self.loop = Ray._loop.loop
         self._ray: Any = ray
+        self._head = _head(ray)
+        self._gone = False
         self._actor = ray.remote(Guest)
         self._actors: dict[Far, Any] = {}
 
@@ -55,7 +59,26 @@ class Ray(Cluster):
                 del Ray._loop
 
     async def room(self) -> int:
+        await self._reach_head()
         return int((await asyncio.to_thread(self._ray.cluster_resources)).get("CPU", 0))
+
+    async def _reach_head(self) -> None:
+        if self._head is None:
+            return
+        until = self.loop.time() + AWAY
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(*self._head)
+            except OSError as error:
+                if self.loop.time() > until:
+                    self._gone = True
+                    raise ConnectionError(
+                        f"its head node does not answer at {self._head[0]}:{self._head[1]}: {error}"
+                    ) from error
+                await asyncio.sleep(1.0)
+            else:
+                writer.close()
+                return
 
     async def start(self, name: str) -> Far:
         # atonce starts another when one is lost; Ray's own would be empty
@@ -73,7 +96,9 @@ class Ray(Cluster):
         return await actor.call.remote(method, *arguments)
 
     async def stop(self, far: Far) -> None:
-        self._ray.kill(self._actors.pop(far))
+        actor = self._actors.pop(far)
+        if not self._gone:  # it would wait for the head node
+            self._ray.kill(actor)
 
 
 class Guest:
@@ -86,6 +111,14 @@ class Guest:
         if self._host is None:
             self._host = Host()
         return await getattr(self._host, method)(*arguments)
+
+
+def _head(ray: Any) -> tuple[str, int] | None:
+    """Where it listens; None where a proxy is between (`ray://`), which does not tell."""
+    with contextlib.suppress(Exception):
+        host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+        return host.strip("[]"), int(port)
+    return None
 
 
 @contextlib.contextmanager
