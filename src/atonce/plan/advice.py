@@ -16,7 +16,7 @@ from .function import Facts
 from .machine import Machine
 from .models import plan_for
 from .plan import Candidate, Plan, in_time
-from .probe import COMPUTES, LEAST_GAIN
+from .probe import BUSY, COMPUTES, LEAST_GAIN
 from .sample import Sample
 
 __all__ = ["advise", "first_plan", "probing_plan"]
@@ -140,11 +140,11 @@ def _measured(machine: Machine, sample: Sample) -> str:
         text += f" ({100 * min(1.0, sample.held / sample.cpu):.0f} % of that with the GIL held)"
     if sample.elsewhere > 0.1 * sample.wall:
         text += f" ({in_time(sample.elsewhere)} of it in children or threads of its own)"
-    if sample.gain is not None:
+    if sample.gain is not None and sample.busy <= BUSY:  # elsewhere it is not believed
         text += f"; two threads at once got {sample.gain:.2f} × as much done as one"
     if sample.failed:
         text += f"; {sample.failed} of them failed ({sample.error}), which says little of the others"
-    if sample.busy > 0.15:
+    if sample.busy > BUSY:
         text += f"; the machine is busy: {100 * sample.busy:.0f} % of the time went by waiting for a core"
     return text
 
