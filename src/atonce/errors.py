@@ -213,6 +213,17 @@ class RemoteTraceback(Exception):
         return f'\n"""\n{self.text}"""'
 
 
+def said(error: BaseException) -> tuple[str, str]:
+    """What a failure is counted as, and its message. Its class; or what its `error_class` says, which anybody's exceptions may
+    have, as those of fetch do (`http-5xx`)."""
+    kind = getattr(error, "error_class", None)
+    kind = kind if isinstance(kind, str) and kind else type(error).__name__
+    try:
+        return kind, str(error).removeprefix(f"{kind}: ")
+    except Exception:  # its __str__ raises
+        return kind, ""
+
+
 def shown(item: Any) -> str:
     """An item in a message: its repr, cut; or its type, when the repr itself fails."""
     try:

@@ -173,12 +173,20 @@ def test_what_a_screen_reader_needs(browser: Browser, told: Path) -> None:
 
 def test_it_prints_on_paper(browser: Browser, told: Path) -> None:
     tab = browser.open(told, dark=True)
-    tab.call("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    tab.call("Emulation.setEmulatedMedia", media="print", features=dark)
     assert tab.ask("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert tab.ask("getComputedStyle(document.querySelector('header button')).display") == "none"
+    tab.call("Emulation.setEmulatedMedia", media="screen", features=dark)
+    pixel = "[...document.querySelector('#timeline canvas').getContext('2d').getImageData(2, 2, 1, 1).data].slice(0, 3)"
+    assert sum(tab.ask(pixel)) < 300
+    tab.ask("dispatchEvent(new Event('beforeprint'))")
+    assert sum(tab.ask(pixel)) > 700  # what is drawn, too, is for paper
+    tab.ask("dispatchEvent(new Event('afterprint'))")
+    assert sum(tab.ask(pixel)) < 300
     pdf = base64.b64decode(tab.call("Page.printToPDF", printBackground=True)["data"])
     assert pdf.startswith(b"%PDF")
-    quiet(tab, told)
+    assert tab.requests == [told.as_uri()]
 
 
 @pytest.mark.soak

@@ -182,6 +182,21 @@ def test_moves_of_the_limit_are_in_it_with_the_reason(tmp_path: Path) -> None:
     assert len({name for curve in curves for name in curve}) == KEYS  # a viewer has no room for a thousand hosts
 
 
+class Refused(Exception):
+    """One that says itself what it is counted as."""
+
+    error_class = "http-5xx"
+
+
+def test_a_failure_is_called_what_it_calls_itself(tmp_path: Path) -> None:
+    def refuses(item: int) -> None:
+        raise Refused("http-5xx: the server answered 503")
+
+    atonce.run(refuses, range(1), model="sync", trace=tmp_path / "run.json")
+    (failed,) = attempts(tmp_path / "run.json")
+    assert failed["args"]["error"] == "http-5xx: the server answered 503"
+
+
 def test_rows_have_names(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     atonce.run(abs, range(100), model="processes", parallelism=2, trace=path)

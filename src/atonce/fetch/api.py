@@ -87,7 +87,7 @@ class FetchJob:
         remember = rest.pop("remember", False)
         if remember not in (True, False):
             raise UsageError(f"remember={remember!r} is neither True nor False")
-        options = Options.of({"key": _host, "per_key": "auto", **rest})
+        options = Options.of({"key": _host, "per_key": "auto", "name": "fetch", **rest})
         self._hosts: Hosts | None = None
         if remember and options.per_key == "auto":
             self._hosts = Hosts()

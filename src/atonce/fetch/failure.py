@@ -80,6 +80,11 @@ class FetchError(ItemError):
         self.overload = overload
 
     @property
+    def error_class(self) -> str:
+        """Of the page, where there is one."""
+        return "" if self.page is None else self.page.error_class or ""
+
+    @property
     def unreachable(self) -> bool:
         """Whether it says nothing of this request, but that nobody answers at this host, or only a gateway before it."""
         page = self.page

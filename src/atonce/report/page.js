@@ -178,7 +178,7 @@
     if (data.moves.length) {
       const go = (at) => el("button", { type: "button", class: "time", title: t("show_there"), onclick: () => drawn.show(at - numbers.seconds / 40, at + numbers.seconds / 40) }, inTime(at));
       made.append(el("details", {}, el("summary", {}, t("moves", { count: many(data.moves.length) })), table([
-        [t("starts"), ([at]) => go(at), "n"], ...(parts.length ? [[t("key"), ([, , , key]) => key || t("all"), "item"]] : []), [t("limit"), ([, limit]) => many(limit), "n"], [t("because"), ([, , why]) => why],
+        [t("when"), ([at]) => go(at), "n"], [t("limit"), ([, limit]) => many(limit), "n"], ...(parts.length ? [[t("key"), ([, , , key]) => key || t("all"), "item"]] : []), [t("because"), ([, , why]) => why.replace(/^\d+: /, ""), "item"],
       ], data.moves.slice(0, 500), { caption: t("in_flight") })));
     }
     chart(t("cpu") + " (" + t("of_cores", { cores: data.about.cores }) + ")", [[t("cores"), series.cores, "good", true]], { least: 1 });
@@ -189,7 +189,7 @@
     follow = () => plots.forEach((plot) => plot.setScale("x", { min: drawn.from, max: drawn.to }));
     redraw.push({ paint: () => plots.forEach((plot) => plot.redraw(false)), size: () => plots.forEach((plot) => plot.setSize({ width: Math.max(240, plot.root.parentNode.clientWidth), height: 170 })) });
     if (moments.length) made.append(el("details", {}, el("summary", {}, t("events", { count: moments.length })), table([
-      [t("starts"), ([at]) => inTime(at), "n"], ["", ([, , text]) => text],
+      [t("when"), ([at]) => inTime(at), "n"], ["", ([, , text]) => text, "item"],
     ], moments.slice(0, 500), { caption: t("events", { count: moments.length }) })));
     made.append(el("details", {}, el("summary", {}, t("as_table")), table([
       [t("second"), (n) => inTime(series.at[n]), "n"], [t("throughput"), (n) => short(series.ok[n]), "n"], [t("failed"), (n) => short(series.failed[n]), "n"],
@@ -215,7 +215,7 @@
     const hosts = data.failures.some(([, host]) => host), most = data.failures[0][2];
     section("failures", t("failures"), "", table([
       [t("kind"), ([kind]) => kind], ...(hosts ? [[t("host"), ([, host]) => host]] : []), [t("count"), ([, , count]) => many(count), "n"],
-      ["", ([, , count]) => bar(count, most)], [t("example"), ([, , , item]) => item, "item"], [t("message"), ([, , , , message]) => message],
+      ["", ([, , count]) => bar(count, most)], [t("example"), ([, , , item]) => item, "item"], [t("message"), ([, , , , message]) => message, "item"],
     ], data.failures, { caption: t("failures") }));
   }
 
@@ -402,6 +402,8 @@
     waiting = requestAnimationFrame(() => { for (const one of redraw) one.size(); });
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
-  for (const name of ["beforeprint", "afterprint"]) addEventListener(name, repaint);
+  let shown; // the theme, while paper has the light one
+  addEventListener("beforeprint", () => { shown = root.dataset.theme; root.dataset.theme = "light"; repaint(); });
+  addEventListener("afterprint", () => { if (shown) root.dataset.theme = shown; else delete root.dataset.theme; repaint(); });
   root.dataset.ready = "yes";
 })();

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..engine.history import Move, Weight
-from ..errors import UsageError
+from ..errors import UsageError, said
 from ..plain import label, line
 from .story import FAILED, OK, RETRIED, WIDTH, Lane, Moment, Story
 
@@ -42,14 +42,14 @@ def story_of_run(run: Run[Any]) -> Story:
         if lane is None:
             lane = lanes[outcome.worker] = len(story.lanes)
             story.lanes.append(Lane(workers.setdefault(pid, len(workers)), slot, pid))
-        error = None if outcome.ok else _said(outcome.error)
+        error = None if outcome.error is None else ": ".join(said(outcome.error))
         if outcome.ok and getattr(outcome.value, "ok", True) is False:  # a Page
             error = f"{getattr(outcome.value, 'error_class', 'failed')}: {getattr(outcome.value, 'error', '')}"
         times = (outcome.started - zero, outcome.ended - zero, outcome.cpu)
         story.attempts.add(lane, outcome.index, *times, label(outcome.item), error)
     for outcome in run.outcomes:
-        if outcome.worker is None and not outcome.ok:
-            story.elsewhere[outcome.index] = (line(label(outcome.item), WIDTH), line(_said(outcome.error), 300))
+        if outcome.worker is None and outcome.error is not None:
+            story.elsewhere[outcome.index] = (line(label(outcome.item), WIDTH), line(": ".join(said(outcome.error)), 300))
     if any(attempt != OK for attempt in story.attempts.state) and not run.stats.failed:
         _recount(story)
     return story
@@ -220,13 +220,6 @@ def _lines(file: Any) -> Iterator[bytes]:
             break
         yield from whole
     yield rest
-
-
-def _said(error: BaseException | None) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:
-        return type(error).__name__
 
 
 def _seconds(micro: Any) -> float:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from atonce.engine.history import Weight
 from atonce.engine.observer import Observer
 from atonce.engine.status import Status
-from atonce.errors import UsageError
+from atonce.errors import UsageError, said
 from atonce.options import address
 from atonce.plain import line
 
@@ -91,7 +91,7 @@ class Metrics(Observer):
             self._ok += len(report.indices)
             self._bad += len(report.failures)
             for failure in report.failures:
-                kind = line(type(failure.error).__name__, 60)
+                kind = line(said(failure.error)[0], 60)
                 kind = kind if kind in self._kinds or len(self._kinds) < KINDS else "other"
                 self._kinds[kind] = self._kinds.get(kind, 0) + 1
 

@@ -21,6 +21,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from ..engine.status import Status
+from ..errors import said
 from ..worker.nesting import depth
 from .summary import KINDS, Summary
 from .view import View
@@ -335,7 +336,7 @@ def _count(display: Progress, batch: Batch, conductor: Watched) -> None:
     if conductor.failed > display.failed and not all(map(_OK, batch)):
         bad = [outcome for outcome in batch if not outcome.ok]
     for outcome in bad:
-        display.advance(0, 1, type(outcome.error).__name__)
+        display.advance(0, 1, said(outcome.error)[0])
     display.advance(len(batch) - len(bad))
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from atonce.engine.history import Move
 from atonce.engine.observer import Observer
 from atonce.engine.status import Status
-from atonce.errors import UsageError
+from atonce.errors import UsageError, said
 from atonce.plain import label, line
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Spans(Observer):
             if failure.worker is None:
                 continue  # it never started
             span = self._attempt(worker, items, failure.index, failure.started, failure.cpu, failure.worker)
-            message = _said(failure.error)
+            message = line(said(failure.error)[1], 300)
             attributes = {"exception.type": type(failure.error).__qualname__, "exception.message": message}
             span.add_event("exception", attributes, self._at(failure.ended))
             span.set_status(self._error(message))
@@ -123,10 +123,3 @@ class Spans(Observer):
     def _at(self, monotonic: float) -> int:
         """Nanoseconds, as the library wants them."""
         return int((monotonic + self._offset) * 1e9)
-
-
-def _said(error: BaseException) -> str:
-    try:
-        return line(str(error), 300)
-    except Exception:  # its __str__ raises
-        return ""

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from atonce.engine.observer import Observer
-from atonce.errors import OutputError
+from atonce.errors import OutputError, said
 from atonce.outcome import Stats, WorkerId
 from atonce.plain import label
 
@@ -80,13 +80,15 @@ class Trace(Observer):
     def reported(self, worker: int, report: Report, items: Held, now: float) -> None:
         indices, read_at = report.indices, items.read_at(report.indices)
         columns = (indices, report.started, report.ended, report.cpu, report.workers, read_at)
-        # whole tenths of a microsecond: two attempts that touch must not overlap by the rounding of a length
+        # Whole tenths of a microsecond. Two attempts that touch must not overlap, neither by the rounding of a length nor since
+        # the end of the one, which may be a sum of shares, is an ulp behind the start of the other: so a nanosecond less.
         began, line, row, name = self._began, self._line, self._row, _name
+        less = began + 1e-9
         for index, started, ended, cpu, who, read in zip(*columns, strict=True):
             start, waits = int((started - began) * 1e7), f',"waited_us":{(started - read) * 1e6:.1f}' if read <= started else ""
             line(
                 f'{{"name":{name(items, index)},"cat":"ok","ph":"X","ts":{start / 10},'
-                f'"dur":{(int((ended - began) * 1e7) - start) / 10},"pid":{who[0]},"tid":{row(worker, who)},'
+                f'"dur":{max(0, int((ended - less) * 1e7) - start) / 10},"pid":{who[0]},"tid":{row(worker, who)},'
                 f'"args":{{"index":{index}{waits},"cpu_us":{cpu * 1e6:.1f}}}}}'
             )
         for failure in report.failures:
@@ -97,18 +99,18 @@ class Trace(Observer):
             self._write(now)
 
     def _failed(self, worker: int, failure: Failure, who: WorkerId, items: Held) -> None:
-        start, end = (int((at - self._began) * 1e7) for at in (failure.started, failure.ended))
+        start, end = int((failure.started - self._began) * 1e7), int((failure.ended - self._began - 1e-9) * 1e7)
         pid, tid = self._where(worker, who)
         waited = failure.started - items.read_at((failure.index,))[0]
         what = {
             "index": failure.index,
             **({"waited_us": round(waited * 1e6, 1)} if waited >= 0 else {}),  # nan: nobody knows
             "cpu_us": round(failure.cpu * 1e6, 1),
-            "error": f"{type(failure.error).__name__}: {_said(failure.error)}"[:300],
+            "error": ": ".join(said(failure.error))[:300],
         }
         self._line(
-            f'{{"name":{_name(items, failure.index)},"cat":"failed","ph":"X","ts":{start / 10},"dur":{(end - start) / 10},'
-            f'"pid":{pid},"tid":{tid},"cname":"terrible","args":{json.dumps(what)}}}'
+            f'{{"name":{_name(items, failure.index)},"cat":"failed","ph":"X","ts":{start / 10},'
+            f'"dur":{max(0, end - start) / 10},"pid":{pid},"tid":{tid},"cname":"terrible","args":{json.dumps(what)}}}'
         )
 
     def put_off(self, again: Again) -> None:
@@ -243,13 +245,6 @@ def _name(items: Held, index: int) -> str:
     """The item in few words, as JSON: control characters and what is beyond ASCII are escaped."""
     item = items.get(index)
     return f'"{item}"' if type(item) is int else json.dumps(label(item))
-
-
-def _said(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # its __str__ raises
-        return ""
 
 
 def _open(path: str) -> int:
