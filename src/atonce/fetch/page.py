@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import hashlib
 import re
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -128,11 +129,12 @@ class Page(NamedTuple):
 
     def row(self) -> dict[str, Any]:
         """The row that every output has of a page, without `path`, `body` and `headers`. No secrets are in it."""
+        url = shown(self.url)
         return {
             "index": self.index,
-            "url": shown(self.url),
+            "url": url,
             "method": self.method,
-            "final_url": shown(self.final_url),
+            "final_url": url if self.final_url == self.url else shown(self.final_url),
             "status": self.status,
             "ok": self.ok,
             "error_class": self.error_class,
@@ -169,6 +171,7 @@ def plain_page(
     return page
 
 
+@functools.lru_cache(8)  # a page is asked more than once, and pages of one server may have the same
 def headers_of(head: bytes) -> tuple[tuple[str, str], ...]:
     """The pairs in a block of status line and headers. Beyond ASCII, bytes are read as Latin-1; folded lines are joined."""
     pairs: list[tuple[str, str]] = []

@@ -147,7 +147,8 @@ def join(base: str, reference: str) -> tuple[str, str | None]:
 
 def shown(url: str) -> str:
     """The URL as it may be shown and recorded: `***` for userinfo and for values of query keys that name secrets."""
-    url = _USERINFO.sub("***@", _CONTROL.sub("?", url))
+    if "@" in url or not url.isprintable():
+        url = _USERINFO.sub("***@", _CONTROL.sub("?", url))
     before, mark, query = url.partition("?")
     if not mark:
         return url

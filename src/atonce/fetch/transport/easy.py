@@ -78,6 +78,8 @@ class Transfer:
         self.request: Request | None = None  # None: it is idle
         self._attempt: Attempt | None = None
         self._policy = policy
+        # whether an attempt has something to say before its request is sent; else it is made when it is needed
+        self._eager = policy.robots is not None or (policy.partials is not None and policy.partials.go_on)
         self._watch = Watch(policy.timeouts)
         self._lines: list[bytes] = []
         self._chunks: list[bytes] = []
@@ -99,6 +101,8 @@ class Transfer:
             assert self.request is not None
             self._attempt = Attempt(self.request, self._policy, self.started, self._watch, self.index)
             self._attempt.started_at = self._started_at
+            if not self._eager:
+                self._attempt.begin(self.started)
         return self._attempt
 
     def begin(self, index: int, request: Request, now: float) -> FetchError | None:
@@ -107,7 +111,7 @@ class Transfer:
         self.request = request
         self.started = now
         self._started_at = time.time()
-        if self._policy.robots is not None or self._policy.partials is not None:
+        if self._eager:
             try:
                 self.attempt.begin(now)
             except FetchError as error:
