@@ -167,6 +167,8 @@ class _Run:
                 raise
             error, code = raised, 1  # not its own code: that of a bad line, late on stdin, would say that nothing ran
             self._stopped = "ended early"
+            if isinstance(raised, OutputError):
+                self._stopped += ", and what could not be written runs again"
         finally:
             self._progress.end()
         self._report(time.monotonic() - started, code, error)

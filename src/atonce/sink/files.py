@@ -26,6 +26,7 @@ _WORDS = {
     errno.ENFILE: ("the system has too many files open", "end something else first"),
     errno.ENOENT: ("its folder does not exist", "make the folder"),
     errno.ENOTDIR: ("a part of its path is not a folder", "name another path"),
+    errno.EEXIST: ("what is there is no folder", "name another output"),
     errno.EISDIR: ("it is a folder", "end its name with / to write a folder"),
     errno.ELOOP: ("it is a symbolic link", "name the file that it points to"),
     errno.EIO: ("the device failed", "look into the system's log"),

@@ -1,0 +1,131 @@
+"""What this machine refuses: room, rights, descriptors, names that are taken. The run ends with the reason and the way to go
+on, what was recorded is whole, and the same command ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from outputs import OUTPUTS, of_parquet, parquet, verified
+
+from atonce.cli import main
+from atonce.lab import Lab
+
+SIZE = 3000
+ATONCE = [sys.executable, "-m", "atonce"]
+needs_parquet = pytest.mark.skipif(parquet is None, reason="needs pyarrow")
+
+
+def arguments(lab: Lab, output: str, count: int = 600) -> list[str]:
+    Path("urls.txt").write_text("".join(f"{url}\n" for url in lab.urls(count, path=f"/bytes/{SIZE}")))
+    return ["fetch", "-i", "urls.txt", "-o", output, "--no-progress", "--no-remember"]
+
+
+def run(shell: str, arguments: list[str], *wrapper: str) -> subprocess.CompletedProcess[str]:
+    """The command, where the shell has done something first."""
+    command = [*wrapper, "sh", "-c", f'{shell}; exec "$@"', "sh", *ATONCE, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def resumed(told: str) -> int:
+    """Run the command that it says goes on."""
+    words = shlex.split(told.partition("to go on: ")[2].partition("\n")[0])
+    assert words[:3] == ["python", "-m", "atonce"]
+    return main(words[3:])
+
+
+# (output, blocks of 512 bytes that a file may have): some of the rows have room
+FULL = [("pages/", 100), ("out.jsonl", 500), ("out.sqlite", 1000), ("out.warc.gz", 500)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("output", "blocks"), FULL)
+def test_no_room(lab: Lab, folder: Path, output: str, blocks: int) -> None:
+    command = arguments(lab, output)
+    ended = run(f"ulimit -f {blocks}", command)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert "the file would become too big" in ended.stderr
+    assert "what could not be written runs again" in ended.stderr
+    recorded = verified(OUTPUTS[output](folder / output), SIZE)
+    assert len(recorded) < 600
+    before = lab.stats().urls
+    assert resumed(ended.stderr) == 0
+    assert len(verified(OUTPUTS[output](folder / output), SIZE)) == 600
+    after = lab.stats().urls
+    assert all(after[url] == before[url] for url in recorded)
+
+
+@needs_parquet
+def test_no_room_for_a_part(lab: Lab, folder: Path) -> None:
+    command = arguments(lab, "out.parquet", 50)
+    ended = run("ulimit -f 4", command)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
+    assert "the file would become too big" in ended.stderr
+    assert not verified(of_parquet(folder / "out.parquet"), SIZE)
+    assert resumed(ended.stderr) == 0
+    assert len(verified(of_parquet(folder / "out.parquet"), SIZE)) == 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("output", ["pages/", "out.jsonl"])
+def test_no_descriptors(lab: Lab, folder: Path, output: str) -> None:
+    """They are few, and more are asked for: whether it ends early or only takes longer, nothing is lost."""
+    command = arguments(lab, output, 200)
+    ended = run("ulimit -n 40", [*command, "--concurrency", "100", "--per-host", "100"])
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == 0 or "too many files open" in ended.stderr
+    verified(OUTPUTS[output](folder / output), SIZE)
+    assert main(command) == 0
+    assert len(verified(OUTPUTS[output](folder / output), SIZE)) == 200
+
+
+def can_mount() -> bool:
+    if sys.platform != "linux" or not all(map(shutil.which, ("unshare", "mount"))):
+        return False
+    return subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs a mount namespace (unshare -rm)")
+@pytest.mark.parametrize("output", [*OUTPUTS, pytest.param("out.parquet", marks=needs_parquet)])
+def test_read_only(lab: Lab, folder: Path, output: str) -> None:
+    command = arguments(lab, f"kept/{output}", 3)
+    Path("kept").mkdir()
+    shell = "mount --bind kept kept && mount -o remount,ro,bind kept && cd kept/.."
+    ended = run(shell, command, "unshare", "-rm")
+    assert (ended.returncode, lab.stats().requests) == (2, 0)
+    assert "the file system is read-only" in ended.stderr
+
+
+@pytest.mark.parametrize("output", [*OUTPUTS, pytest.param("out.parquet", marks=needs_parquet)])
+@pytest.mark.parametrize("kind", ["link", "fifo"])
+def test_something_else_is_there(lab: Lab, folder: Path, output: str, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = arguments(lab, output, 3)
+    if kind == "link":
+        Path(output.rstrip("/")).symlink_to(folder / "elsewhere")
+    else:
+        os.mkfifo(output.rstrip("/"))
+    assert main(command) == 2
+    assert lab.stats().requests == 0
+    assert output.rstrip("/") in capsys.readouterr().err
+    assert not Path("elsewhere").exists()
+
+
+def test_two_runs_on_one_output(lab: Lab, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second is refused while the first runs, and the first does not notice."""
+    url = f"{lab.base}/range/good/1000?stay=400"
+    command = ["fetch", url, "-o", "pages/", "--no-remember", "--quiet"]
+    with subprocess.Popen([*ATONCE, *command]) as first:
+        lab.wait_until(lambda stats: stats.requests > 0)
+        assert main(command) == 2
+        assert "another run is writing to pages" in capsys.readouterr().err
+        assert first.poll() is None
+        first.kill()
+    assert main(command) == 0
+    assert json.loads(Path("pages/manifest.jsonl").read_text())["ok"]
