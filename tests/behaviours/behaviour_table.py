@@ -121,8 +121,9 @@ ELSEWHERE = {
     5: "`Lab(max_connections=…)` and `tests/lab`; the wait counts as the answer's, since the connection is there",
     31: "addresses that are not public, behind public names: `tests/fetch`",
     33: "no room, no descriptors, a read-only folder, a link or a FIFO in the output's place, two runs on one output: "
-    "`tests/cli/test_cli_trouble.py`; signals, once and twice: `test_cli_signals.py`; SIGKILL at any moment: `test_cli_storm.py`; "
-    "a torn last record: `tests/sink`; the clock is read for `started_at` and `Retry-After` dates alone, all else is monotonic",
+    "`tests/cli/test_cli_trouble.py`; signals, once and twice: `test_cli_signals.py`; SIGKILL at any moment: "
+    "`test_cli_storm.py`; a torn last record: `tests/sink`; the clock is read for `started_at` and `Retry-After` dates alone, "
+    "all else is monotonic",
     34: "memory is that of what is in flight, four bytes for each that is done and sixteen for each that was seen: "
     "`tests/cli/test_cli_million.py`",
 }

@@ -62,7 +62,7 @@ class Attempt:
 
     def begin(self, now: float) -> None:
         """Before `hop` is sent first. Raises FetchError."""
-        if self.policy.partials is not None:
+        if self.policy.partials is not None and self.policy.partials.go_on:
             self.part = self.policy.partials.of(self.request)
             self.hop = self._going_on(self.request)
         if self.policy.robots is not None:
@@ -146,8 +146,11 @@ class Attempt:
             begun = self.first_byte_at is not None
             retryable = worth_retrying(kind, self.hop.method, sent=self.sent, begun=begun)
         where = f" at {shown(self.hop.url)}" if self.redirects or self.wanted else ""
-        if self.part is not None and self._kept(self.part, kind):
-            retryable = True  # what is here need not come again
+        if self.policy.partials is not None:
+            if self.part is None and kind in CUT:
+                self.part = self.policy.partials.of(self.request)
+            if self.part is not None and self._kept(self.part, kind):
+                retryable = True  # what is here need not come again
         why = shown(why.replace(self.hop.url, shown(self.hop.url)))[:300]  # libraries quote URLs and servers
         if self.wanted is not None:  # what robots.txt was answered is not what was asked for
             self.hop, self.status, self.head = self.wanted, None, b""
@@ -166,7 +169,7 @@ class Attempt:
     def taking(self) -> Part | None:
         """What the pieces of the body are to be added to as they come, now that `status` and `head` are known."""
         part = self.part
-        if part is None or not part.goes_on or self.wanted is not None:
+        if part is None or self.wanted is not None:
             return None
         part.answered(self.hop.url, self.status or 0, self._headers())
         return part if part.takes else None
@@ -179,7 +182,7 @@ class Attempt:
     def _going_on(self, hop: Request) -> Request:
         """The hop, asking for what is not here yet, and for no encoding, in which no part could be joined to another."""
         part = self.part
-        if part is None or not part.goes_on:
+        if part is None:
             return hop
         more = part.headers(hop.url)
         if not any(name.lower() == "accept-encoding" for name, _ in hop.headers):
@@ -188,8 +191,6 @@ class Attempt:
 
     def _joined(self, part: Part, now: float) -> bool:
         """Have `body` begin with what was here already. False: it is not the rest of that, which is forgotten."""
-        if not part.goes_on:
-            return True
         if part.verdict is None:
             part.answered(self.hop.url, self.status or 0, self._headers())
         if not part.verdict:

@@ -82,6 +82,11 @@ class Policy:
         if not self.user_agent.isascii() or not self.user_agent.isprintable():
             raise UsageError("user_agent= has a character in it that is not printable ASCII")
 
+    @property
+    def begins(self) -> bool:
+        """Whether an attempt has something to do before its first hop."""
+        return self.robots is not None or (self.partials is not None and self.partials.go_on)
+
 
 class Watch:
     """The clock of one attempt: told of each step, it says until when to wait. Time is passed in.

@@ -79,7 +79,7 @@ class Transfer:
         self._attempt: Attempt | None = None
         self._policy = policy
         # whether an attempt has something to say before its request is sent; else it is made when it is needed
-        self._eager = policy.robots is not None or (policy.partials is not None and policy.partials.go_on)
+        self._eager = policy.begins
         self._watch = Watch(policy.timeouts)
         self._lines: list[bytes] = []
         self._chunks: list[bytes] = []
