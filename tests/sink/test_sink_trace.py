@@ -21,8 +21,8 @@ import pytest
 from trace_spec import check
 
 import atonce
-from atonce.engine.conductor import Conductor
 from atonce.engine.history import Move
+from atonce.engine.onlookers import Onlookers
 from atonce.errors import OutputError, UsageError
 from atonce.outcome import Stats
 from atonce.sink.trace import BEGIN, KEYS, PIECE, Trace
@@ -313,7 +313,7 @@ def test_an_observer_that_raises_is_left_out(monkeypatch: pytest.MonkeyPatch, ca
 
 
 def test_without_one_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Conductor, "_tell", None)
+    monkeypatch.setattr(Onlookers, "tell", None)
     assert atonce.run(abs, range(10), model="threads").stats.ok == 10
 
 

@@ -7,7 +7,6 @@ the driver's thread.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
 import math
@@ -17,7 +16,7 @@ from typing import Any, Protocol
 
 from ..errors import AtonceError
 from ..options import Options
-from ..outcome import Outcome, Recorded, Stats, WorkerId
+from ..outcome import Outcome, Recorded, Stats
 from ..placement import Order, Placement, Worker
 from ..placement import load as load_placement
 from ..plan import advice
@@ -28,7 +27,6 @@ from ..plan.plan import Plan
 from ..plan.sample import Sample
 from ..worker.job import Job
 from ..worker.memory import resident
-from ..worker.outbox import Failure, Report
 from . import complaints
 from .events import (
     Abandon,
@@ -51,11 +49,11 @@ from .events import (
     Succeed,
     Withdraw,
 )
-from .held import Held
 from .history import History, Move, Weight
 from .hub import Hub
 from .machine import Machine, Policy
 from .observer import Observer
+from .onlookers import Onlookers
 from .pressure import EVERY, Gauge, pressure
 from .probing import Probing, Review
 from .seat import Seat
@@ -126,7 +124,7 @@ class Conductor:
         self._job, self._facts, self._options, self._source = job, facts, options, source
         self._total = total if total is None or journal is None else total - len(journal)  # of those that will run
         self._cpus, self._loop, self._clock = cpus, loop, clock
-        self._observers = list(observers)
+        self._onlookers = Onlookers(observers, self.machine.seats)
         self._placements: dict[str, Placement] = {}
         self._workers: dict[int, Worker] = {}
         self._leaving: dict[int, Worker] = {}
@@ -163,8 +161,8 @@ class Conductor:
         events, machine = self.hub.events, self.machine
         if not self._begun:
             self._begun = True
-            if self._observers:
-                self._tell("begun", self.status, self._clock())
+            if self._onlookers:
+                self._onlookers.tell("begun", self.status, self._clock())
             self._begin()
         now = self._clock()
         for _ in range(len(events)):
@@ -176,8 +174,8 @@ class Conductor:
                 self._settle(event.workers)
                 continue
             self._notice(event, now)
-            if self._observers:
-                self._show(event, now)
+            if self._onlookers:
+                self._onlookers.show(event, now)
             self._carry_out(machine.handle(event, now))
         if now >= machine.next_at():
             self._carry_out(machine.tick(now, {number: worker.running() for number, worker in self._workers.items()}))
@@ -263,9 +261,9 @@ class Conductor:
         self._salvage()
         self.machine.learned()
         self._remember(self._ended)
-        if self._observers:
-            self._tell("planned", self.plan, self._ended)
-            self._tell("closed", self.stats(), self._ended)
+        if self._onlookers:
+            self._onlookers.tell("planned", self.plan, self._ended)
+            self._onlookers.tell("closed", self.stats(), self._ended)
         self.hub.close()
 
     def _wait_for(self, workers: list[Worker], until: float, pending: list[Any]) -> bool:
@@ -415,8 +413,8 @@ class Conductor:
         seat = worker.seat()
         self._workers[number] = worker
         self.machine.add(number, seat, instead_of)
-        if self._observers:
-            self._tell("hired", number, plan, self._clock())
+        if self._onlookers:
+            self._onlookers.tell("hired", number, plan, self._clock())
         return number
 
     def _notice(self, event: Any, now: float) -> None:
@@ -555,8 +553,8 @@ class Conductor:
                     worker.release()
                 case Resize(number, slots):
                     self._workers[number].resize(slots)
-                    if self._observers:
-                        self._tell("resized", number, slots, self._clock())
+                    if self._onlookers:
+                        self._onlookers.tell("resized", number, slots, self._clock())
                 case Spawn():
                     self._hire_one(self.plan)
                 case Succeed(number):
@@ -566,8 +564,7 @@ class Conductor:
                 case Withdraw(number, index):
                     self._workers[number].cancel(index)
                 case Abandon(number, slot, index):
-                    if self._observers:
-                        self._show_abandoned(number, slot, index, self._clock())
+                    self._onlookers.abandoned(self._workers[number], slot, index, self._clock())
                     self._workers[number].abandon(slot, index)
                     if self._probing is not None:  # the first item itself hangs: it waits for something, and for long
                         assert self._options.timeout is not None
@@ -580,62 +577,16 @@ class Conductor:
         """What moved a limit, and now and then how much memory there is in use."""
         for key, limit, why in self.machine.moves():
             self.history.moved(move := Move(now, limit, why, str(key)))
-            if self._observers:
-                self._tell("limited", move)
+            if self._onlookers:
+                self._onlookers.tell("limited", move)
         for again in self.machine.put_off():
-            if self._observers:
-                self._tell("put_off", again)
+            if self._onlookers:
+                self._onlookers.tell("put_off", again)
         if now >= self.history.next_look:
             workers = [*self._workers.values(), *self._leaving.values()]
             self.history.weighed(weight := Weight(now, resident(), sum(worker.memory() for worker in workers)))
-            if self._observers:
-                self._tell("weighed", weight)
-
-    # ── who looks on ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _show(self, event: Any, now: float) -> None:
-        """An event in the observers' words, before the machine has it: what ended is still the worker's."""
-        match event:
-            case Done(number, report):
-                seat = self.machine.seats.get(number)
-                self._tell("reported", number, report, Held() if seat is None else seat.assigned, now)
-            case Ready(number):
-                self._tell("ready", number, now)
-            case Lost(number, status, running):
-                self._show_cut_off(event, now)
-                self._tell("lost", number, status, tuple(running), now)
-            case Ended(number):
-                self._tell("ended", number, now)
-
-    def _show_cut_off(self, lost: Lost, now: float) -> None:
-        """Attempts that nobody will report: their worker is gone."""
-        seat = self.machine.seats.get(lost.worker)
-        if seat is None or not lost.cells:
-            return
-        held, gone = seat.assigned, complaints.gone(lost.status)
-        failures = [
-            Failure(index, seat.condemned.get(index) or gone, since, now, 0.0, WorkerId(lost.pid or 0, 0, slot))
-            for slot, index, since in lost.cells
-            if index in held
-        ]
-        self._tell("reported", lost.worker, Report(failures=failures), held, now)
-
-    def _show_abandoned(self, number: int, slot: int, index: int, now: float) -> None:
-        """The same for one whose thread is left behind."""
-        since = next((since for at, _, since in self._workers[number].running() if at == slot), now)
-        failure = Failure(index, complaints.left_behind(), since, now, 0.0, WorkerId(0, 0, slot))
-        self._tell("reported", number, Report(failures=[failure]), Held(), now)
-        self._tell("abandoned", number, slot, index, now)
-
-    def _tell(self, hook: str, *what: Any) -> None:
-        for observer in list(self._observers):
-            try:
-                getattr(observer, hook)(*what)
-            except Exception as error:  # a guest: the run goes on without it
-                self._observers.remove(observer)
-                with contextlib.suppress(Exception):
-                    observer.dropped()
-                LOG.warning("%s looks on no more: %s", type(observer).__name__, error)
+            if self._onlookers:
+                self._onlookers.tell("weighed", weight)
 
     # ── items ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -677,8 +628,8 @@ class Conductor:
                 continue
             if isinstance(event, Room):
                 continue
-            if self._observers:
-                self._show(event, now)
+            if self._onlookers:
+                self._onlookers.show(event, now)
             if isinstance(event, Done):
                 commands = self.machine.handle(event, now)
                 self._carry_out([command for command in commands if isinstance(command, Emit | Keep)])
