@@ -15,8 +15,21 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from limit_servers import Bucket, Connections, Delay, Flaky, Queue, Server, Sharing, bandwidth, bimodal, lognormal, thrash
-from limit_simulator import Aimd, Fixed, Limiter, Result, simulate
+from limit_servers import (
+    Bucket,
+    Connections,
+    Delay,
+    Flaky,
+    Handshakes,
+    Queue,
+    Server,
+    Sharing,
+    bandwidth,
+    bimodal,
+    lognormal,
+    thrash,
+)
+from limit_simulator import Aimd, Fixed, Limiter, OneKey, Result, simulate
 
 from atonce.engine.limit import AdaptiveLimit
 
@@ -88,6 +101,20 @@ SCENARIOS = (
     Scenario("delay 20 ms, 100 items", 100, lambda s: Delay(0.02 * s), core=False),
 )
 
+# New connections that cost something: for one key, which begins with 4.
+DOORS = (
+    Scenario("19 ms, a new connection 28 ms, one by one; 50 items", 50, lambda s: Handshakes(0.028 * s, 0.019 * s)),
+    Scenario("the same, 200 items", 200, lambda s: Handshakes(0.028 * s, 0.019 * s)),
+    Scenario("the same, 2000 items", 2000, lambda s: Handshakes(0.028 * s, 0.019 * s)),
+    Scenario("the same, lognormal, 200 items", 200, lambda s: Handshakes(0.028 * s, lognormal(0.019 * s))),
+    Scenario("20 ms, 100 ms one by one", 2000, lambda s: Handshakes(0.1 * s, 0.02 * s)),
+    Scenario("20 ms, 5 ms one by one", 2000, lambda s: Handshakes(0.005 * s, 0.02 * s)),
+    Scenario("100 ms, 200 ms each for itself", 2000, lambda s: Handshakes(0.2 * s, 0.1 * s, one_by_one=False)),
+    Scenario("delay 100 ms, connections for nothing", 5000, lambda s: Delay(0.1 * s)),
+    Scenario("delay lognormal 200 ms, the same", 5000, lambda s: Delay(lognormal(0.2 * s))),
+    Scenario("20 servers of 50 ms, the same", 5000, lambda s: Queue(20, _exponential(0.05 * s))),
+)
+
 
 def seconds_of(make: Callable[[], Limiter], scenario: Scenario, seed: int, stretch: float = 1.0) -> Result:
     return simulate(make(), scenario.server(stretch), scenario.items, seed, most_seconds=36000.0)
@@ -135,14 +162,26 @@ LIMITERS: dict[str, Callable[[], Limiter]] = {
     "fixed 32": lambda: Fixed(32),
 }
 
+OF_A_KEY: dict[str, Callable[[], Limiter]] = {
+    "adaptive": OneKey,
+    "the limit alone": lambda: OneKey(paced=False),
+    "fixed 100": lambda: Fixed(100),
+    "fixed 10": lambda: Fixed(10),
+}
 
-def table(scenarios: tuple[Scenario, ...] = SCENARIOS, seeds: tuple[int, ...] = SEEDS, stretch: float = 1.0) -> list[str]:
-    names = list(LIMITERS)
+
+def table(
+    scenarios: tuple[Scenario, ...] = SCENARIOS,
+    seeds: tuple[int, ...] = SEEDS,
+    stretch: float = 1.0,
+    limiters: dict[str, Callable[[], Limiter]] = LIMITERS,
+) -> list[str]:
+    names = list(limiters)
     lines = [f"| server | best limit | {' | '.join(names)} | rejections: {', '.join(names[:2])} |"]
     lines.append("|" + "---|" * (3 + len(names)))
     every: dict[str, list[Row]] = {name: [] for name in names}
     for scenario in scenarios:
-        rows = {name: measure(make, scenario, seeds, stretch) for name, make in LIMITERS.items()}
+        rows = {name: measure(make, scenario, seeds, stretch) for name, make in limiters.items()}
         for name, row in rows.items():
             every[name].append(row)
         cells = [f"{row.ratio:.2f}" for row in rows.values()]
@@ -160,14 +199,16 @@ def tables() -> str:
     core = tuple(scenario for scenario in SCENARIOS if scenario.core)
     more = tuple(scenario for scenario in SCENARIOS if not scenario.core)
     parts = []
-    for title, scenarios, seeds, stretch in (
-        ("The scenarios", core, SEEDS, 1.0),
-        ("More servers", more, SEEDS, 1.0),
-        ("Seeds that were held back", SCENARIOS, HELD_BACK, 1.0),
-        ("Latencies × 0.3", SCENARIOS, HELD_BACK, 0.3),
-        ("Latencies × 3", SCENARIOS, HELD_BACK, 3.0),
+    for title, scenarios, seeds, stretch, limiters in (
+        ("The scenarios", core, SEEDS, 1.0, LIMITERS),
+        ("More servers", more, SEEDS, 1.0, LIMITERS),
+        ("New connections, one key", DOORS, SEEDS, 1.0, OF_A_KEY),
+        ("Seeds that were held back", SCENARIOS, HELD_BACK, 1.0, LIMITERS),
+        ("New connections, one key, seeds that were held back", DOORS, HELD_BACK, 1.0, OF_A_KEY),
+        ("Latencies × 0.3", SCENARIOS, HELD_BACK, 0.3, LIMITERS),
+        ("Latencies × 3", SCENARIOS, HELD_BACK, 3.0, LIMITERS),
     ):
-        parts.append(f"### {title}\n\n" + "\n".join(table(scenarios, seeds, stretch)) + "\n")
+        parts.append(f"### {title}\n\n" + "\n".join(table(scenarios, seeds, stretch, limiters)) + "\n")
     return "\n".join(parts)
 
 

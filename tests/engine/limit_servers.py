@@ -20,6 +20,7 @@ __all__ = [
     "Connections",
     "Delay",
     "Flaky",
+    "Handshakes",
     "Queue",
     "Server",
     "Sharing",
@@ -150,6 +151,31 @@ class Connections(Server):
 
     def leave(self, item: int) -> None:
         self.busy -= 1
+        self.sim.answer(item, "ok")
+
+
+class Handshakes(Server):
+    """Unlimited, and connections are kept; a new one costs `seconds` before its first answer, and they are let in `one_by_one`
+    or each for itself."""
+
+    def __init__(self, cost: float, seconds: float | Draw, *, one_by_one: bool = True) -> None:
+        self.cost, self.one_by_one = cost, one_by_one
+        self.draw = seconds if callable(seconds) else lambda rng: seconds * rng.uniform(0.95, 1.05)
+        self.idle = self.opened = 0
+        self.free_at = 0.0
+
+    def arrive(self, item: int) -> None:
+        wait = 0.0
+        if self.idle:
+            self.idle -= 1
+        else:
+            self.opened += 1
+            self.free_at = max(self.free_at if self.one_by_one else 0.0, self.sim.now) + self.cost
+            wait = self.free_at - self.sim.now
+        self.sim.after(wait + self.draw(self.rng), self.leave, item)
+
+    def leave(self, item: int) -> None:
+        self.idle += 1
         self.sim.answer(item, "ok")
 
 

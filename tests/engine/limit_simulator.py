@@ -11,13 +11,18 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from limit_servers import Server
 
-__all__ = ["Aimd", "Fixed", "Limiter", "Result", "Simulation", "settled", "simulate"]
+from atonce.engine.keyed import START
+from atonce.engine.lane import Lane
+from atonce.engine.limit import AdaptiveLimit, Kind
+
+__all__ = ["Aimd", "Fixed", "Limiter", "OneKey", "Result", "Simulation", "settled", "simulate"]
 
 
 class Limiter(Protocol):
@@ -25,7 +30,38 @@ class Limiter(Protocol):
     def limit(self) -> int: ...
     def gate(self, now: float) -> float: ...
     def sent(self, now: float) -> None: ...
-    def finished(self, now: float, latency: float, in_flight: int, kind: str, retry_after: float | None = None) -> None: ...
+    def finished(self, now: float, latency: float, in_flight: int, kind: Kind, retry_after: float | None = None) -> None: ...
+
+
+class OneKey:
+    """A key as the engine has it: its limit, and the pace at which its connections are opened."""
+
+    def __init__(self, start: int = START, *, paced: bool = True) -> None:
+        self.lane = Lane("key", AdaptiveLimit(start))
+        if not paced:
+            self.lane.opening = None
+        self._numbers = itertools.count()
+        self._under_way: defaultdict[float, deque[int]] = defaultdict(deque)  # by when they started
+
+    @property
+    def limit(self) -> int:
+        return int(self.lane.most)
+
+    def gate(self, now: float) -> float:
+        assert self.lane.limit is not None
+        return self.lane.limit.gate(now)
+
+    def sent(self, now: float) -> None:
+        number = next(self._numbers)
+        self._under_way[round(now, 6)].append(number)
+        self.lane.started(number, now)
+
+    def finished(self, now: float, latency: float, in_flight: int, kind: Kind, retry_after: float | None = None) -> None:
+        number = self._under_way[since := round(now - latency, 6)].popleft()
+        if not self._under_way[since]:
+            del self._under_way[since]
+        self.lane.heard(number, now, latency, in_flight, kind, retry_after)
+        self.lane.left(number)
 
 
 class Fixed:
@@ -41,7 +77,7 @@ class Fixed:
     def sent(self, now: float) -> None:
         pass
 
-    def finished(self, now: float, latency: float, in_flight: int, kind: str, retry_after: float | None = None) -> None:
+    def finished(self, now: float, latency: float, in_flight: int, kind: Kind, retry_after: float | None = None) -> None:
         self._stopped_until = max(self._stopped_until, now + (retry_after or 0.0))  # everybody obeys it
 
 
@@ -57,7 +93,7 @@ class Aimd(Fixed):
         self.slow_start = True
         self.heard = 0
 
-    def finished(self, now: float, latency: float, in_flight: int, kind: str, retry_after: float | None = None) -> None:
+    def finished(self, now: float, latency: float, in_flight: int, kind: Kind, retry_after: float | None = None) -> None:
         super().finished(now, latency, in_flight, kind, retry_after)
         if kind == "ok":
             self.heard += 1
@@ -106,7 +142,7 @@ class Simulation:
     def after(self, seconds: float, call: Callable[..., None], *args: Any) -> None:
         heapq.heappush(self._coming, (self.now + seconds, next(self._count), call, args))
 
-    def answer(self, item: int, kind: str, retry_after: float | None = None) -> None:
+    def answer(self, item: int, kind: Kind, retry_after: float | None = None) -> None:
         """The server is done with an item."""
         result = self.result
         in_flight = len(self._started)

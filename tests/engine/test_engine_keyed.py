@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from atonce.engine.keyed import Backlog, KeyedBacklog, Queued
+from atonce.engine.backlog import Backlog, Queued
+from atonce.engine.keyed import KeyedBacklog
 
 
 def indices(taken: list[Queued]) -> list[int]:

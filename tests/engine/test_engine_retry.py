@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atonce import Retry
-from atonce.engine.retry import FLOOR, RESERVE, Backoff
+from atonce.engine.retry import FLOOR, RESERVE, Backoff, pause_asked
 
 
 class RetryAfter(Exception):
@@ -88,15 +88,15 @@ def test_one_attempt_is_no_retry() -> None:
 )
 def test_retry_after_is_a_lower_bound_up_to_its_cap(asked: object, lowest: float, highest: float) -> None:
     policy = Retry(attempts=2, base=0.1, max_wait=120.0)
-    assert Backoff(policy, Lowest()).again_at(RetryAfter(asked), 1, 0.0) == pytest.approx(lowest)
-    assert Backoff(policy, Highest()).again_at(RetryAfter(asked), 1, 0.0) == pytest.approx(highest)
+    for rng, expected in ((Lowest(), lowest), (Highest(), highest)):
+        pause = pause_asked(RetryAfter(asked), policy.max_wait, rng)
+        assert Backoff(policy, rng).again_at(RetryAfter(asked), 1, 0.0, pause) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("asked", ["soon", object(), float("nan")], ids=["text", "object", "nan"])
 def test_a_retry_after_that_is_no_number_is_none(asked: object) -> None:
     """The attribute is the user's: whatever it holds must not end the run."""
-    at = Backoff(Retry(attempts=2, base=0.1), Highest()).again_at(RetryAfter(asked), 1, 0.0)
-    assert at == pytest.approx(0.1)
+    assert pause_asked(RetryAfter(asked), 120.0, Highest()) == 0.0
 
 
 def test_over_budget_a_retry_waits_for_the_floor_and_is_never_dropped() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from atonce.fetch.transport.sharing import PATIENCE, Sharing
+from atonce.fetch.transport.sharing import MOST_ALONE, PATIENCE, Sharing
 
 
 class Waiter:
@@ -53,3 +53,15 @@ def test_patience_ends() -> None:
     assert sharing.impatient(10.0 + PATIENCE) == [early]
     assert sharing.ready() == [late]
     assert sharing.impatient(99.0) == []
+
+
+def test_hosts_that_speak_http_1_are_remembered_up_to_a_bound() -> None:
+    sharing: Any = Sharing()
+    for number in range(MOST_ALONE + 10):
+        waiter = Waiter(sharing, f"https://{number}.example/")
+        sharing.answered(waiter, b"HTTP/1.1 200 OK\r\n")
+        sharing.connected(waiter)
+    assert sharing.host("https://0.example/") == "0.example"
+    assert sharing.host(f"https://{MOST_ALONE}.example/") == ""
+    assert len(sharing._alone) == MOST_ALONE
+    assert not sharing._waiting

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, compress, repeat
 from typing import Any, NamedTuple
 
-from .keyed import Queued
+from .backlog import Queued
 
 __all__ = ["Held", "Taken", "first_of_each"]
 

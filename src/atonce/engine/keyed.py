@@ -1,162 +1,35 @@
-"""What has been read and not been given to a worker: one queue, or one for each key."""
+"""What has been read and not been given to a worker, a queue for each key: whose turn it is, and what each of them may."""
 
 from __future__ import annotations
 
 import math
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
-from itertools import chain, count, repeat
+from itertools import chain, count, islice, repeat
 from operator import itemgetter
 from typing import Any, Literal
 
 from ..errors import Unreachable
 from ..options import Learned, Spaced
 from ..outcome import Outcome
+from .backlog import Backlog, Queued
 from .circuit import Circuit
-from .limit import AdaptiveLimit, kind_of
+from .lane import Lane
+from .limit import AdaptiveLimit, Kind, kind_of
 
-__all__ = ["Backlog", "KeyedBacklog", "Lane", "Queued"]
-
-Queued = tuple[int, Any, float]  # index, item, when it was read
+__all__ = ["KeyedBacklog"]
 
 # Items read past those whose key is full or parked, so that a list sorted by host does not idle the others.
 LOOK_AHEAD = 1000
 # In flight of one key to begin with, and at most: a browser opens six connections to a host, and nobody complains.
 START, MOST = 4, 1000
-# Keys without items that are kept for what was learned of them, some 3 kB each.
-MOST_IDLE = 1000
-
-
-class Backlog:
-    """First in, first out; what comes back goes to the front."""
-
-    look_ahead = 0
-    parked_until = math.inf
-    gave_up: Collection[Any] = ()  # keys whose items fail without being started: see `hopeless`
-
-    def __init__(self) -> None:
-        self._queue: deque[Queued] = deque()
-        self.moved: list[tuple[Any, int, str]] = []  # (key, limit, why) since somebody took it
-
-    def __len__(self) -> int:
-        return len(self._queue)
-
-    def extend(self, first: int, items: Sequence[Any], now: float) -> list[tuple[int, Any, BaseException]]:
-        """Items from the source; returns those that cannot be queued, with the reason."""
-        self._queue.extend(zip(range(first, first + len(items)), items, repeat(now), strict=False))
-        return []
-
-    def first(self, queued: Queued) -> None:
-        self._queue.appendleft(queued)
-
-    def take(self, count: int, now: float) -> list[Queued]:
-        queue = self._queue
-        if count >= len(queue):
-            taken = list(queue)
-            queue.clear()
-            return taken
-        pop = queue.popleft
-        return [pop() for _ in range(count)]
-
-    def slots(self, total: int) -> bool:
-        """There are this many slots in all. Whether that leaves something for a limit per key to do."""
-        return False
-
-    def start(self, indices: Sequence[int], now: float) -> bool:
-        """Count these, which are not in the queue, as in flight; False, and nothing counted, if their keys have no room."""
-        return True
-
-    def adapt(self, start: int, now: float) -> None:
-        """Find out how many of a key may be in flight, if nobody has said, with `start` to begin with."""
-
-    def told(self, report: Any, now: float) -> None:
-        """What a worker reports, before `done`."""
-
-    def hopeless(self, now: float) -> list[tuple[Queued, BaseException]]:
-        """Take out what nobody will start, each with the reason."""
-        return []
-
-    def learned(self) -> None:
-        """The run is over."""
-
-    @property
-    def why(self) -> str:
-        """In a line, for the key with the most to do."""
-        return ""
-
-    def done(self, indices: Iterable[int]) -> None:
-        """These no longer count as in flight."""
-
-    def forget(self, outcomes: Iterable[Outcome[Any]]) -> None:
-        """These are final."""
-
-    def unpark(self, now: float) -> None:
-        """Keys whose time has come may start again."""
-
-    def park(self, index: int, until: float, now: float) -> None:
-        """Nothing of this item's key may start before `until`."""
-
-    def parked(self, now: float) -> list[tuple[Any, float, int, bool]]:
-        """(key, until when, how many of its items wait, whether it asked for that: else nobody answers there) of keys of which
-        nothing may start now; from any thread."""
-        return []
-
-
-class Lane:
-    """A key: its items that wait, how many of it are in flight, how many may be, and when."""
-
-    __slots__ = (
-        "circuit",
-        "in_flight",
-        "in_turn",
-        "items",
-        "key",
-        "last",
-        "limit",
-        "parked",
-        "queue",
-        "spacing",
-        "started_at",
-        "total",
-        "wakes_at",
-    )
-
-    def __init__(self, key: Any, limit: AdaptiveLimit | None, spacing: float | None = 0.0) -> None:
-        self.key = key
-        self.limit = limit
-        self.spacing = spacing  # seconds from one start to the next, at least; None: the first to come back will tell
-        self.started_at = -math.inf  # the last start
-        self.queue: deque[Queued] = deque()
-        self.items = self.total = 0  # that were read and are not final; that were ever read
-        self.in_flight = 0
-        self.in_turn = False
-        self.parked = -math.inf  # told to wait until then
-        self.wakes_at = -math.inf  # when it is looked at again, should nothing happen before
-        self.circuit: Circuit | None = None  # since the last sign of life, if something has failed
-        self.last: BaseException | None = None  # that failure
-
-    @property
-    def why(self) -> str:
-        """In a line, how many of it may be in flight; "" where nobody finds that out."""
-        if self.spacing:
-            return f"one start each {self.spacing:.3g} s, as was asked for"
-        return "" if self.limit is None else self.limit.why
-
-    def starts_at(self, now: float, most: float) -> float:
-        """When the next one may start: `now`, later, or infinity where only what comes back makes room."""
-        circuit, limit = self.circuit, self.limit
-        if self.spacing is None or (circuit is not None and circuit.open):
-            most = 1
-        if self.in_flight >= most or (limit is not None and self.in_flight >= limit.limit):
-            return math.inf
-        at = max(now, self.parked)
-        if self.spacing:
-            at = max(at, self.started_at + self.spacing)
-        if circuit is not None:
-            at = max(at, circuit.until)
-        return at if limit is None else max(at, limit.gate(now))
+# Keys without items that are kept for what was learned of them, some 3 kB each; and those among them that have been promised
+# to be left alone for a while.
+MOST_IDLE, MOST_PROMISED = 1000, 10_000
+# How many of them are looked at, to find one that may be forgotten.
+LOOKED_AT = 8
 
 
 class KeyedBacklog(Backlog):
@@ -198,6 +71,7 @@ class KeyedBacklog(Backlog):
         self._numbers = count()
         self._size = 0
         self._troubled = False  # whether there may be a circuit
+        self._now = -math.inf  # when something was last given out, or came back
 
     def __len__(self) -> int:
         return self._size
@@ -239,6 +113,7 @@ class KeyedBacklog(Backlog):
         self._back_in_turn(lane)
 
     def take(self, count: int, now: float) -> list[Queued]:
+        self._now = now
         taken: list[Queued] = []
         turn = self._turn
         while len(taken) < count and turn:
@@ -282,7 +157,7 @@ class KeyedBacklog(Backlog):
             if index in self._started:
                 self._started.discard(index)
                 lane = self._of[index]
-                lane.in_flight -= 1
+                lane.left(index)
                 self._back_in_turn(lane)
 
     def forget(self, outcomes: Iterable[Outcome[Any]]) -> None:
@@ -298,7 +173,7 @@ class KeyedBacklog(Backlog):
             return
         self._adapts, self._begin = True, start
         for lane in self._lanes.values():
-            lane.limit = limit = self._limit_of(lane.key)
+            lane.steer(limit := self._limit_of(lane.key))
             for _ in range(lane.in_flight):
                 limit.sent(now)
             self._back_in_turn(lane)
@@ -306,6 +181,7 @@ class KeyedBacklog(Backlog):
     # ── how many of a key, and when ──────────────────────────────────────────────────────────────────────────────────
 
     def told(self, report: Any, now: float) -> None:
+        self._now = now
         if self._spacing is not None:
             self._space(report, self._spacing)
         if not (self._adapts or self._troubled or report.failures):
@@ -320,7 +196,7 @@ class KeyedBacklog(Backlog):
             lane = self._of.get(index)
             if lane is not None and index in self._started:
                 left[lane] = left.get(lane, lane.in_flight + 1) - 1
-                self._hear(lane, ended, started, left[lane], error, now)
+                self._hear(lane, index, ended, started, left[lane], error, now)
 
     def _space(self, report: Any, spacing: Callable[[Any], float | None]) -> None:
         """What came back may tell how far apart the starts of its key are to be."""
@@ -335,16 +211,23 @@ class KeyedBacklog(Backlog):
             if seconds:
                 self.moved.append((lane.key, 1, f"1: {lane.why}"))
 
-    def _hear(self, lane: Lane, ended: float, started: float, in_flight: int, error: BaseException | None, now: float) -> None:
-        limit = lane.limit
-        if limit is not None:
-            kind, after = ("ok", None) if error is None else kind_of(error)
-            before = limit.limit
-            limit.finished(ended, max(0.0, ended - started), max(1, in_flight), kind, after and min(after, self._max_wait))
-            if limit.limit < before:
-                limit.took_effect(now)  # until now as many were started as before
-            if limit.limit != before:
-                self.moved.append((lane.key, limit.limit, limit.why))
+    def _hear(
+        self, lane: Lane, index: int, ended: float, started: float, in_flight: int, error: BaseException | None, now: float
+    ) -> None:
+        kind: Kind
+        kind, after = ("ok", None) if error is None else kind_of(error)
+        # refused while many are in flight: they are too many, and nobody has gone
+        crowd = kind == "overload" and lane.limit is not None and in_flight > START
+        if lane.limit is not None:
+            before = lane.limit.limit
+            after = after and min(after, self._max_wait)
+            lane.heard(index, ended, max(0.0, ended - started), max(1, in_flight), kind, after)
+            if lane.limit.limit < before:
+                lane.limit.took_effect(now)  # until now as many were started as before
+            if lane.limit.limit != before:
+                self.moved.append((lane.key, lane.limit.limit, lane.why))
+        if crowd:
+            return
         if error is not None and getattr(error, "unreachable", False):
             lane.circuit = lane.circuit or Circuit()
             lane.circuit.failed(started, now)
@@ -352,19 +235,18 @@ class KeyedBacklog(Backlog):
             if lane.circuit.given_up:
                 self.gave_up.add(lane)
         elif lane.circuit is not None:
-            if lane.circuit.open and limit is not None:
-                lane.limit = self._limit_of(lane.key)  # what was found out while it was down says nothing
+            if lane.circuit.open and lane.limit is not None:
+                lane.steer(self._limit_of(lane.key))  # what was found out while it was down says nothing
             lane.circuit = lane.last = None
 
     def hopeless(self, now: float) -> list[tuple[Queued, BaseException]]:
         lost: list[tuple[Queued, BaseException]] = []
-        for lane in list(self.gave_up):
+        for lane in self.gave_up:
             circuit = lane.circuit
-            if circuit is None or now >= circuit.until:  # it lives, or the next one is a probe
-                self.gave_up.discard(lane)
-            else:
+            if circuit is not None and now < circuit.until:  # else it lives, or the next one is a probe
                 lost += [(queued, Unreachable.because(lane.key, circuit.in_a_row, lane.last)) for queued in lane.queue]
                 lane.queue.clear()
+        self.gave_up.clear()
         self._size -= len(lost)
         return lost
 
@@ -403,14 +285,13 @@ class KeyedBacklog(Backlog):
             self._remember(lane)
 
     def _start(self, lane: Lane, index: int, now: float) -> None:
-        lane.in_flight += 1
-        lane.started_at = now
+        lane.started(index, now)
         self._started.add(index)
-        if lane.limit is not None:
-            lane.limit.sent(now)
 
     def _back_in_turn(self, lane: Lane) -> None:
         """Something has changed for it: it is looked at again."""
+        if lane.circuit is not None and lane.circuit.given_up:
+            self.gave_up.add(lane)
         if lane.queue and not lane.in_turn:
             lane.in_turn = True
             self._turn.append(lane)
@@ -433,10 +314,14 @@ class KeyedBacklog(Backlog):
             del self._lanes[lane.key]
             return
         self._idle[lane.key] = None
-        if len(self._idle) > MOST_IDLE:
-            oldest = next(iter(self._idle))
-            del self._idle[oldest]
-            self._remember(self._lanes.pop(oldest))
+        if len(self._idle) <= MOST_IDLE:
+            return
+        for key in list(islice(self._idle, LOOKED_AT)):
+            if self._lanes[key].promised <= self._now or len(self._idle) > MOST_PROMISED:
+                del self._idle[key]
+                self._remember(self._lanes.pop(key))
+                return
+            self._idle[key] = self._idle.pop(key)  # it is asked again later
 
     def _remember(self, lane: Lane) -> None:
         if self._memory is not None and lane.limit is not None and lane.limit.proven is not None:

@@ -20,6 +20,7 @@ from typing import Literal
 
 from ..errors import ItemTimeout
 from .pacer import Pacer
+from .window import Held, Window
 
 __all__ = ["AdaptiveLimit", "Kind", "Pressure", "kind_of"]
 
@@ -38,6 +39,12 @@ GROWTH = 3.0
 # START: a success makes room only if it took no longer than so many times what items take; twice as long, with little to show
 # for it, ends START (a server that thrashes: 1.45 times the oracle's time; 1.6 without).
 FLAT, TWICE = 1.5, 2.0
+# START, before anything is known: up to `FREE` (or twice as many as it began with) before a latency has passed, up to
+# `UNPROVEN` (or three times as many) before two rounds have been compared. With a start of 4, 8 and 12 cost a latency more.
+FREE, UNPROVEN = 16, 32
+# START: a round whose number in flight did not grow to so many times that of the best round counts half when it brings no
+# more: chance does as much (lognormal latencies: 4.8 times the oracle's time in the worst of 12 seeds, now 1.9).
+CLEARLY_MORE = 1.5
 # While nothing has come back at all, up to `SILENT` times `start` go out, `start` more each `SILENCE` seconds: a fixed pool
 # would send them at once. 200 items of 1 s take 2.0 times the oracle's time instead of 3.0. It costs a server that thrashes
 # (1.45 instead of 1.1), and with 8 times it would cost that one 2.7.
@@ -45,8 +52,19 @@ SILENT, SILENCE = 4, 0.1
 # Little's law gives the knee, throughput × latency without queueing; the exit from START and the cap leave room above it.
 EXIT_GAIN, CAP_GAIN = 1.5, 3.0
 CUT = 0.7
-# Windows between two probes: the fewest after something changed, the most after probes that failed.
-SHORTEST_HOLD, LONGEST_HOLD = 2, 8
+# Fewer than this, or than it began with, only where something is refused: what is below costs nothing measurable and hides
+# what more would bring.
+FLOOR = 4
+# Windows between two probes: the fewest after something changed, the most after probes that failed (8: a server that grows is
+# found 8 latencies later, in the mean).
+SHORTEST_HOLD, LONGEST_HOLD = 2, 4
+# The most after probes that were refused: those cost the server something.
+REFUSED_HOLD = 8
+# A probe that has paid so much of what it can pay, and a standard error more, is judged at once.
+CLEARLY = 0.5
+# Means of latencies that are kept: of 40, the least was so old that a server whose items had become dearer was never probed
+# again (8.3 times the oracle's time, now 2.2).
+BASES = 10
 # Probes that keep failing are judged by up to so many times the successes: else a limit that is right wanders by noise
 # (20 servers: outside ±50 % of its median for 30 % of the time, now 15 %).
 MOST_CARE = 4
@@ -74,11 +92,12 @@ class AdaptiveLimit:
     def __init__(self, start: int = 32, ceiling: int = 1000, *, rng: random.Random | None = None) -> None:
         self._rng = rng or random.Random(0)
         self._ceiling = max(1, ceiling)
-        self._start = max(1, min(start, self._ceiling))
+        self.start = max(1, min(start, self._ceiling))
+        self._floor = min(FLOOR, self.start)
         self._state = "START"
-        self._c = float(min(SILENT * self._start, self._ceiling))
+        self._c = float(min(SILENT * self.start, self._ceiling))
         self._settle()
-        self._reason = f"{self._start} to begin with, more while nothing comes back"
+        self._reason = f"{self.start} to begin with, more while nothing comes back"
         self._pressure: Pressure = "none"
         self._pressing = ""  # why
         self._cut_for_pressure_at = -math.inf
@@ -90,18 +109,18 @@ class AdaptiveLimit:
         self._stopped_until = -math.inf
         self._pacer: Pacer | None = None
         # windows
-        self._window: _Window | None = None
+        self._window: Window | None = None
         self._mark = -math.inf  # what started before says nothing about this limit
-        self._bases: deque[float] = deque(maxlen=40)  # mean latencies, with their noise
+        self._bases: deque[float] = deque(maxlen=BASES)  # mean latencies, with their noise
         self._rates: deque[float] = deque(maxlen=10)
         self._latency = 0.0
         # START
         self._best = (0.0, 1.0)  # throughput, and the number in flight that brought it
-        self._misses = 0
+        self._misses = 0.0
         self._usual = 0.0  # latency while there is no queue
         self._unproven = math.inf  # not above this before two rounds have been compared
         # HOLD, UP, DOWN
-        self._held = _Held()
+        self._held = Held()
         self._hold = SHORTEST_HOLD
         self._care = 1  # how many times the successes a probe is judged by
         self._step = UP
@@ -126,8 +145,11 @@ class AdaptiveLimit:
 
     @property
     def proven(self) -> int | None:
-        """The limit, where enough has come back under it to be believed another time; None where a rate is what holds back."""
-        return self.limit if self._pacer is None and self._accepted >= WINDOW else None
+        """The limit, less what a probe adds, where enough has come back under it to be believed another time; None where a rate
+        is what holds back."""
+        if self._pacer is not None or self._accepted < WINDOW:
+            return None
+        return int(self._from) if self._state in ("UP", "DOWN") else self.limit
 
     # ── asked and told ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -136,8 +158,8 @@ class AdaptiveLimit:
         gate = max(now, self._stopped_until)
         if self._pacer is not None:
             return max(gate, self._pacer.gate(now))
-        if not self._heard and self._sent >= self._start:
-            return max(gate, self._first_sent + SILENCE * (self._sent - self._start + 1) / self._start)
+        if not self._heard and self._sent >= self.start:
+            return max(gate, self._first_sent + SILENCE * (self._sent - self.start + 1) / self.start)
         return gate
 
     def sent(self, now: float) -> None:
@@ -153,9 +175,9 @@ class AdaptiveLimit:
         doubled, else an error) or "error". `in_flight` counts it; `latency` and `retry_after` are seconds."""
         if not self._heard:
             self._heard = True
-            self._c = float(min(max(self._start, in_flight), self._ceiling))
-            self._unproven = max(GROWTH * self._start, UP * self._c)
-            self._window = _Window(self._first_sent)
+            self._c = float(min(max(self.start, in_flight), self._ceiling))
+            self._unproven = max(GROWTH * self.start, UP * self._c, UNPROVEN)
+            self._window = Window(self._first_sent)
             self._settle()
             self._reason = "it begins"
         if kind == "timeout":
@@ -200,7 +222,7 @@ class AdaptiveLimit:
         window = self._window
         if window is None:
             if started >= self._mark:
-                self._window = _Window(now)
+                self._window = Window(now)
             return
         window.add(latency, in_flight, fresh=started >= window.since)
         if self._state == "START":
@@ -209,8 +231,11 @@ class AdaptiveLimit:
             if window.fresh >= min(ROUND, self._c) and window.n >= min(enough, self._c):
                 self._round(window, now)
         else:
+            enough = max(WINDOW, self._c)
+            if window.n < enough or now - window.since < 0.95 * window.mean:
+                return
             care = 1 if self._state == "HOLD" else self._care
-            if window.n >= care * max(WINDOW, self._c) and now - window.since >= 0.95 * window.mean:
+            if window.n >= care * enough or (self._state == "UP" and self._has_clearly_paid(window, now)):
                 self._judge(window, now)
 
     def _grow(self, latency: float, in_flight: int) -> None:
@@ -219,19 +244,19 @@ class AdaptiveLimit:
         if self._pressure != "none":
             return
         if self._state == "START":
-            flat = latency <= FLAT * self._usual if self._usual else self._c < 2 * self._start
-            if flat and not self._misses and in_flight >= 0.7 * self.limit:
+            flat = latency <= FLAT * self._usual if self._usual else self._c < max(2 * self.start, FREE)
+            if flat and self._misses < 1 and in_flight >= 0.7 * self.limit:
                 self._c = max(self._c, min(self._c + GROWTH - 1, self._unproven))
                 self._settle()
         elif self._c < self._goal:
             self._c = min(self._c + UP - 1, self._goal)
             self._settle()
 
-    def _round(self, window: _Window, now: float) -> None:
+    def _round(self, window: Window, now: float) -> None:
         """START: a latency has passed. It goes on while a round brings more than the one before."""
         mean, noise = window.fresh_mean, window.noise
         self._bases.append(mean * (1 + noise))
-        self._window = _Window(now)
+        self._window = Window(now)
         if not self._usual:
             self._usual = mean
             return  # it began with nothing in flight: good for the usual latency, not for the throughput
@@ -242,18 +267,18 @@ class AdaptiveLimit:
         best, at = self._best
         more = window.in_flight / at
         if best and mean > TWICE * self._usual and rate <= best * max(1.5, math.sqrt(more)):
-            self._misses = 2
+            self._misses = 2.0
         elif rate > best * more**TAU * (1 + 0.5 * noise) and (more > 1.1 or not best):
             if best and rate > best * math.sqrt(more):
                 self._usual = max(self._usual, mean)
             self._best = (rate, window.in_flight)
-            self._misses = 0
+            self._misses = 0.0
             self._reason = f"growing, {rate:.3g} a second"
         elif window.in_flight >= 0.7 * self._c:
-            self._misses += 1
+            self._misses += 1 if more >= CLEARLY_MORE else 0.5
         if self._misses >= 2:
             knee = EXIT_GAIN * max(self._rates) * min(self._bases)
-            self._c = min(max(self._best[1], self._c * HALF), knee)
+            self._c = max(min(max(self._best[1], self._c * HALF), knee), min(self._floor, self._c))
             # the knee may be far below, where START had no look: halved while that costs nothing
             self._halving = True
             self._reason = f"{window.in_flight:.0f} in flight brought no more"
@@ -262,17 +287,15 @@ class AdaptiveLimit:
             self._reason = "the most there may be"
             self._enter("HOLD", now)
 
-    def _judge(self, window: _Window, now: float) -> None:
+    def _judge(self, window: Window, now: float) -> None:
         """HOLD, UP or DOWN: a window at this limit is complete."""
-        self._window = _Window(now)
+        self._window = Window(now)
         if window.in_flight < 0.7 * self.limit:
             return  # the source is what is slow, not the limit
         rate, held = window.rate(now), self._held
         self._bases.append(window.mean * (1 + window.noise))
         self._rates.append(rate)
-        ratio = math.log(rate / held.rate) if held.rate else 0.0
-        # what a queue lets through varies however even its latencies are
-        error = max(0.5, window.cv) * math.sqrt(1 / window.n + 1 / max(1, held.n))
+        ratio, error = held.compare(window, now)
         if self._state == "HOLD":
             self._windows += 1
             if held.rate and ratio > SURPRISE + error:
@@ -298,6 +321,10 @@ class AdaptiveLimit:
             self._halving = False
             self._enter("HOLD", now, self._from)
 
+    def _has_clearly_paid(self, window: Window, now: float) -> bool:
+        ratio, error = self._held.compare(window, now)
+        return ratio > CLEARLY * math.log(self._goal / self._from) + error
+
     def _judge_up(self, ratio: float, step: float, error: float, rate: float, n: int, now: float) -> None:
         percent = 100 * math.expm1(ratio)
         if ratio > TAU * step + min(error, 0.75 * step):
@@ -314,7 +341,7 @@ class AdaptiveLimit:
         else:
             change = f"{percent:.0f} % more" if percent >= 1 else f"{-percent:.0f} % less" if percent <= -1 else "no more"
             self._reason = f"{self._c:.0f} in flight brought {change}"
-            self._hold, self._care = min(2 * self._hold, LONGEST_HOLD), min(2 * self._care, MOST_CARE)
+            self._hold, self._care = max(self._hold, min(2 * self._hold, LONGEST_HOLD)), min(2 * self._care, MOST_CARE)
             self._paid, self._step = 0, min(self._step, UP)
             self._c = self._from
             self._probe("DOWN", now)
@@ -326,6 +353,7 @@ class AdaptiveLimit:
             goal = min(max(self._c * self._step, self.limit + 1.0), max(CAP_GAIN * knee + 1, self._c))
         else:
             goal = min(self._c * (HALF if self._halving else DOWN), self.limit - 1.0)
+            goal = max(goal, min(float(self._floor), self._c))
         if max(1.0, goal) == self._c:
             self._halving = False
             self._enter("HOLD", now)  # nothing to probe: it is one, or the cap
@@ -335,6 +363,7 @@ class AdaptiveLimit:
     # ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _overload(self, now: float, latency: float, in_flight: int, retry_after: float | None) -> None:
+        draining = now < self._stopped_until
         if retry_after is not None and 0 < retry_after < math.inf:
             # up to 10 % more, so that those told the same do not come back together
             self._stopped_until = max(self._stopped_until, now + retry_after * (1 + 0.1 * self._rng.random()))
@@ -345,7 +374,10 @@ class AdaptiveLimit:
         # not one of those that were on their way when it was cut, nor the next of a burst that is refused one by one
         news = now - latency >= self._cut_at and now - self._cut_at >= max(SOON, 0.5 * self._latency)
         probing = self._state == "UP" and (self._window is None or self._window.n < self._c)
-        accepted = in_flight - 1 if self._state != "UP" else max(in_flight - 1, int(self._from))
+        # while nothing starts, the in flight fall by what comes back, too: then it is one fewer a refusal
+        accepted = int(self._c) - 1 if draining else in_flight - 1
+        if self._state == "UP":
+            accepted = max(accepted, int(self._from))
         if accepted >= 0.5 * self._c:
             self._c = min(self._c, float(accepted))  # a limit on connections: exact, one refusal at a time
         elif news:
@@ -353,7 +385,7 @@ class AdaptiveLimit:
         if news:
             self._cut_at = now
             if self._state != "START":
-                self._hold = min(2 * self._hold, LONGEST_HOLD)
+                self._hold = min(2 * self._hold, REFUSED_HOLD)
             if probing:
                 # It was asked for, and at once: too many connections, which is no sign against the limit that held. One that
                 # comes after as many have been fine is a rate's.
@@ -417,75 +449,6 @@ class AdaptiveLimit:
     def _settle(self) -> None:
         self._c = min(max(1.0, self._c), float(self._ceiling))
         self.limit = int(self._c)
-
-
-class _Window:
-    """Sums over the successes of one window. `fresh` are those that started in it."""
-
-    __slots__ = ("_fresh", "_in_flight", "_square", "_sum", "fresh", "n", "since")
-
-    def __init__(self, since: float) -> None:
-        self.since = since
-        self.n = self.fresh = 0
-        self._sum = self._square = self._fresh = 0.0
-        self._in_flight = 0
-
-    def add(self, latency: float, in_flight: int, fresh: bool) -> None:
-        self.n += 1
-        self._sum += latency
-        self._square += latency * latency
-        self._in_flight += in_flight
-        if fresh:
-            self.fresh += 1
-            self._fresh += latency
-
-    def rate(self, now: float) -> float:
-        """Successes a second."""
-        return self.n / max(now - self.since, 1e-9)
-
-    @property
-    def mean(self) -> float:
-        return self._sum / self.n
-
-    @property
-    def fresh_mean(self) -> float:
-        return self._fresh / self.fresh
-
-    @property
-    def in_flight(self) -> float:
-        return self._in_flight / self.n
-
-    @property
-    def cv(self) -> float:
-        """The spread of latencies as a share of their mean, from .1 to 1."""
-        mean = self.mean
-        if mean <= 0:
-            return 1.0
-        return min(1.0, max(0.1, math.sqrt(max(0.0, self._square / self.n - mean * mean)) / mean))
-
-    @property
-    def noise(self) -> float:
-        """How far the mean is off, as a share of it."""
-        return self.cv / math.sqrt(self.n)
-
-
-class _Held:
-    """Throughput at the limit that is held: what a probe is compared with."""
-
-    def __init__(self) -> None:
-        self.rate = 0.0
-        self.n = 0
-
-    def forget(self) -> None:
-        self.rate, self.n = 0.0, 0
-
-    def set(self, rate: float, n: int) -> None:
-        self.rate, self.n = rate, n
-
-    def add(self, rate: float, n: int) -> None:
-        """A mean over all windows, and a moving one from eight on."""
-        self.n += n
-        self.rate += (rate - self.rate) * max(n / self.n, 1 / LONGEST_HOLD)
 
 
 def kind_of(error: BaseException) -> tuple[Kind, float | None]:

@@ -33,6 +33,7 @@ from ..outcome import Outcome
 from ..worker.job import CARRYING
 from ..worker.outbox import Failure
 from . import complaints
+from .backlog import Backlog, Queued
 from .bucket import TokenBucket
 from .events import (
     Abandon,
@@ -60,10 +61,10 @@ from .events import (
 )
 from .held import first_of_each
 from .history import Again
-from .keyed import Backlog, KeyedBacklog, Queued
+from .keyed import KeyedBacklog
 from .limit import SILENCE, Pressure
 from .order import AsFinished, InOrder
-from .retry import Backoff
+from .retry import Backoff, pause_asked
 from .seat import FINEST, Seat
 from .steering import LONG, Steering
 
@@ -118,7 +119,7 @@ class Machine:
         self._unhurried = policy.rate is not None or policy.most_ahead == 0
         self.limited = self._unhurried
         self._straight = policy.rate is None and policy.key is None
-        rng = rng or random.Random()
+        self._rng = rng = rng or random.Random()
         self._max_wait = (policy.retry or Retry()).max_wait
         self._queue: Backlog = Backlog()
         if policy.key is not None:
@@ -654,15 +655,16 @@ class Machine:
             self.cpu += failure.cpu
             self._queue.done((index,))
             self._struck.discard(index)
+            asked = pause_asked(failure.error, self._max_wait, self._rng)
+            if asked:  # of the whole key, and for as long as it asked: what the budget of retries adds is this item's
+                self._queue.park(index, now + asked, now)
             if self._backoff is not None and may_retry:
                 self._backoff.started(1)
-                again = self._backoff.again_at(failure.error, attempts - self._cut_short.get(index, 0), now)
+                again = self._backoff.again_at(failure.error, attempts - self._cut_short.get(index, 0), now, asked)
                 if again is not None:
                     self._tries[index] = attempts
                     heapq.heappush(self._retries, (again, index, found))
                     self._put_off.append(Again(now, index, attempts, again))
-                    if getattr(failure.error, "retry_after", None) is not None:
-                        self._queue.park(index, again, now)
                     continue
             waited = failure.started - queued
             self.failed += 1

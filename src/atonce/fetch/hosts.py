@@ -46,7 +46,10 @@ class Hosts:
         return None if known is None else min(known[0], MOST_TO_BEGIN)
 
     def learned(self, key: Any, limit: int) -> None:
+        self._new.pop(key, None)
         self._new[key] = (limit, self._clock())
+        if len(self._new) > MOST:
+            del self._new[next(iter(self._new))]
 
     def save(self) -> None:
         """Write what was learned, beside what other runs have written meanwhile; whole or not at all."""

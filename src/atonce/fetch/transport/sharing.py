@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .easy import Transfer
 
-__all__ = ["PATIENCE", "Sharing"]
+__all__ = ["MOST_ALONE", "PATIENCE", "Sharing"]
 
 # Seconds that a transfer waits for another's connection at most: a guess, some round trips to the far side of the world.
 PATIENCE = 1.0
+# Hosts that are remembered to speak HTTP/1. One that is forgotten has its first requests wait for a connection once more.
+MOST_ALONE = 10_000
 
 
 class Sharing:
@@ -26,7 +28,7 @@ class Sharing:
     __slots__ = ("_alone", "_made", "_waiting")
 
     def __init__(self) -> None:
-        self._alone: set[str] = set()  # hosts that speak HTTP/1
+        self._alone: dict[str, None] = {}  # hosts that speak HTTP/1, the first to be found out first
         self._waiting: dict[str, set[Transfer]] = {}
         self._made: set[str] = set()  # hosts with a connection, and somebody who waits for it
 
@@ -52,7 +54,9 @@ class Sharing:
 
     def answered(self, transfer: Transfer, head: bytes) -> None:
         if head.startswith(b"HTTP/1"):
-            self._alone.add(transfer.shares)
+            self._alone[transfer.shares] = None
+            if len(self._alone) > MOST_ALONE:
+                del self._alone[next(iter(self._alone))]
 
     def ready(self) -> list[Transfer]:
         """Those that need not wait any longer, since their host has a connection. They are forgotten."""

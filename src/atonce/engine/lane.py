@@ -1,0 +1,108 @@
+"""One key: its items that wait, and what says when the next of them may start."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Any
+
+from .backlog import Queued
+from .circuit import Circuit
+from .limit import AdaptiveLimit, Kind
+from .opening import Opening
+
+__all__ = ["Lane"]
+
+
+class Lane:
+    """A key: its items that wait, how many of it are in flight, how many may be, and when."""
+
+    __slots__ = (
+        "circuit",
+        "in_flight",
+        "in_turn",
+        "items",
+        "key",
+        "last",
+        "limit",
+        "opening",
+        "parked",
+        "queue",
+        "spacing",
+        "started_at",
+        "total",
+        "wakes_at",
+    )
+
+    def __init__(self, key: Any, limit: AdaptiveLimit | None, spacing: float | None = 0.0) -> None:
+        self.key = key
+        self.limit = limit
+        self.opening = None if limit is None else Opening(limit.start)
+        self.spacing = spacing  # seconds from one start to the next, at least; None: the first to come back will tell
+        self.started_at = -math.inf  # the last start
+        self.queue: deque[Queued] = deque()
+        self.items = self.total = 0  # that were read and are not final; that were ever read
+        self.in_flight = 0
+        self.in_turn = False
+        self.parked = -math.inf  # told to wait until then
+        self.wakes_at = -math.inf  # when it is looked at again, should nothing happen before
+        self.circuit: Circuit | None = None  # since the last sign of life, if something has failed
+        self.last: BaseException | None = None  # that failure
+
+    @property
+    def why(self) -> str:
+        """In a line, how many of it may be in flight; "" where nobody finds that out."""
+        if self.spacing:
+            return f"one start each {self.spacing:.3g} s, as was asked for"
+        if self.limit is None:
+            return ""
+        return f"{self.limit.why}{', connections are opened a few at a time' if self.opening and self.opening.dear else ''}"
+
+    def steer(self, limit: AdaptiveLimit) -> None:
+        """Find out from now on how many may be in flight."""
+        self.limit, self.opening = limit, Opening(limit.start)
+
+    def started(self, index: int, now: float) -> None:
+        """This one is in flight from now on."""
+        if self.limit is not None:
+            self.limit.sent(now)
+        if self.opening is not None:
+            self.opening.started(index, self.in_flight, now)
+        self.in_flight += 1
+        self.started_at = now
+
+    def heard(
+        self, index: int, ended: float, latency: float, in_flight: int, kind: Kind, retry_after: float | None = None
+    ) -> None:
+        """What came of one, for those who find out how many may be in flight; it counts in `in_flight` and has not `left`."""
+        if self.limit is not None:
+            self.limit.finished(ended, latency, in_flight, kind, retry_after)
+        if self.opening is not None and kind == "ok":
+            self.opening.answered(index, latency)
+
+    def left(self, index: int) -> None:
+        """This one is not in flight any more."""
+        self.in_flight -= 1
+        if self.opening is not None:
+            self.opening.left(index)
+
+    @property
+    def promised(self) -> float:
+        """Until when nothing of it may start, whatever is known of it."""
+        silent = -math.inf if self.circuit is None else self.circuit.until
+        return max(silent, self.parked, self.started_at + (self.spacing or 0.0))
+
+    @property
+    def most(self) -> float:
+        """How many may be in flight, as far as that is found out."""
+        most = math.inf if self.limit is None else self.limit.limit
+        return most if self.opening is None else min(most, self.opening.room)
+
+    def starts_at(self, now: float, most: float) -> float:
+        """When the next one may start: `now`, later, or infinity where only what comes back makes room."""
+        if self.spacing is None or (self.circuit is not None and self.circuit.open):
+            most = 1
+        if self.in_flight >= min(most, self.most):
+            return math.inf
+        at = max(now, self.promised)
+        return at if self.limit is None else max(at, self.limit.gate(now))
