@@ -1,4 +1,8 @@
-"""The `requests` transport: plain calls, a session a thread."""
+"""The `requests` transport: plain calls, a session a thread; connections are of all threads together.
+
+With connections of its own, each of thirty-two threads would open one to a host of which four requests are under way, and to
+one that takes no more than six, most would find no room for ever. urllib3's pools are made to be shared.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import functools
 import http.client
 import socket
 import ssl
+import threading
 import time
 from typing import Any, ClassVar, cast
 
@@ -31,7 +36,8 @@ __all__ = ["Requests"]
 
 clock = time.monotonic
 
-HOSTS = 16  # whose connections a session keeps, one each: it runs one request at a time
+HOSTS = 512  # whose connections are kept
+CONNECTIONS = 1000  # of each of them, at most: as many as there may be threads
 PIECE = 65536
 
 
@@ -45,12 +51,7 @@ class Requests:
     proxies: ClassVar[tuple[str, ...]] = ("http",)  # no timeout of ours holds in TLS within TLS, nor in a SOCKS library
 
     def setup(self) -> requests.Session:
-        session = requests.Session()
-        session.trust_env = False  # no proxies, no .netrc, no certificates from the environment
-        session.adapters.clear()
-        session.mount("", _Adapter(self.policy.proxy))
-        session.mount("insecure", _Adapter(self.policy.proxy, verified=False))
-        return session
+        return _Session(self.policy)
 
     def __call__(self, session: requests.Session, request: Request) -> Page:
         here.attempt = attempt = Attempt(request, self.policy, clock())
@@ -111,6 +112,52 @@ class Requests:
         return attempt.broken(_kind(cause), str(cause) or type(cause).__name__, now)
 
 
+class _Session(requests.Session):
+    """A thread's, over the connections of all threads that have the same policy."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__()
+        self.trust_env = False  # no proxies, no .netrc, no certificates from the environment
+        self.adapters.clear()
+        self._policy = policy
+        with _lock:
+            shared = _shared.get(id(policy))
+            if shared is None:
+                shared = _shared[id(policy)] = _Shared(
+                    {"": _Adapter(policy.proxy), "insecure": _Adapter(policy.proxy, verified=False)}, policy
+                )
+            shared.sessions += 1
+        for prefix, adapter in shared.adapters.items():
+            self.mount(prefix, adapter)
+
+    def close(self) -> None:
+        """The last one closes the connections."""
+        with _lock:
+            if not self.adapters:
+                return
+            shared = _shared[id(self._policy)]
+            shared.sessions -= 1
+            if shared.sessions:
+                self.adapters.clear()
+                return
+            del _shared[id(self._policy)]
+        super().close()
+        self.adapters.clear()
+
+
+@dataclasses.dataclass(slots=True)
+class _Shared:
+    """`policy` is kept so that its id is nobody else's."""
+
+    adapters: dict[str, _Adapter]
+    policy: Policy
+    sessions: int = 0
+
+
+_shared: dict[int, _Shared] = {}
+_lock = threading.Lock()
+
+
 class _Adapter(HTTPAdapter):
     """requests' own, with the process's one TLS context and with our connections."""
 
@@ -118,7 +165,7 @@ class _Adapter(HTTPAdapter):
         self._context = _tls(verified)
         self._authorization = None if proxy is None else proxy.authorization
         self.proxies = {} if proxy is None else {"http": proxy.url, "https": proxy.url}
-        super().__init__(pool_connections=HOSTS, pool_maxsize=1, pool_block=True, max_retries=0)
+        super().__init__(pool_connections=HOSTS, pool_maxsize=CONNECTIONS, pool_block=True, max_retries=0)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:
         super().init_poolmanager(connections, maxsize, block, ssl_context=self._context, **more)
