@@ -104,7 +104,7 @@ class Attempt:
         self.leave()
         wait = None if asked is None else retry_after(asked, time.time())
         what = f"{page.error_class}: {page.error}"
-        full = page.error_class == "throttled"
+        full = page.error_class == "throttled" or status == 503
         raise FetchError(what, page=page, retryable=True, retry_after=wait, overload=full, item=shown(self.request.url))
 
     def is_free_to_repeat(self, *, reused: bool) -> bool:

@@ -58,7 +58,7 @@ class FetchError(ItemError):
     """An attempt that brought no final answer. `page` tells as much of it as is known, `page.error_class` its class.
 
     `retryable` says whether another attempt is right; `retry_after`, in seconds, when the server wants it; `overload`, that
-    the server has too much to do (docs/limit.md): it throttles, or takes no more connections.
+    the server has too much to do (docs/limit.md): it throttles, answers 503, or takes no more connections.
     """
 
     def __init__(
