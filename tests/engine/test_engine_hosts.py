@@ -401,6 +401,29 @@ def test_a_host_that_the_list_comes_back_to_has_not_been_forgotten() -> None:
     assert len(backlog._lanes) <= 1001
 
 
+def test_what_comes_back_together_makes_as_much_room_as_one_by_one() -> None:
+    """A report has all that ended since the last one, and only then is there room: the last was in flight with the first."""
+    backlog = KeyedBacklog(lambda item: item, "auto")
+    backlog.slots(64)
+    backlog.extend(0, "a" * 40, 0.0)
+    taken = [index for index, _, _ in backlog.take(64, 0.0)]
+    backlog.told(Report(taken, taken, [0.0] * START, [0.1] * START, [0.0] * START, []), 0.1)
+    backlog.done(taken)
+    assert len(backlog.take(64, 0.1)) == 3 * START
+
+
+def test_what_was_fine_beside_a_refusal_was_accepted() -> None:
+    backlog = KeyedBacklog(lambda item: item, Memory(a=10))
+    backlog.slots(64)
+    backlog.extend(0, "a" * 40, 0.0)
+    taken = [index for index, _, _ in backlog.take(64, 0.0)]
+    assert len(taken) == 10
+    ended = Report(taken[:3], taken[:3], [0.0] * 3, [0.1] * 3, [0.0] * 3, [])
+    backlog.told(ended._replace(failures=[Failure(taken[3], Refused(), 0.0, 0.1, 0.0, None)]), 0.1)
+    backlog.done(taken[:4])
+    assert 9 <= 6 + len(backlog.take(64, 0.1)) <= 10 + 6  # of ten one was refused, and three have made room for more
+
+
 def test_refusals_of_one_key_without_a_wait_lower_its_limit_and_no_other() -> None:
     backlog = KeyedBacklog(lambda item: item, "auto")
     backlog.slots(64)

@@ -191,12 +191,15 @@ class KeyedBacklog(Backlog):
         ends += [(failure.ended, failure.started, failure.index, failure.error) for failure in report.failures]
         if len(ends) > 1:
             ends.sort(key=itemgetter(0))
-        left: dict[Lane, int] = {}
+        # room is made when all of a report has been heard: what came back beside an item was in flight with it. What was
+        # refused was not taken, so it is not.
+        inside: dict[Lane, int] = {}
         for ended, started, index, error in ends:
             lane = self._of.get(index)
             if lane is not None and index in self._started:
-                left[lane] = left.get(lane, lane.in_flight + 1) - 1
-                self._hear(lane, index, ended, started, left[lane], error, now)
+                in_flight = inside.setdefault(lane, lane.in_flight)
+                self._hear(lane, index, ended, started, in_flight, error, now)
+                inside[lane] -= error is not None
 
     def _space(self, report: Any, spacing: Callable[[Any], float | None]) -> None:
         """What came back may tell how far apart the starts of its key are to be."""

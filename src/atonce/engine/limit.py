@@ -104,6 +104,7 @@ class AdaptiveLimit:
         self._before_cut = 0.0  # the limit, before it was cut for that
         # what was sent
         self._sent = 0
+        self._offered = self.limit  # the limit when room was last taken: what is in flight is measured by that
         self._first_sent = 0.0
         self._heard = False
         self._stopped_until = -math.inf
@@ -167,8 +168,13 @@ class AdaptiveLimit:
         if not self._sent:
             self._first_sent = now
         self._sent += 1
+        self._offered = self.limit
         if self._pacer is not None:
             self._pacer.sent(now)
+
+    def offer(self) -> None:
+        """What came back together has been told: from now on items start under this limit. `sent` says so, too."""
+        self._offered = self.limit
 
     def finished(self, now: float, latency: float, in_flight: int, kind: Kind, retry_after: float | None = None) -> None:
         """An item ended: "ok", "overload" (the server says that it is too much), "timeout" (an overload if latency had
@@ -179,6 +185,7 @@ class AdaptiveLimit:
             self._unproven = max(GROWTH * self.start, UP * self._c, UNPROVEN)
             self._window = Window(self._first_sent)
             self._settle()
+            self._offered = min(self._offered, in_flight)
             self._reason = "it begins"
         if kind == "timeout":
             kind = "overload" if self._bases and latency > 2 * min(self._bases) else "error"
@@ -245,7 +252,7 @@ class AdaptiveLimit:
             return
         if self._state == "START":
             flat = latency <= FLAT * self._usual if self._usual else self._c < max(2 * self.start, FREE)
-            if flat and self._misses < 1 and in_flight >= 0.7 * self.limit:
+            if flat and self._misses < 1 and in_flight >= 0.7 * self._offered:
                 self._c = max(self._c, min(self._c + GROWTH - 1, self._unproven))
                 self._settle()
         elif self._c < self._goal:

@@ -61,10 +61,12 @@ class Steering:
             self.pacing = self.pacing or kind == "overload"
             rows.append((failure.ended, failure.started, kind, after and min(after, self._max_wait)))
         rows.sort(key=operator.itemgetter(0))
-        left = in_flight
+        # room is made when all of a report has been heard: what came back beside an item was in flight with it; what failed
+        # was not, or not to the end
         for ended, started, kind, after in rows:
-            limit.finished(ended, max(0.0, ended - started), max(1, left), kind, after)
-            left -= 1
+            limit.finished(ended, max(0.0, ended - started), max(1, in_flight), kind, after)
+            in_flight -= kind != "ok"
+        limit.offer()
         if limit.limit < before:
             limit.took_effect(now)  # until now as many were given out as before
         self.slots = limit.limit
