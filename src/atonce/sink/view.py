@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ class View(NamedTuple):
         if self.failed:
             parts.append(self._failed())
         if self.left is not None:
-            parts.append(f"{in_words(self.left)} left")
+            parts.append(f"{_ahead(self.left)} left")
         if self.status is not None:
             parts += [part for part in (self._phase(), self._flight(), self._waits()) if part]
         workers = [f"  {_doing(worker, 100)}" for worker in self.status.workers[:WORKERS]] if self.status else []
@@ -69,7 +70,7 @@ class View(NamedTuple):
     def _bar(self, width: int, fancy: bool) -> list[Piece]:
         """`fetch ━━━━━━╸──── 1 200/20 000  240/s  1:18 min left`: what there is no room for is left out from the right."""
         count = grouped(self.count) + (f"/{grouped(self.total)}" if self.total is not None else "")
-        time = f"{in_words(self.left)} left" if self.left is not None else in_words(self.seconds) if self.seconds >= 1 else ""
+        time = f"{_ahead(self.left)} left" if self.left is not None else in_words(self.seconds) if self.seconds >= 1 else ""
         rate = f"{grouped(self.rate)}/s" if self.rate else ""
         name = _cut(line(self.name, 60), max(8, width // 3))
         tail = ""
@@ -120,12 +121,17 @@ class View(NamedTuple):
         for what, asked in (("waiting for Retry-After", True), ("not answering", False)):
             waits = [each for each in status.parked if each.asked is asked]
             if waits:
-                named = [f"{line(each.key, 40)} {in_words(each.seconds)}" for each in waits[:NAMED]]
+                named = [f"{line(each.key, 40)} {_ahead(each.seconds)}" for each in waits[:NAMED]]
                 more = f" and {len(waits) - NAMED} more" if len(waits) > NAMED else ""
                 parts.append(f"{what}: {', '.join(named)}{more}, {grouped(sum(each.items for each in waits))} queued")
         if status.retrying:
             parts.append(f"{grouped(status.retrying)} to be tried again, the first in {in_words(status.retry_in)}")
         return "; ".join(parts)
+
+
+def _ahead(seconds: float) -> str:
+    """What is yet to come is not known to hundredths of a second."""
+    return f"{max(1, math.ceil(seconds))} s" if seconds < 59 else in_words(seconds)
 
 
 def _doing(worker: Doing, width: int) -> str:
