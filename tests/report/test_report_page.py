@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import random
 import re
 import stat
 import zlib
@@ -21,7 +22,7 @@ from atonce.demo.claims import CLAIMS
 from atonce.demo.telling import Bars, Line, Table
 from atonce.demo.verdict import HOLDS, Verdict
 from atonce.errors import OutputError, UsageError
-from atonce.report import report_of_story
+from atonce.report import report_of_story, telling
 from atonce.report.reading import judge, story_of_events, story_of_run, story_of_trace
 from atonce.report.story import OK, RETRIED
 from atonce.report.telling import told
@@ -123,6 +124,32 @@ def test_the_caller_knows_what_failed() -> None:
     story = story_of_run(atonce.run(str, ["a", "b"], model="sync"))
     judge(story, {1: ("http_error", "404"), 7: ("WorkerDied", "it died")})
     assert [row[:3] for row in told(story)["failures"]] == [["http_error", "", 1], ["WorkerDied", "", 1]]
+
+
+def test_a_page_that_would_be_too_large_does_without_what_is_told_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(0)
+
+    def noise(count: int) -> str:  # that cannot be packed
+        return "".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=count))
+
+    def fails(item: str) -> None:
+        if item.startswith("bad"):
+            raise ValueError(noise(250))
+
+    items = [f"{'bad' if number % 4 == 0 else 'good'} {noise(80)}" for number in range(400)]
+    story = story_of_run(atonce.run(fails, items, model="sync"))
+    whole = told(story)["timeline"]
+    assert all(whole["label"])
+    monkeypatch.setattr(telling, "MOST", 50_000)
+    less = told(story)["timeline"]
+    kept = {label for label in less["label"] if label}
+    assert {item for item in items if item.startswith("bad")} <= kept
+    assert len(kept) <= 100 + 12  # and the slowest
+    assert set(map(len, less["error"].values())) == {len("ValueError: ") + 250}
+    monkeypatch.setattr(telling, "MOST", 20_000)
+    least = told(story)["timeline"]
+    assert max(map(len, least["error"].values())) == 60
+    assert told(story)["failures"][0][:3] == ["ValueError", "", 100]
 
 
 def test_hostile_names_are_text_wherever_they_go(tmp_path: Path) -> None:

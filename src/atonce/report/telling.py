@@ -18,7 +18,7 @@ from .story import RETRIED, Story
 
 __all__ = ["about", "told"]
 
-# Bytes of the packed page data above which the timeline does without the items of what was quick and went well.
+# Bytes of the packed timeline, in base64, above which it is cut: see `_fit`.
 MOST = 1_900_000
 
 
@@ -58,14 +58,24 @@ def told(story: Story, room: int = 100_000) -> dict[str, Any]:
         "about": about(story.started, story.command),
         "code": _code(story),
     }
-    if len(zlib.compress(json.dumps(data["timeline"]).encode(), 6)) * 4 / 3 > MOST:
-        data["timeline"]["label"] = [
-            label if state or position in slow else ""
-            for label, state, position in zip(
-                data["timeline"]["label"], data["timeline"]["state"], thinned.position, strict=True
-            )
-        ]
+    _fit(data["timeline"], {number for number, position in enumerate(thinned.position) if position in slow})
     return data
+
+
+def _fit(timeline: dict[str, Any], slow: set[int]) -> None:
+    """Do without more and more, until the page is small enough to be sent by mail: the items of what was quick and went well,
+    then most of each message, then the messages of all but the first that failed. What failed is told by class in any case."""
+    label, state, error = timeline["label"], timeline["state"], timeline["error"]
+    for number, text in enumerate(label if _packed(timeline) > MOST else ()):
+        if text and not state[number] and number not in slow:
+            label[number] = ""
+    for length, count in ((60, len(error)), (60, 2000)):
+        if _packed(timeline) > MOST:
+            error = timeline["error"] = {number: line(text, length) for number, text in list(error.items())[:count]}
+
+
+def _packed(timeline: dict[str, Any]) -> float:
+    return len(zlib.compress(json.dumps(timeline).encode(), 6)) * 4 / 3
 
 
 _NUMBERS = ("items", "ok", "failed", "attempts", "cpu", "workers_lost", "threads_left", "resumed", "limit", "peak")
