@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -278,12 +279,19 @@ _OF_ONE_RUN = ("journal", "trace", "metrics", "spans", "progress", "name", "clus
 
 
 def _written(value: Any) -> str:
+    """As it would be written; of an object and of a partial only what it is called, since what it holds may be a password."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return label(repr(value))
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_written, value))}{',' if len(value) == 1 else ''})"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = ((field.name, getattr(value, field.name), field.default) for field in dataclasses.fields(value))
         inside = ", ".join(f"{name}={_written(each)}" for name, each, default in fields if each != default)
         return f"{type(value).__name__}({inside})"
+    if isinstance(value, functools.partial):
+        return f"partial({_written(value.func)}, …)"
     name = getattr(value, "__qualname__", None)
-    return name if isinstance(name, str) else label(repr(value) if isinstance(value, str) else value)
+    return name if isinstance(name, str) else f"{type(value).__name__}(…)"
 
 
 _FROM_ENVIRONMENT = ("model", "cluster", "parallelism", "concurrency", "timeout")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -220,3 +221,38 @@ def test_a_path_is_a_journal(tmp_path: Path) -> None:
 def test_every_model_can_be_named() -> None:
     for model in MODELS:
         assert Options(model=model).model == model
+
+
+def test_what_was_given_is_told_as_it_would_be_written() -> None:
+    class Client:
+        """Its repr has its password in it."""
+
+        def __repr__(self) -> str:
+            return "Client(password='secret')"
+
+        def __call__(self, item: Any = None) -> Any:
+            return item
+
+    options = Options.of(
+        {
+            "model": "threads",
+            "retry": Retry(3, on=(ValueError, OSError), base=0.5),
+            "timeout": 5,
+            "rate": "5/s",
+            "key": functools.partial(Client(), "secret"),
+            "setup": Client(),
+            "journal": "run.journal",
+            "trace": "t.json",
+            "progress": True,
+        }
+    )
+    assert options.written() == {
+        "model": "'threads'",
+        "setup": "Client(…)",
+        "retry": "Retry(on=(ValueError, OSError), base=0.5)",
+        "timeout": "5",
+        "rate": "Rate(count=5.0)",
+        "key": "partial(Client(…), …)",
+    }
+    assert Options.of({"key": len}).written() == {"key": "len"}
+    assert Options.of({}).written() == {}
