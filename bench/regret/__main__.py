@@ -25,6 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="these only, by beginnings of names")
     parser.add_argument("--list", action="store_true", help="the workloads, and nothing else")
     parser.add_argument("--quick", action="store_true", help="a quarter of the items, one round: for a look")
+    parser.add_argument("--coarse", action="store_true", help="every second width, two rounds: half the time")
     parser.add_argument("--busy", action="store_true", help="do not wait until nothing else runs, repeat nothing")
     parser.add_argument("--rounds", type=int, metavar="N", help="turns of the finalists (3)")
     parser.add_argument("--seed", type=int, default=0)
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _measure(chosen: list[Workload], given: argparse.Namespace) -> int:
-    rng, rounds = random.Random(given.seed), given.rounds or (1 if given.quick else 3)
+    rng, rounds = random.Random(given.seed), given.rounds or (1 if given.quick else 2 if given.coarse else 3)
     results: list[Result] = []
     failed = 0
     print(HEADINGS)
@@ -52,7 +53,7 @@ def _measure(chosen: list[Workload], given: argparse.Namespace) -> int:
             continue
         n = max(4, workload.n // 4) if given.quick else workload.n
         try:
-            result = measure(workload, n, rounds, rng, usable_cpus(), quiet=not given.busy)
+            result = measure(workload, n, rounds, rng, usable_cpus(), quiet=not given.busy, coarse=given.coarse)
         except RuntimeError as error:
             print(f"{workload.name:<18} failed: {error}", flush=True)
             failed += 1

@@ -42,13 +42,13 @@ class Choice(NamedTuple):
 AUTO = Choice("auto")
 
 
-def grid(n: int, cpus: int, *, is_async: bool) -> dict[str, list[Choice]]:
-    """The points of each model, narrow to wide."""
-    widths = [width for width in WIDTHS if width <= 2 * n]
+def grid(n: int, cpus: int, *, is_async: bool, coarse: bool = False) -> dict[str, list[Choice]]:
+    """The points of each model, narrow to wide; `coarse`: every second width."""
+    widths = [width for width in WIDTHS[:: 2 if coarse else 1] if width <= 2 * n]
     points = {
         "sync": [Choice("sync")],
         "threads": [Choice("threads", 1, width) for width in widths],
-        "processes": [Choice("processes", width) for width in widths if width <= 2 * cpus],
+        "processes": [Choice("processes", width) for width in WIDTHS if width <= (cpus if coarse else 2 * cpus)],
         "hybrid": [Choice("hybrid", cpus, width) for width in widths if width > 1],
     }
     if is_async:
@@ -94,7 +94,8 @@ def finalists(once: Mapping[Choice, float], chosen: Choice) -> list[Choice]:
 class Result(NamedTuple):
     """A workload's medians. `regret` is `auto` ÷ `seconds` of `best`, and the product of the other three; infinite where
     `auto` did not end; 1 where nothing else did. `in_line`: seconds of sync, the least there is; None where it cannot be or
-    took longer than was waited for. `others`: how many cores other programs used meanwhile."""
+    took longer than was waited for. `others`: how many cores other programs used meanwhile.
+    `coarse`: of every second width."""
 
     name: str
     n: int
@@ -112,6 +113,7 @@ class Result(NamedTuple):
     turns: dict[str, list[float]]
     why: tuple[str, ...] = ()
     others: float = 0.0
+    coarse: bool = False
 
     @property
     def loss(self) -> float:

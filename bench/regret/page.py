@@ -40,7 +40,7 @@ summary.
 
 *How.* Each run is a fresh interpreter that has calibrated nothing and remembers nothing, and is timed inside it, from the
 call to its return: start-up of workers counts, that of the interpreter does not. The grid is sync, threads, coroutines,
-processes and hybrid × {{1, 2, 4, … 512}}, with the engine's own chunks in all of them. Each of its points runs once; a
+processes and hybrid × {widths}, with the engine's own chunks in all of them. Each of its points runs once; a
 model's widths end when two in a row bring nothing, or take 1.5 times the best of all. Then the best of each model, the
 runner-up, the point that auto chose and auto itself take turns, {rounds} rounds in an order drawn anew each time, and the
 medians of those decide. Nothing else is to run meanwhile: a turn of the final in which other programs used over 0.15 of a core
@@ -87,7 +87,8 @@ def page(machine: dict[str, Any], results: Sequence[Result]) -> str:
     others = statistics.fmean(result.others for result in results)
     lines = [HEAD.format(count=len(results), machine=where, others=others, summary=summary_of(results))]
     lines += [f"| {' | '.join(_cells(result))} |\n" for result in results]
-    lines.append(TAIL.format(rounds=rounds))
+    widths = "{1, 4, 16, 64, 256}" if any(result.coarse for result in results) else "{1, 2, 4, … 512}"
+    lines.append(TAIL.format(rounds=rounds, widths=widths))
     about = {workload.name: workload for workload in WORKLOADS}
     for result in results:
         lines.append(f"| `{result.name}` | {result.n:,} | {about[result.name].what} |\n".replace(",", " ", 1))

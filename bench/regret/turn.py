@@ -44,7 +44,9 @@ class Took(NamedTuple):
     others: float = 0.0
 
 
-def measure(workload: Workload, n: int, rounds: int, rng: random.Random, cpus: int, *, quiet: bool = True) -> Result:
+def measure(
+    workload: Workload, n: int, rounds: int, rng: random.Random, cpus: int, *, quiet: bool = True, coarse: bool = False
+) -> Result:
     """Every point of the grid once, then the best of them, the one that auto chose and auto itself in turns.
 
     `quiet`: a turn of the final that other programs have disturbed is repeated.
@@ -56,7 +58,7 @@ def measure(workload: Workload, n: int, rounds: int, rng: random.Random, cpus: i
             raise RuntimeError(first.error)
         once: dict[Choice, float] = {}
         best = first.seconds
-        models = grid(n, cpus, is_async=workload.is_async)
+        models = grid(n, cpus, is_async=workload.is_async, coarse=coarse)
         for model in sorted(models, key=lambda model: model != first.chose.model):  # a good one first: others can be left early
             widths = Widths(models[model])
             while (point := widths.next()) is not None:
@@ -71,7 +73,8 @@ def measure(workload: Workload, n: int, rounds: int, rng: random.Random, cpus: i
                 took = undisturbed(turn) if quiet else turn()
                 turns[point].append(took.seconds)
                 others.append(took.others)
-    return result_of(workload.name, n, first.chose, once, turns, first.why, statistics.fmean(others))
+    found = result_of(workload.name, n, first.chose, once, turns, first.why, statistics.fmean(others))
+    return found._replace(coarse=coarse)
 
 
 def undisturbed(turn: Callable[[], Took]) -> Took:

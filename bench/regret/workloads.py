@@ -249,7 +249,7 @@ WORKLOADS = (
     _sync("python-20us", 100_000, "20 µs of a Python loop", loop, same(700)),
     _sync("python-5ms", 400, "5 ms of a Python loop", spin, same(0.005)),
     _sync("python-5ms-few", 20, "the same, few of them", spin, same(0.005)),
-    _sync("python-long-few", 4, "0.5 s of a Python loop, four of them", spin, same(0.5)),
+    _sync("python-long-few", 4, "0.3 s of a Python loop, four of them", spin, same(0.3)),
     _sync("python-heavy-tail", 64, "30 to 800 ms of a Python loop, most of them short", spin, heavy_tailed),
     _sync("sha256-4MB", 600, "`hashlib.sha256` of 4 MB in memory", sha, same(0)),
     _sync("pbkdf2", 200, "`hashlib.pbkdf2_hmac`, 10 000 rounds", derive, same(0)),

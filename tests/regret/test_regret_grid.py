@@ -48,6 +48,7 @@ def test_a_grid_has_no_more_than_twice_as_many_in_flight_as_there_are_items() ->
     assert [point.concurrency for point in found["coroutines"]] == [1, 2, 4, 8, 16]
     assert [point.parallelism for point in found["processes"]] == [1, 2, 4]
     assert "coroutines" not in grid(8, 2, is_async=False)
+    assert [point.concurrency for point in grid(8, 2, is_async=False, coarse=True)["threads"]] == [1, 4, 16]
     assert found["hybrid"][0].options == {"model": "hybrid", "parallelism": 2, "concurrency": 2}
 
 
