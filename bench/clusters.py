@@ -24,8 +24,8 @@ CORES = os.cpu_count() or 1
 ROUNDS = 3
 OURS = 50_000  # items that do nothing; a peer gets as many as take it about a second
 PEER = 1_000
-WORK = 5.0  # seconds of work a core, of items that compute for
-ITEMS = (0.01, 0.001)
+WORK = 4.0  # seconds of work a core, a quarter of it for a peer
+ITEMS = (0.01, 0.001)  # seconds that the items of it compute for
 
 
 def nothing(item: Any) -> Any:
@@ -88,10 +88,10 @@ def near(fn: Callable[[Any], Any], items: list[Any]) -> Any:
     return list(atonce.map(fn, items, model="processes", parallelism=CORES))
 
 
-def efficiency(way: Way, seconds: float) -> float:
+def efficiency(way: Way, seconds: float, work: float) -> float:
     """The share of all cores' time that is work."""
-    items = [seconds] * round(WORK * CORES / seconds)
-    return WORK / timed(way, busy, items)
+    items = [seconds] * round(work * CORES / seconds)
+    return work / timed(way, busy, items)
 
 
 def measured(ways: dict[str, Way]) -> Iterator[tuple[str, float, float, list[float]]]:
@@ -101,9 +101,9 @@ def measured(ways: dict[str, Way]) -> Iterator[tuple[str, float, float, list[flo
     found: dict[str, list[list[float]]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, way in ways.items():
-            count = OURS if "atonce" in name else PEER
+            count, work = (OURS, WORK) if "atonce" in name else (PEER, WORK / 4)
             one, many = timed(way, nothing, [0]), timed(way, nothing, [*range(count)])
-            found[name].append([one, many / count * 1e6, *(efficiency(way, seconds) for seconds in ITEMS)])
+            found[name].append([one, many / count * 1e6, *(efficiency(way, seconds, work) for seconds in ITEMS)])
     for name, rounds in found.items():
         one, each, *shares = map(statistics.median, zip(*rounds, strict=True))
         yield name, one, each, shares

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..engine.hub import Hub
 from ..errors import PlanError
+from ..plan.function import native_imports
 from ..worker.channel import Message
 from ..worker.job import Job
 from ..worker.nesting import daemons_allowed
@@ -55,9 +56,14 @@ class Interpreters(Placement):
 
 
 def try_import(*functions: Callable[..., Any] | None) -> None:
-    """Import what they need in an interpreter that is thrown away, once for each module. Raises PlanError."""
-    modules = {getattr(function, "__module__", None) for function in functions if function is not None}
-    needed = {"atonce.worker.main", *(name for name in modules if name and name not in ("__main__", "__mp_main__"))}
+    """Import what they need in an interpreter that is thrown away, once for each module. Raises PlanError.
+
+    Of a function of a script or notebook, which has no module to be imported there, the packages that its code names.
+    """
+    needed = {"atonce.worker.main"}
+    for function in filter(None, functions):
+        needed |= {getattr(function, "__module__", None) or "__main__", *native_imports(function)}
+    needed -= {"__main__", "__mp_main__"}
     if not needed <= _tried:
         _try(sorted(needed))
         _tried.update(needed)
@@ -74,12 +80,18 @@ def _try(needed: list[str]) -> None:
         trial.exec(f"import sys; sys.path[:] = {sys.path!r}\n" + "".join(f"import {name}\n" for name in needed))
     except interpreters.ExecutionFailed as error:
         raise PlanError(
-            f"the function's module cannot be imported in an interpreter: {error.excinfo.msg}",
+            f"the function's module cannot be imported in an interpreter: {_shortly(error.excinfo.msg)}",
             causes=("it uses a library whose C code can be loaded once a process only",),
             hint='model="processes"',
         ) from error
     finally:
         trial.close()
+
+
+def _shortly(message: str) -> str:
+    """The line that says it: some libraries, such as numpy, wrap it in a page of advice about something else."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()] or [message]
+    return next((line for line in lines if "subinterpreter" in line), lines[0])
 
 
 class InterpreterWorker(ProcessWorker):
