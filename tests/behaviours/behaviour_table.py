@@ -119,6 +119,7 @@ NAMES = (
 # What is held by other tests, in the words of the page.
 ELSEWHERE = {
     5: "`Lab(max_connections=…)` and `tests/lab`; the wait counts as the answer's, since the connection is there",
+    28: "where cookies are asked for, they go back to the host that set them alone: `tests/fetch/test_fetch_credentials.py`",
     31: "addresses that are not public, behind public names: `tests/fetch`",
     33: "no room, no descriptors, a read-only folder, a link or a FIFO in the output's place, two runs on one output: "
     "`tests/cli/test_cli_trouble.py`; signals, once and twice: `test_cli_signals.py`; SIGKILL at any moment: "

@@ -161,6 +161,11 @@ def test_join_refuses(reference: str) -> None:
         ("http://h/?keyword=a&monkey=b&tokens=c", "http://h/?keyword=a&monkey=b&tokens=c"),
         ("http://h/?key", "http://h/?key"),
         ("http://h/\x1b[2J", "http://h/?[2J"),
+        ("//me:pw@a/b", "//***@a/b"),
+        ("me:pw@a/b", "***@a/b"),
+        ("http://a/?to=http%3A%2F%2Fme%3Apw%40b%2F%3Fkey%3D1", "http://a/?to=http://***%40b/%3Fkey%3D***"),
+        ("http://a/?to=%2Fb%3Ftoken%3D1%26x%3D2&y=%C3%A9", "http://a/?to=/b%3Ftoken%3D***%26x%3D2&y=%C3%A9"),
+        ("http://a/?to=http%3A%2F%2Fb%2F&x=1", "http://a/?to=http%3A%2F%2Fb%2F&x=1"),
     ],
 )
 def test_shown(url: str, text: str) -> None:

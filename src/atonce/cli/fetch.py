@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from atonce.fetch import Page, Request
+    from atonce.fetch.credentials import Credentials
     from atonce.source.inputs import Entry, Input
 
     from .job import Record
@@ -52,6 +53,9 @@ def _header(ctx: click.Context, parameter: click.Parameter, values: tuple[str, .
 @_what("-i", "--input", "path", metavar="FILE", help="a URL a line, .jsonl or .csv, or - for stdin")
 @_what("--input-format", type=click.Choice(["text", "jsonl", "csv"]), help="of -i where its name does not say it")
 @_what("-H", "--header", "headers", multiple=True, callback=_header, metavar="'NAME: VALUE'", help="for each request")
+@_what("--headers-from", metavar="FILE", help="headers by host, [HOST] and NAME: VALUE lines; only you may read it (chmod 600)")
+@_what("--netrc", "use_netrc", is_flag=True, help="log in at the hosts that ~/.netrc names")
+@_what("--cookies", is_flag=True, default=None, help="send back the cookies that hosts set, in this run")
 @_what("--keep-duplicates", is_flag=True, help="get the same request as often as it is listed (once, but for POST and PATCH)")
 @controls
 @_how("--per-host", "per_key", metavar="N", callback=number_or_auto, help="in flight to one host (auto: begins with 4)")
@@ -90,6 +94,8 @@ def command(
     refresh: bool,
     go_on: bool,
     keep_duplicates: bool,
+    headers_from: str | None,
+    use_netrc: bool,
     report: str | None,
     no_body: bool,
     insecure: tuple[str, ...],
@@ -109,6 +115,7 @@ def command(
     from atonce import Retry, fetch
     from atonce.errors import UsageError
     from atonce.fetch import Timeouts
+    from atonce.fetch.credentials import Credentials
     from atonce.fetch.failure import CUT
     from atonce.fetch.page import COLUMNS
     from atonce.fetch.partial import Partials
@@ -126,7 +133,13 @@ def command(
     archive = kind == ".warc.gz"
     if archive and no_body:
         raise UsageError("--no-body leaves nothing for an archive", hint="-o NAME.jsonl --no-body")
-    items = Input(path, first=urls, kind=input_format, comments=True, parse=_parser(headers))
+    items = Input(
+        path,
+        first=urls,
+        kind=input_format,
+        comments=True,
+        parse=_parser(headers, Credentials.read(headers_from, use_netrc=use_netrc)),
+    )
     again = _classes(retry_failed)
     if go_on and no_body:
         raise UsageError("--no-body leaves nothing for --continue to go on with")
@@ -206,8 +219,8 @@ def _rehearse(items: Input, output: str, as_json: bool, **options: Any) -> int:
     return 2 if found.bad_lines or not found.items else 0
 
 
-def _parser(headers: Sequence[tuple[str, str]]) -> Callable[[Any], Request]:
-    """Makes a request of an item; `headers` are for each that does not set them itself."""
+def _parser(headers: Sequence[tuple[str, str]], credentials: Credentials) -> Callable[[Any], Request]:
+    """Makes a request of an item, with the `credentials` of its host; `headers` are for each that does not set them itself."""
     import dataclasses
     import json
 
@@ -217,6 +230,8 @@ def _parser(headers: Sequence[tuple[str, str]]) -> Callable[[Any], Request]:
         if isinstance(item, dict) and isinstance(item.get("headers"), str) and item["headers"]:  # a .csv has text only
             item = {**item, "headers": json.loads(item["headers"])}
         request = Request.of(item)
+        if credentials:
+            request = credentials.added_to(request)
         if not headers:
             return request
         own = {name.lower() for name, _ in request.headers}
@@ -262,13 +277,14 @@ def _revise(line: bytes | None, request: Request) -> Request:
 def _recorder(archive: bool, refresh: bool) -> Callable[[Page, Entry], Record]:
     from atonce.fetch.exchange import exchange_of
     from atonce.fetch.names import file_name
+    from atonce.fetch.page import shown_headers
     from atonce.sink.row import Body, Row
 
     from .job import Record
 
     def record(page: Page, entry: Entry) -> Record:
         fields = page.row()
-        fields["headers"] = page.headers
+        fields["headers"] = shown_headers(page)
         path = file_name(entry.index, page.url, fields["content_type"])
         body = Body(page.body, path, stored=page.stored) if page.complete else None
         exchange = exchange_of(page, entry.item) if archive else None

@@ -12,6 +12,7 @@ from .. import api
 from ..errors import InputError, ItemTimeout, Unreachable, UsageError
 from ..options import Options, Retry
 from ..outcome import Outcome
+from .cookies import Cookies
 from .failure import FetchError, is_retryable
 from .hosts import Hosts
 from .limits import Policy, Timeouts
@@ -43,6 +44,7 @@ def fetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto
     - `robots`: obey robots.txt, which is asked for once a host in each worker process: until it has come, one request to the
       host is under way. One that cannot be had fails the request that waits for it. A crawl delay is kept, up to
       `Retry.max_wait`; see `atonce.fetch.robots`.
+    - `cookies`: send back what hosts set, for as long as this call lasts, in each worker process for itself.
     - `insecure`: hosts whose certificates are not verified. `user_agent`: what we call ourselves.
     - `proxy`: a URL (http, https, socks5h, …; see `atonce.fetch.proxy`) that all requests go through. The proxy looks
       names up, so only names are judged then, not the addresses behind them.
@@ -56,9 +58,10 @@ def fetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto
     - `retry`: a number of attempts, 3 unless told, or a `Retry`; a host that asks for a pause gets one of `Retry.max_wait`
       seconds at most. The rest is as in `atonce.stream`: `model`, `concurrency`, `parallelism`, `ordered`, `rate`, …
 
-    Nothing is shared between requests but connections: no cookies, and nothing is taken from the environment, neither
-    proxies nor `.netrc`. `Retry-After` holds for the whole host. One that does not answer is left alone for a while; when it
-    has not for half a minute, its other URLs fail without being asked for (`attempts` is 0), and are run by a later call.
+    Nothing is shared between requests but connections, unless `cookies` are asked for, and nothing is taken from the
+    environment, neither proxies nor `.netrc`. `Retry-After` holds for the whole host. One that does not answer is left alone
+    for a while; when it has not for half a minute, its other URLs fail without being asked for (`attempts` is 0), and are run
+    by a later call.
     """
     job = FetchJob(transport, options)
     outcomes = api.stream(job.transport, job.items(urls), **job.options)
@@ -145,10 +148,11 @@ def _policy(given: dict[str, Any], timeout: float | None) -> Policy:
     partials = given.get("partials")
     if isinstance(partials, str | os.PathLike):
         given["partials"] = Partials(os.path.abspath(partials))
-    robots = given.pop("robots", False)
-    if not isinstance(robots, bool):
-        raise UsageError(f"robots={robots!r} is neither True nor False")
-    policy = Policy(**given)
+    robots, cookies = given.pop("robots", False), given.pop("cookies", False)
+    for name, value in (("robots", robots), ("cookies", cookies)):
+        if not isinstance(value, bool):
+            raise UsageError(f"{name}={value!r} is neither True nor False")
+    policy = Policy(**given, cookies=Cookies() if cookies else None)
     return dataclasses.replace(policy, robots=Robots(policy.user_agent)) if robots else policy
 
 

@@ -64,7 +64,8 @@ class Attempt:
         """Before `hop` is sent first. Raises FetchError."""
         if self.policy.partials is not None and self.policy.partials.go_on:
             self.part = self.policy.partials.of(self.request)
-            self.hop = self._going_on(self.request)
+        if self.policy.begins:
+            self.hop = self._dressed(self.request)
         if self.policy.robots is not None:
             self._ask(self.bare, self.policy.robots, now)
 
@@ -79,6 +80,8 @@ class Attempt:
         if self.wanted is not None:
             self._told(status, self.wanted, now)
             return None
+        if self.policy.cookies is not None:
+            self.policy.cookies.learn(self.hop.url, headers_of(self.head))
         if self.part is not None and not self._joined(self.part, now):
             self._hop_to(self.bare, now)
             return None
@@ -179,15 +182,18 @@ class Attempt:
         if self.part is not None:
             self.part.keep()
 
-    def _going_on(self, hop: Request) -> Request:
-        """The hop, asking for what is not here yet, and for no encoding, in which no part could be joined to another."""
-        part = self.part
-        if part is None:
-            return hop
-        more = part.headers(hop.url)
-        if not any(name.lower() == "accept-encoding" for name, _ in hop.headers):
-            more = (("Accept-Encoding", "identity"), *more)
-        return dataclasses.replace(hop, headers=hop.headers + more)
+    def _dressed(self, hop: Request) -> Request:
+        """The hop with what this attempt says of its own: cookies; that it wants what is not here yet, and no encoding, in
+        which no part could be joined to another."""
+        own = {name.lower() for name, _ in hop.headers}
+        more: Headers = ()
+        if self.part is not None:
+            more = self.part.headers(hop.url)
+            if "accept-encoding" not in own:
+                more = (("Accept-Encoding", "identity"), *more)
+        if self.policy.cookies is not None and "cookie" not in own:
+            more += self.policy.cookies.headers(hop.url)
+        return dataclasses.replace(hop, headers=hop.headers + more) if more else hop
 
     def _joined(self, part: Part, now: float) -> bool:
         """Have `body` begin with what was here already. False: it is not the rest of that, which is forgotten."""
@@ -250,7 +256,7 @@ class Attempt:
 
     def _hop_to(self, hop: Request, now: float) -> None:
         self.bare = hop
-        self.hop = hop if self.part is None else self._going_on(hop)
+        self.hop = self._dressed(hop) if self.policy.begins else hop
         self.sent = False
         self.pieces = ()
         self.first_byte_at = self.status = self.refused = self.local = None

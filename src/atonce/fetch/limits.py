@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from .cookies import Cookies
 from .proxy import Proxy
 from .robots import Robots
 
@@ -60,6 +61,7 @@ class Policy:
     through; addresses are the proxy's to look up then, and only names are judged. `raw` keeps bodies in the encoding they
     came in, such as gzip, having checked that it is whole. `shelf`: where worker processes put bodies that go into a folder.
     `partials`: where parts of bodies that were cut are kept, to be gone on with.
+    `cookies`: the jar of the run, None: none are kept.
     """
 
     timeouts: Timeouts = Timeouts()
@@ -73,6 +75,7 @@ class Policy:
     raw: bool = False
     shelf: Shelf | None = None
     partials: Partials | None = None
+    cookies: Cookies | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("max_body", 1), ("max_redirects", 0)):
@@ -85,7 +88,7 @@ class Policy:
     @property
     def begins(self) -> bool:
         """Whether an attempt has something to do before its first hop."""
-        return self.robots is not None or (self.partials is not None and self.partials.go_on)
+        return self.robots is not None or self.cookies is not None or (self.partials is not None and self.partials.go_on)
 
 
 class Watch:

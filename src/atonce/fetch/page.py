@@ -13,7 +13,7 @@ from .url import shown
 if TYPE_CHECKING:
     from ..sink.shelf import Stored
 
-__all__ = ["COLUMNS", "Page", "headers_of", "plain_page"]
+__all__ = ["COLUMNS", "Page", "headers_of", "plain_page", "shown_headers"]
 
 # The row of a page, in the outputs that are tables. A test holds it against `Page.row`. `same_as` is the command line's: of a
 # request that was listed before, the index of the row that has its answer.
@@ -42,6 +42,8 @@ COLUMNS: dict[str, Literal["int", "float", "bool", "text", "json", "bytes"]] = {
     "body": "bytes",
 }
 
+_LEADING = frozenset({"content-location", "link", "location", "refresh"})
+_LEADS = re.compile(rb"(?i)\n(?:content-location|link|location|refresh):")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:+-]+)", re.IGNORECASE)
 
 Bytes = bytes  # a page has a field of that name
@@ -172,6 +174,13 @@ def plain_page(
 
 
 @functools.lru_cache(8)  # a page is asked more than once, and pages of one server may have the same
+def shown_headers(page: Page) -> tuple[tuple[str, str], ...]:
+    """The headers of a page as they may be shown and recorded: no secrets in the URLs that they name."""
+    if not _LEADS.search(page.head):
+        return page.headers
+    return tuple((name, shown(value) if name.lower() in _LEADING else value) for name, value in page.headers)
+
+
 def headers_of(head: bytes) -> tuple[tuple[str, str], ...]:
     """The pairs in a block of status line and headers. Beyond ASCII, bytes are read as Latin-1; folded lines are joined."""
     pairs: list[tuple[str, str]] = []

@@ -34,7 +34,7 @@ _SECRET = re.compile(
     r"(?:.*[-_.])?(?:access|api|auth|credential|jwt|key|apikey|pass|passwd|password|pwd|secret|session|sig|signature"
     r"|token|accesskey|authtoken|accesstoken)"
 )
-_USERINFO = re.compile(r"(?<=://)[^/?#]*@")
+_USERINFO = re.compile(r"(?<=//)[^/?#]*@|^[^/?#\s]*@")
 
 
 def canonical(text: str) -> tuple[str, str | None]:
@@ -156,8 +156,14 @@ def shown(url: str) -> str:
 
 
 def _shown_pair(pair: str) -> str:
-    key, equals, _ = pair.partition("=")
-    return f"{key}=***" if equals and _SECRET.fullmatch(unquote_plus(key).lower()) else pair
+    key, equals, value = pair.partition("=")
+    if equals and _SECRET.fullmatch(unquote_plus(key).lower()):
+        return f"{key}=***"
+    if "%" in value:  # it may be a URL itself, with secrets of its own
+        inner = unquote_plus(value)
+        if ("?" in inner or "//" in inner) and (safe := shown(inner)) != inner:
+            return f"{key}={quote(safe, safe='/:*')}"
+    return pair
 
 
 def _why_no_url(text: str) -> tuple[str, str | None]:
