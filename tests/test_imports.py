@@ -30,7 +30,7 @@ MAY: dict[str, set[str]] = {
     "plan": {"worker", "report"},  # `report` in the one method that a notebook calls
     # one seam is mutual by design: the conductor hires from `placement` by name, and placements post the engine's events
     "engine": {"worker", "plan", "placement"},
-    "placement": {"worker", "engine"},
+    "placement": {"worker", "engine", "plan"},
     "api": {"source", "plan", "engine", "worker", "placement", "sink"},
     "comparison": {"api", "plan", "worker", "report"},
     "report": {"plan", "engine", "__version__"},
