@@ -16,10 +16,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from atonce.plan.instruments import children_at_work
+from atonce.plan.machine import cpu_used
 
 from .grid import AUTO, FAR, Choice, Result, Widths, finalists, grid, result_of
 from .workloads import Workload, find
@@ -91,20 +91,10 @@ def undisturbed(turn: Callable[[], Took]) -> Took:
 def _wait_for_quiet() -> None:
     until = time.monotonic() + QUIET
     while time.monotonic() < until:
-        before = used()
+        before = cpu_used() or 0.0
         time.sleep(0.1)
-        if used() - before <= 0.1 * DISTURBED:
+        if (cpu_used() or 0.0) - before <= 0.1 * DISTURBED:
             return
-
-
-def used() -> float:
-    """CPU seconds that have been used on this machine, by whomever (Linux; else 0)."""
-    try:
-        fields = Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=9)
-    except OSError:
-        return 0.0
-    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[1:9])
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
@@ -146,7 +136,7 @@ def run(workload: Workload, choice: Choice, items: Sequence[Any], patience: floa
                 stdin.write(order)
             if process.stdout.readline():  # it has imported what it needs, and begins
                 timer.start()
-                begun, used_before = time.monotonic(), used()
+                begun, used_before = time.monotonic(), cpu_used() or 0.0
             answer = process.stdout.read()
             process.wait()
         finally:
@@ -160,7 +150,7 @@ def run(workload: Workload, choice: Choice, items: Sequence[Any], patience: floa
     told = json.loads(answer.splitlines()[-1])
     took = time.monotonic() - begun
     ours = told["cpu"] + children_at_work() - beside  # a server of the workload is a child of this process
-    others = (used() - used_before - ours) / took
+    others = ((cpu_used() or 0.0) - used_before - ours) / took
     return Took(told["seconds"], Choice(*told["chose"]), tuple(told["why"]), others=others)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import threading
@@ -50,6 +51,16 @@ def test_whether_the_advice_agreed(seconds: dict[str, list[float]], agreed: bool
     found = comparison(**seconds)
     assert found.agreed is agreed
     assert said in found.verdict
+
+
+@pytest.mark.parametrize(("others", "told"), [(0.1, False), (1.5, True)])
+def test_what_other_programs_used_is_told(others: float, told: bool) -> None:
+    """A verdict of a busy machine is of that machine."""
+    found = comparison(sync=[10.0], threads=[2.0], auto_sync=[2.1])
+    found = dataclasses.replace(found, turns=tuple(dataclasses.replace(turn, others=others) for turn in found.turns))
+    assert ("other programs used 1.5 cores meanwhile" in str(found)) is told
+    assert found.verdict.endswith("the advice was wrong, on a machine of which others used 1.5 cores") is told
+    assert bool(json.loads(found.to_json())["notes"]) is told
 
 
 def test_a_model_that_could_not_go_on_is_no_winner() -> None:

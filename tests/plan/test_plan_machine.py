@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,3 +78,19 @@ def test_a_worker_has_its_share(share: str, expected: int, monkeypatch: pytest.M
 
 def test_here_and_now_there_is_at_least_one() -> None:
     assert 1 <= machine.usable_cpus() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux tells")
+def test_what_the_whole_machine_used_goes_on() -> None:
+    before, spent = machine.cpu_used(), time.process_time()
+    while time.process_time() - spent < 0.05:
+        pass
+    after = machine.cpu_used()
+    assert before is not None
+    assert after is not None
+    assert after - before >= 0.02  # it counts in hundredths
+
+
+def test_where_the_system_does_not_tell_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "nothing of the kind")
+    assert machine.cpu_used() is None

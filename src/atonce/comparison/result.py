@@ -16,6 +16,9 @@ from ..plan.probe import LEAST_GAIN
 
 __all__ = ["Comparison", "Row", "Turn"]
 
+# Cores that other programs may use without a word about it.
+BUSY = 0.3
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Turn:
@@ -23,6 +26,7 @@ class Turn:
     this process, its workers and children; `peak` bytes of memory they held together; `chose` is the model of the plan;
     `error` is set where the run could not go on.
 
+    `others` is how many cores other programs used meanwhile, as far as the system tells.
     `in_each` is how many items the busiest process had in flight at most. `picture` is what the page draws of the first
     attempts: (position in `lanes`, start, length, CPU, 1 if it failed), times in µs from the call; `lanes` are (number of the
     process, slot, process id)."""
@@ -42,6 +46,7 @@ class Turn:
     in_each: int = 0
     lanes: tuple[tuple[int, int, int], ...] = ()
     picture: tuple[tuple[int, int, int, int, int], ...] = ()
+    others: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,6 +108,12 @@ class Comparison:
         return gain <= max(LEAST_GAIN, LEAST_SHARE * seconds.get(self.advised, 0.0))
 
     @property
+    def others(self) -> float:
+        """How many cores other programs used meanwhile, on average over all turns."""
+        seconds = sum(turn.seconds for turn in self.turns)
+        return sum(turn.others * turn.seconds for turn in self.turns) / seconds if seconds > 0 else 0.0
+
+    @property
     def verdict(self) -> str:
         """In a sentence."""
         if self.winner is None:
@@ -113,6 +124,7 @@ class Comparison:
             text += f"; auto chose {self.advised}{near}"
         elif self.advised is not None:
             text += f"; auto chose {self.advised}: the advice was wrong"
+            text += f", on a machine of which others used {self.others:.1f} cores" if self.others > BUSY else ""
         return text
 
     def __str__(self) -> str:
@@ -123,15 +135,21 @@ class Comparison:
         lines += [f"  {line.rstrip()}" for line in padded]
         lines += [f"  {model} left out: {why}" for model, why in self.left_out.items()]
         lines += [f"  {turn.model}, round {turn.round}: {turn.error}" for turn in self.turns if turn.error]
-        lines += [f"  note: {note}" for note in self.notes]
+        lines += [f"  note: {note}" for note in (*self.notes, *self._disturbed)]
         return "\n".join([*lines, self.verdict])
+
+    @property
+    def _disturbed(self) -> tuple[str, ...]:
+        if self.others <= BUSY:
+            return ()
+        return (f"other programs used {self.others:.1f} cores meanwhile: how models do beside them is what was measured",)
 
     def to_json(self) -> str:
         """Everything, turn by turn."""
         verdict = {"winner": self.winner, "advised": self.advised, "agreed": self.agreed, "verdict": self.verdict}
         about = {"name": self.name, "items": self.items, "rounds": self.rounds, **verdict}
         rows, turns = ([dataclasses.asdict(each) for each in some] for some in (self.rows, self.turns))
-        more = {"models": rows, "turns": turns, "left_out": self.left_out, "notes": list(self.notes)}
+        more = {"models": rows, "turns": turns, "left_out": self.left_out, "notes": [*self.notes, *self._disturbed]}
         return json.dumps({**about, **more}, ensure_ascii=False, indent=1)
 
     def to_csv(self) -> str:

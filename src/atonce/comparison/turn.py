@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..outcome import Run
+from ..plan.machine import cpu_used
 from .result import Turn
 
 __all__ = ["in_fresh", "in_this", "packed"]
@@ -62,7 +63,7 @@ def _child() -> None:
 def in_this(start: Callable[[str], Run[Any]], model: str, number: int) -> Turn:
     """One turn in this interpreter."""
     gc.collect()
-    cpu, begun, zero = _cpu(), time.perf_counter(), time.monotonic()
+    cpu, used, begun, zero = _cpu(), cpu_used(), time.perf_counter(), time.monotonic()
     try:
         with _peak() as peak:
             run = start(model)
@@ -71,13 +72,15 @@ def in_this(start: Callable[[str], Run[Any]], model: str, number: int) -> Turn:
         return Turn(model, number, error=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
     if process := sys.modules.get("atonce.placement.process"):
         process.shut_down()  # its CPU and its workers' count as soon as it has ended; the next turn starts its own
+    cpu = _cpu() - cpu
+    others = (cpu_used() or 0.0) - used - cpu if used is not None else 0.0
     workers = {outcome.worker[:2] for outcome in run.outcomes if outcome.worker is not None}
     failed = sum(not (outcome.ok and getattr(outcome.value, "ok", True) is not False) for outcome in run.outcomes)
     return Turn(
         model,
         number,
         seconds=seconds,
-        cpu=_cpu() - cpu,
+        cpu=cpu,
         peak=peak[0],
         ok=len(run.outcomes) - failed,
         failed=failed,
@@ -85,6 +88,7 @@ def in_this(start: Callable[[str], Run[Any]], model: str, number: int) -> Turn:
         threads=len(workers),
         chose=run.plan.model,
         plan=run.plan.headline,
+        others=max(0.0, others / (time.perf_counter() - begun)),
         **_drawn(run, zero),
     )
 

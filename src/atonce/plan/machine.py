@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..worker.nesting import cores, depth
 
-__all__ = ["Machine", "gil_enabled", "look_around", "usable_cpus", "usable_descriptors"]
+__all__ = ["Machine", "cpu_used", "gil_enabled", "look_around", "usable_cpus", "usable_descriptors"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,6 +54,16 @@ def look_around() -> Machine:
         load=_load(),
         depth=depth(),
     )
+
+
+def cpu_used() -> float | None:
+    """CPU seconds that have been used on this machine, by whomever; None where the system does not tell (Linux does)."""
+    try:
+        fields = Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=9)
+        user, nice, system, _idle, _waiting, irq, softirq, stolen = map(int, fields[1:9])
+    except (OSError, ValueError):
+        return None
+    return (user + nice + system + irq + softirq + stolen) / os.sysconf("SC_CLK_TCK")
 
 
 def gil_enabled() -> bool:
