@@ -23,7 +23,7 @@ import atonce
 from atonce.options import Display
 from atonce.report import report_of_story
 from atonce.report.reading import story_of_trace
-from atonce.report.text import text_of
+from atonce.report.text import STYLES, text_of
 from atonce.sink.progress import Progress
 from atonce.sink.view import View
 
@@ -98,7 +98,10 @@ def drawn(path: Path, command: str, view: View, width: int = 100) -> None:
 def written(path: Path, command: str, text: str) -> None:
     from rich.text import Text
 
-    _svg(path, command, [Text(text)], 100)
+    shown = Text(text)
+    for pattern, style in STYLES.items():
+        shown.highlight_regex(pattern, style)
+    _svg(path, command, [shown], 100)
 
 
 def _svg(path: Path, command: str, lines: list[Any], width: int) -> None:

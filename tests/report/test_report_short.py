@@ -166,6 +166,26 @@ def test_report_prints_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.startswith("### `says_no`\n\n2 items: 1 ok, **1 failed**; ")
 
 
+def test_the_text_has_colors_on_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = tmp_path / "t.json"
+    atonce.run(says_no, [HOSTILE, "well"], model="sync", trace=trace)
+    assert main(["report", str(trace)]) == 0
+    plainly = capsys.readouterr().out
+    assert "\x1b" not in plainly
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert main(["report", str(trace)]) == 0
+    colored = capsys.readouterr().out
+    assert "\x1b[" in colored
+    assert re.sub(r"\x1b\[[0-9;]*m", "", colored) == plainly  # colors, and nothing of the item
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert main(["report", str(trace)]) == 0
+    assert capsys.readouterr().out == plainly
+
+
 def test_moves_of_the_limit_are_told() -> None:
     run = a_run()
     run.history = History(run.history.began if run.history else 0.0)

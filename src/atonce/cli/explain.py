@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +12,6 @@ from .options import Command, called, controls, in_group, parallelism, what_to_r
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from atonce.plan.plan import Plan
     from atonce.source.inputs import Input
 
 _EXAMPLES = """
@@ -40,10 +37,15 @@ def command(
     from atonce import explain
     from atonce.source.inputs import Input
 
+    from .talk import show
+
     fn, options = called(target, setup=setup, retries=retries, **options)
     items = Input(path, kind=input_format)
     plan = explain(fn, _Counted(items) if items.rereadable else (entry.item for entry in items), **options)
-    click.echo(json.dumps(plan.as_json(), ensure_ascii=False, indent=1)) if as_json else _show(plan)
+    if as_json:
+        click.echo(json.dumps(plan.as_json(), ensure_ascii=False, indent=1))
+    else:
+        show(str(plan), _STYLES)
     return 0
 
 
@@ -65,23 +67,12 @@ class _Counted:
         return (entry.item for entry in self._items)
 
 
-def _show(plan: Plan) -> None:
-    """In color on a terminal that wants it."""
-    from .talk import plain
-
-    text = plain(str(plan))
-    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
-        click.echo(text)
-        return
-    from rich.console import Console
-    from rich.text import Text
-
-    shown = Text(text)
-    shown.highlight_regex(r"\A.*", "bold green")
-    shown.highlight_regex(r"█+", "cyan")
-    shown.highlight_regex(r"·{2,}", "dim")
-    shown.highlight_regex(r"(?m)^.*← chosen$", "bold")
-    shown.highlight_regex(r"(?m)^    - .*$", "red")
-    shown.highlight_regex(r"(?m)^    \+ .*$", "green")
-    shown.highlight_regex(r"(?m)^  (because|note|change):?", "dim")
-    Console().print(shown, soft_wrap=True)
+_STYLES = {
+    r"\A.*": "bold green",
+    r"█+": "cyan",
+    r"·{2,}": "dim",
+    r"(?m)^.*← chosen$": "bold",
+    r"(?m)^    - .*$": "red",
+    r"(?m)^    \+ .*$": "green",
+    r"(?m)^  (because|note|change):?": "dim",
+}

@@ -49,11 +49,13 @@ def command(trace: str, output: str | None, form: Literal["", "text", "json", "m
 
 def _print(story: Story) -> None:
     """As text, with what stdout can show."""
-    from atonce.report.text import Glyphs, text_of
+    from atonce.report.text import STYLES, Glyphs, text_of
+
+    from .talk import show
 
     told = text_of(story, min(120, shutil.get_terminal_size().columns))
     try:
         told.encode(sys.stdout.encoding or "utf-8")
     except (UnicodeEncodeError, LookupError):
         told = text_of(story, 80, Glyphs.plain()).encode("ascii", "backslashreplace").decode()
-    click.echo(told)
+    show(told, STYLES)

@@ -8,14 +8,14 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
 from atonce.errors import AtonceError, Bug
 from atonce.plain import plain
 
-__all__ = ["heard", "plain", "resume_command", "say", "show_error"]
+__all__ = ["heard", "plain", "resume_command", "say", "show", "show_error"]
 
 _SECRET = re.compile(r"(?i)([^:]*(?:auth|cookie|token|secret|password|key)[^:]*:).*", re.DOTALL)
 
@@ -23,6 +23,21 @@ _SECRET = re.compile(r"(?i)([^:]*(?:auth|cookie|token|secret|password|key)[^:]*:
 def say(text: str) -> None:
     """One or more lines on stderr; a stderr that nobody reads any more is no reason to stop."""
     _print(plain(text))
+
+
+def show(text: str, styles: Mapping[str, str]) -> None:
+    """What was asked for, on stdout: in color on a terminal that wants it. `styles`: pattern → style, as rich names it."""
+    text = plain(text)
+    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
+        click.echo(text)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    shown = Text(text)
+    for pattern, style in styles.items():
+        shown.highlight_regex(pattern, style)
+    Console().print(shown, soft_wrap=True)
 
 
 class _Says(logging.Handler):

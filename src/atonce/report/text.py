@@ -10,9 +10,19 @@ from ..plan.plan import in_time
 from .figures import failures, lane_order, percentiles, slowest
 from .story import FAILED, OK, RETRIED, Story
 
-__all__ = ["Glyphs", "busiest", "cells", "text_of"]
+__all__ = ["STYLES", "Glyphs", "busiest", "cells", "text_of"]
 
 LANES = 24  # rows of the timeline at most
+# pattern → style of rich, for a terminal that has colors
+STYLES = {
+    r"(?m)^  [\d ]+ items?: .*$": "bold",
+    r"(?m)^  because": "dim",
+    r"█+": "bright_blue",
+    r"░+": "blue",
+    r"·{2,}": "dim",
+    r"(?<=[█░·×])×+|×+(?=[█░·×])": "bold red",
+    r"(?m)^  [\d ]+ × \S+": "red",
+}
 
 
 class Glyphs(NamedTuple):
