@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from atonce.engine.probing import Review
+from atonce.engine.probing import Review, Scales
 from atonce.plan.calibration import ASSUMED
 from atonce.plan.machine import Machine
 from atonce.plan.plan import Plan
 from atonce.plan.sample import Carriage, Sample
+from atonce.worker.job import Job
 
 MACHINE = Machine(cpus=2)
 # 100 items of 10 ms, side by side on two threads
@@ -23,8 +25,8 @@ def engine(emitted: int, cpu: float, mean: float = 0.01) -> Any:
     return SimpleNamespace(emitted=emitted, cpu=cpu, seats={0: SimpleNamespace(mean=mean)})
 
 
-def review(**options: Any) -> Review:
-    found = Review(PLAN, SAMPLE, 100, MACHINE, ASSUMED, **options)
+def review(scales: Scales | None = None) -> Review:
+    found = Review(PLAN, SAMPLE, 100, MACHINE, ASSUMED, scales or Scales(Job(len), 1e8, ()))
     found.begin(0.0, engine(5, 0.05))
     assert found.at == 15
     return found
@@ -43,14 +45,19 @@ def test_what_takes_turns_after_all_holds_the_gil(took: float) -> None:
 
 
 def test_what_an_item_weighs_is_asked_once_processes_come_into_question() -> None:
-    asked: list[int] = []
-
-    def weigh() -> Carriage:
-        asked.append(1)
-        return Carriage(0, 0.0, "its result cannot be pickled")
-
-    late = review(weigh=weigh)
-    assert late.weighed(SAMPLE).stuck == "its result cannot be pickled"
+    late = review(Scales(Job(len), 1e8, ([1], threading.Lock())))
+    assert "its result cannot be pickled" in str(late.weighed(SAMPLE).stuck)
     known = Sample(wall=0.01, cpu=0.01, carry=Carriage(1, 1e-6))
     assert late.weighed(known) is known
-    assert asked == [1]
+
+
+def test_where_no_item_has_ended_nothing_is_said_of_its_result() -> None:
+    """An item that computes for long is known before it ends; whether its result can travel is known when there is one."""
+    scales = Scales(Job(len), 1e8, ())
+    assert scales.read().stuck == "no result was seen yet"
+    scales.put(SimpleNamespace(indices=[], values=[]), {})
+    assert scales.read().stuck == "no result was seen yet"
+    scales.put(SimpleNamespace(indices=[7], values=[threading.Lock()]), {7: "an item"})
+    assert "its result cannot be pickled" in str(scales.read().stuck)
+    scales.put(SimpleNamespace(indices=[8], values=[1]), {8: "an item"})  # the first one will do
+    assert "its result cannot be pickled" in str(scales.read().stuck)

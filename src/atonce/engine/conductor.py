@@ -423,6 +423,8 @@ class Conductor:
         if kind is Done:
             if self._gauge is not None and event.report.ended:
                 self._gauge.heard(event.report.ended[-1], now)
+            if self._review is not None and (seat := self.machine.seats.get(event.worker)) is not None:
+                self._review.scales.put(event.report, seat.assigned)
             if self._probing is not None:
                 self._probing.done(event.worker, event.report, self.machine.seats[event.worker].assigned)
                 self._adopt()
@@ -492,7 +494,7 @@ class Conductor:
             self._go_on(probes)
             return
         if left is not None and plan.seconds is not None:
-            self._review = Review(plan, sample, left, probing.machine, probing.calibration, probing.weigh())
+            self._review = Review(plan, sample, left, probing.machine, probing.calibration, probing.scales())
         hired = self._hire(plan)
         if not any(number in self._workers for number in hired):  # there was no room for them
             self._go_on(probes)

@@ -9,7 +9,6 @@ what an item costs later.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -71,9 +70,9 @@ class Probing:
         """The workers it has."""
         return list(self._workers)
 
-    def weigh(self) -> Callable[[], Carriage]:
+    def scales(self) -> Scales:
         """What measures later what an item weighs on its way to another process, where that was not asked yet."""
-        return functools.partial(carry, self._job, self._example, self.calibration.pickling)
+        return Scales(self._job, self.calibration.pickling, self._example)
 
     def begin(self) -> None:
         if (hired := self._hire()) is None:
@@ -158,7 +157,7 @@ class Probing:
                 for number in self._workers:
                     self._give(number, count)
             case Carry():
-                self._probe.carried(self.weigh()(), self._spent())
+                self._probe.carried(carry(self._job, self._example, self.calibration.pickling), self._spent())
                 self._do(self._probe.next())
             case Enough():
                 self.sample = self._probe.sample()
@@ -209,6 +208,24 @@ class Probing:
         return self._clock() - self._begun
 
 
+class Scales:
+    """What one item and its result weigh on their way to another process: pickled only when somebody asks."""
+
+    def __init__(self, job: Job, speed: float, example: tuple[Any, ...]) -> None:
+        self._job, self._speed, self._example = job, speed, example
+
+    def put(self, report: Any, assigned: Mapping[int, Any]) -> None:
+        """A report, before the machine has it: the first result there is will do."""
+        if not self._example and report.indices:
+            self._example = (assigned.get(report.indices[0]), report.values[0])
+
+    def read(self) -> Carriage:
+        """Where no item has ended nobody knows whether a result can travel, and one that cannot would fail its item."""
+        if not self._example:
+            return Carriage(stuck="no result was seen yet")
+        return carry(self._job, self._example, self._speed)
+
+
 class Review:
     """Whether the first tenth went as predicted. `at`: how many outcomes that is; `found`: what was seen, in a sentence."""
 
@@ -219,10 +236,10 @@ class Review:
         left: int,
         machine: Machine,
         calibration: Calibration,
-        weigh: Callable[[], Carriage] = Carriage,
+        scales: Scales,
     ) -> None:
         assert plan.seconds is not None
-        self._weigh = weigh
+        self.scales = scales
         self.machine, self.calibration = machine, calibration
         self.at = math.inf  # not before its workers are there
         self.found = ""
@@ -242,7 +259,7 @@ class Review:
         """The sample with what its items weigh, which was not asked while processes were out of the question."""
         if sample.carry is not None:
             return sample
-        found = self._weigh()
+        found = self.scales.read()
         return dataclasses.replace(sample, carry=found, stuck=found.stuck)
 
     def disagrees(self, now: float, engine: EngineMachine) -> Sample | None:
