@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import itertools
 import operator
 import os
 import time
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .engine.conductor import Conductor
 from .engine.drive import drive, drive_async
+from .engine.finished import Batch, Finished
 from .engine.hub import Hub
 from .engine.observer import Observer
 from .errors import AtonceError, Interrupted, UsageError
@@ -57,7 +59,7 @@ def map(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Iterato
 
 def stream(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Iterator[Outcome[Any]]:
     """`map` that never raises for an item: one `Outcome` for each item, as they finish (`ordered=True`: in order)."""
-    return _outcomes(_Call(fn, items, options))
+    return _Outcomes(_Call(fn, items, options))
 
 
 def run(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Run[Any]:
@@ -224,7 +226,7 @@ class _Call:
         again = given.retry_failed or not self._failures_stand
         return JournalFile(os.fspath(given.path), identity(self._job.fn, self._job.setup), total=total, retry_failed=again)
 
-    def drive(self, conductor: Conductor) -> Generator[list[Outcome[Any]], None, None]:
+    def drive(self, conductor: Conductor) -> Generator[Batch, None, None]:
         batches = drive(conductor)
         if not self.options.progress:
             return batches
@@ -236,7 +238,7 @@ class _Call:
         workers = self.options.progress == "workers"
         return watched(batches, conductor, length_of(self._items), self.name, workers=workers)
 
-    def drive_async(self, conductor: Conductor) -> AsyncGenerator[list[Outcome[Any]], None]:
+    def drive_async(self, conductor: Conductor) -> AsyncGenerator[Batch, None]:
         batches = drive_async(conductor)
         if not self.options.progress:
             return batches
@@ -260,11 +262,32 @@ def _callers_loop() -> asyncio.AbstractEventLoop:
         ) from None
 
 
-def _outcomes(call: _Call) -> Iterator[Outcome[Any]]:
+class _Outcomes(Iterator[Outcome[Any]]):
+    """The outcomes of a call, which begins when the first is asked for.
+
+    A `for` goes through the batches themselves: no frame of ours is entered for an item.
+    """
+
+    def __init__(self, call: _Call) -> None:
+        self._batches = _batches(call)
+        self._outcomes = itertools.chain.from_iterable(self._batches)
+
+    def __iter__(self) -> Iterator[Outcome[Any]]:
+        return self._outcomes
+
+    def __next__(self) -> Outcome[Any]:
+        return next(self._outcomes)
+
+    def close(self) -> None:
+        """End the run, as leaving the loop does."""
+        self._outcomes = itertools.chain()
+        self._batches.close()
+
+
+def _batches(call: _Call) -> Generator[Batch, None, None]:
     # closed explicitly, here and below: a traceback that is kept would keep the generator, and with it the workers
     with contextlib.closing(call.drive(call.begin())) as batches:
-        for batch in batches:
-            yield from batch
+        yield from batches
 
 
 def _values(call: _Call) -> Iterator[Any]:
@@ -300,9 +323,15 @@ class _Picked:
         self._errors = call.options.errors
         self._in_order, self._first = call.ordered and self._errors != "skip", 0
 
-    def of(self, batch: list[Outcome[Any]]) -> Iterator[Any]:
+    def of(self, batch: Batch) -> Iterator[Any]:
         """The values of a batch, which nobody else may hold: an error's traceback holds the frames it went through, and they
         must not hold it in turn, nor what else is in flight."""
+        if isinstance(batch, Finished):
+            self._first += len(batch)
+            return iter(batch.values)  # an iterator lets go of them when they are through
+        return self._of_each([*batch])
+
+    def _of_each(self, batch: list[Outcome[Any]]) -> Iterator[Any]:
         errors = self._errors
         if self._in_order:
             batch = _in_a_row(batch, self._first)

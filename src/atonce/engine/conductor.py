@@ -11,6 +11,7 @@ import dataclasses
 import logging
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -49,6 +50,7 @@ from .events import (
     Succeed,
     Withdraw,
 )
+from .finished import Batch
 from .history import History, Move, Weight
 from .hub import Hub
 from .machine import Machine, Policy
@@ -129,7 +131,7 @@ class Conductor:
         self._workers: dict[int, Worker] = {}
         self._leaving: dict[int, Worker] = {}
         self._numbers = 0
-        self._emitted: list[Outcome[Any]] = []
+        self.emitted: deque[Batch] = deque()  # what is final, for the driver to hand out
         self._again = False
         self._started = clock()
         self._ended: float | None = None
@@ -156,8 +158,8 @@ class Conductor:
             return True
         return self.machine.finished or self.error is not None
 
-    def pump(self) -> list[Outcome[Any]]:
-        """Do what can be done now; returns the outcomes that became final."""
+    def pump(self) -> None:
+        """Do what can be done now; outcomes that became final are in `emitted`."""
         events, machine = self.hub.events, self.machine
         if not self._begun:
             self._begun = True
@@ -186,7 +188,7 @@ class Conductor:
             self._adopt()
         if self._review is not None and machine.emitted >= self._review.at:
             self._revise(now)
-        if (self._emitted or self._to_keep) and self._inline:
+        if (self.emitted or self._to_keep) and self._inline:
             self._again = True  # what the caller's own thread runs next must not hold back what is finished
         else:
             self._read(now)
@@ -201,8 +203,6 @@ class Conductor:
             if self._probing is not None:  # there were too few items
                 self._probing.give_up()
                 self._adopt()
-        emitted, self._emitted = self._emitted, []
-        return emitted
 
     @property
     def _inline(self) -> bool:
@@ -339,8 +339,9 @@ class Conductor:
 
     def take_salvaged(self) -> list[Outcome[Any]]:
         """What was finished when the run was cut short and had not been handed out."""
-        emitted, self._emitted = self._emitted, []
-        return emitted
+        salvaged = [outcome for batch in self.emitted for outcome in batch]
+        self.emitted.clear()
+        return salvaged
 
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -544,7 +545,7 @@ class Conductor:
         for command in commands:
             match command:
                 case Emit(outcomes):
-                    self._emitted += outcomes
+                    self.emitted.append(outcomes)
                 case Keep(outcomes):
                     self._to_keep += outcomes
                 case Feed(number, indices, items):
@@ -638,4 +639,4 @@ class Conductor:
             elif isinstance(event, Broken):
                 self.error = self.error or event.error
         self._keep()
-        self._emitted += self.machine.held()
+        self.emitted.append(self.machine.held())

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Generator
-from typing import Any
 
-from ..outcome import Outcome
 from .conductor import Conductor
+from .finished import Batch
 
 __all__ = ["drive", "drive_async"]
 
 
-def drive(conductor: Conductor) -> Generator[list[Outcome[Any]], None, None]:
+def drive(conductor: Conductor) -> Generator[Batch, None, None]:
     """Batches of outcomes as they become final. Closing the generator ends the run.
 
     When the run is cut short, by Ctrl-C or by an error, what was finished all the same comes as a last batch before that is
@@ -24,9 +23,9 @@ def drive(conductor: Conductor) -> Generator[list[Outcome[Any]], None, None]:
     error: BaseException | None = None
     try:
         while True:
-            if outcomes := conductor.pump():
-                yield outcomes
-            del outcomes  # while nothing happens, nothing is kept alive that the caller has let go
+            conductor.pump()
+            while conductor.emitted:
+                yield conductor.emitted.popleft()  # no name: what the caller has let go is not kept alive
             if conductor.finished:
                 break
             hub.wait(conductor.timeout())
@@ -46,7 +45,7 @@ def drive(conductor: Conductor) -> Generator[list[Outcome[Any]], None, None]:
         raise error
 
 
-async def drive_async(conductor: Conductor) -> AsyncGenerator[list[Outcome[Any]], None]:
+async def drive_async(conductor: Conductor) -> AsyncGenerator[Batch, None]:
     """As `drive`, in the running loop: it watches the hub's descriptor instead of sleeping in it."""
     hub, loop = conductor.hub, asyncio.get_running_loop()
     news = asyncio.Event()
@@ -62,8 +61,9 @@ async def drive_async(conductor: Conductor) -> AsyncGenerator[list[Outcome[Any]]
         while True:
             news.clear()
             hub.wait(0)
-            if outcomes := conductor.pump():
-                yield outcomes
+            conductor.pump()
+            while conductor.emitted:
+                yield conductor.emitted.popleft()
             if conductor.finished:
                 break
             timeout = conductor.timeout()

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ..outcome import Outcome
 from ..worker.outbox import Report
+from .finished import Batch
 
 __all__ = [
     "Abandon",
@@ -181,7 +182,7 @@ class Resize(NamedTuple):
 class Emit(NamedTuple):
     """These outcomes are final."""
 
-    outcomes: Sequence[Outcome[Any]]
+    outcomes: Batch
 
 
 class Keep(NamedTuple):

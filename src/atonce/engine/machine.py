@@ -18,7 +18,6 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import math
-import operator
 import random
 import sys
 from asyncio import CancelledError
@@ -59,6 +58,7 @@ from .events import (
     Weighed,
     Withdraw,
 )
+from .finished import Batch, Finished
 from .held import first_of_each
 from .history import Again
 from .keyed import KeyedBacklog
@@ -586,37 +586,17 @@ class Machine:
             # rows of items that it no longer has, or has told of twice
             return self._done(worker, _keeping(report, first_of_each(indices, set(seat.assigned))), now)
         self._queue.told(report, now)
-        outcomes: list[Outcome[Any]] = []
+        outcomes: Batch = ()
         if found is not None:
-            items, read_at = found
-            waited = list(map(operator.sub, report.started, read_at))
-            if min(waited) < 0:  # the end of an item counts as the start of the next, which may have come a moment later
-                waited = [max(0.0, seconds) for seconds in waited]
             seat.learn(sum(report.ended) - sum(report.started), len(indices))
             attempts: Iterable[int] = repeat(1)
             if self._tries:
                 attempts = [self._tries.pop(index, 0) + 1 for index in indices]
             if self._struck:
                 self._struck.difference_update(indices)
-            outcomes = list(
-                map(
-                    tuple.__new__,
-                    repeat(Outcome),
-                    zip(
-                        indices,
-                        items,
-                        repeat(True),
-                        report.values,
-                        repeat(None),
-                        attempts,
-                        report.started,
-                        report.ended,
-                        waited,
-                        report.cpu,
-                        report.workers,
-                        strict=False,
-                    ),
-                )
+            items, read_at = found
+            outcomes = Finished(
+                indices, items, report.values, attempts, read_at, report.started, report.ended, report.cpu, report.workers
             )
             self.attempts += len(indices)
             self.cpu += sum(report.cpu)
@@ -631,7 +611,7 @@ class Machine:
             if seat.mean >= LONG:
                 steered = self._steer(self.steering, report, self.in_flight + len(indices), now)
         if report.failures:
-            outcomes += self._failures(seat, report.failures, now)
+            outcomes = [*outcomes, *self._failures(seat, report.failures, now)]
         return steered + self._emit(outcomes) + self._after(worker, seat)
 
     def _after(self, worker: int, seat: Seat) -> list[Command]:
@@ -685,7 +665,7 @@ class Machine:
             )
         return final
 
-    def _emit(self, outcomes: list[Outcome[Any]]) -> list[Command]:
+    def _emit(self, outcomes: Batch) -> list[Command]:
         if not outcomes:
             return []
         self.emitted += len(outcomes)
@@ -693,9 +673,9 @@ class Machine:
         if self._cut_short:
             for outcome in outcomes:
                 self._cut_short.pop(outcome.index, None)
-        return [Keep(outcomes)] if self.policy.keep else self._let_go(outcomes)
+        return [Keep(list(outcomes))] if self.policy.keep else self._let_go(outcomes)
 
-    def _let_go(self, outcomes: Sequence[Outcome[Any]]) -> list[Command]:
+    def _let_go(self, outcomes: Batch) -> list[Command]:
         ready = self.order.take(outcomes)
         return [Emit(ready)] if ready else []
 

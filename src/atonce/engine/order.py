@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..outcome import Outcome
+from .finished import Batch, Finished
 
 __all__ = ["AsFinished", "InOrder"]
 
@@ -16,7 +17,7 @@ class AsFinished:
     held = 0
     first = 0
 
-    def take(self, outcomes: Sequence[Outcome[Any]]) -> Sequence[Outcome[Any]]:
+    def take(self, outcomes: Batch) -> Batch:
         return outcomes
 
     def rest(self) -> Sequence[Outcome[Any]]:
@@ -34,12 +35,14 @@ class InOrder:
     def held(self) -> int:
         return len(self._held)
 
-    def take(self, outcomes: Sequence[Outcome[Any]]) -> Sequence[Outcome[Any]]:
+    def take(self, outcomes: Batch) -> Batch:
         first = self.first
         # the common case: a batch of one worker, in order, next in line
-        if not self._held and [outcome[0] for outcome in outcomes] == list(range(first, first + len(outcomes))):
-            self.first = first + len(outcomes)
-            return outcomes
+        if not self._held:
+            indices = outcomes.indices if isinstance(outcomes, Finished) else [outcome[0] for outcome in outcomes]
+            if [*indices] == [*range(first, first + len(outcomes))]:
+                self.first = first + len(outcomes)
+                return outcomes
         held = self._held
         held.update((outcome.index, outcome) for outcome in outcomes)
         ready = []

@@ -16,7 +16,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterator
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
@@ -290,7 +290,7 @@ def _in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-Batch = list[Any]  # of outcomes
+Batch = Collection[Any]  # of outcomes
 _OK = itemgetter(2)
 
 # A terminal has room for one display: a run within another one, or beside it, is not shown.
@@ -332,7 +332,7 @@ def _displayed(conductor: Watched, total: int | None, name: str, workers: bool) 
 
 def _count(display: Progress, batch: Batch, conductor: Watched) -> None:
     """One batch. Its outcomes are looked at only while some of those that failed have not been counted."""
-    bad: Batch = []
+    bad: list[Any] = []
     if conductor.failed > display.failed and not all(map(_OK, batch)):
         bad = [outcome for outcome in batch if not outcome.ok]
     for outcome in bad:
