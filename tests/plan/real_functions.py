@@ -7,9 +7,12 @@ one after another, where the right model is worth something; `few` is enough for
 from __future__ import annotations
 
 import asyncio
+import csv
 import functools
+import gzip
 import hashlib
 import importlib.util
+import io
 import json
 import re
 import sqlite3
@@ -18,6 +21,7 @@ import time
 import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 __all__ = ["FUNCTIONS", "Real"]
 
@@ -60,6 +64,33 @@ def compress(_: Any) -> int:
 
 def findall(_: Any) -> int:
     return len(re.findall(r"\w+1\b", text()))
+
+
+@functools.cache
+def packed() -> bytes:
+    return gzip.compress(b"a line of text, and then some\n" * 40_000, 1)
+
+
+def lines(_: Any) -> int:
+    with gzip.open(io.BytesIO(packed())) as file:
+        return sum(len(line) for line in file)
+
+
+@functools.cache
+def table() -> str:
+    return "a,b,c\n" + "".join(f"{n},{2 * n},{n / 7}\n" for n in range(20_000))
+
+
+def rows(_: Any) -> int:
+    return sum(1 for _ in csv.reader(io.StringIO(table())))
+
+
+def tree(_: Any) -> int:
+    return len(ElementTree.fromstring("<r>" + "<i><v>7</v></i>" * 8000 + "</r>"))
+
+
+def derive(_: Any) -> bytes:
+    return hashlib.pbkdf2_hmac("sha256", b"x", b"salt", 10_000)
 
 
 def sleep(_: Any) -> None:
@@ -117,6 +148,11 @@ FUNCTIONS = (
     Real(loads, (HOLDS,), ("processes",)),
     Real(compress, (RELEASES,), ("threads",)),
     Real(findall, (HOLDS,), ("processes",)),
+    Real(derive, (RELEASES,), ("threads",)),
+    Real(rows, (HOLDS,), ("processes",)),
+    Real(tree, (HOLDS,), ("processes",)),
+    # what is unpacked is outside the GIL, what is made of it is not
+    Real(lines, (HOLDS, RELEASES), ("processes", "threads", "hybrid")),
     Real(sleep, (WAITS,), ("threads",)),
     Real(async_sleep, (WAITS,), ("coroutines",)),
     Real(get, (WAITS,), ("threads",), url=True),
