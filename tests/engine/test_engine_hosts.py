@@ -255,6 +255,23 @@ def test_a_dead_host_costs_few_attempts_and_holds_nobody_up() -> None:
     assert "nobody there" in str(error)
 
 
+def test_a_host_that_answers_others_is_not_dead() -> None:
+    """Twenty were on their way when it answered the first of them: that the others broke off says nothing of the host."""
+    backlog = KeyedBacklog(lambda item: item, 20)
+    backlog.slots(64)
+    backlog.extend(0, "a" * 60, 0.0)
+    first = [index for index, _, _ in backlog.take(64, 0.0)]
+    answer = Report(first[:1], first[:1], [0.0], [0.01], [0.0], [])
+    broken = [Failure(index, Silent(), 0.0, 0.02, 0.0, None) for index in first[1:]]
+    backlog.told(answer._replace(failures=broken), 0.02)
+    backlog.done(first)
+    again = [index for index, _, _ in backlog.take(64, 0.02)]
+    assert len(again) == 20
+    backlog.told(Report(failures=[Failure(index, Silent(), 0.02, 0.03, 0.0, None) for index in again]), 0.03)
+    backlog.done(again)
+    assert backlog.take(64, 0.03) == []  # these were started after it, and are more than ten
+
+
 def test_a_host_that_comes_back_is_noticed_and_loses_nothing() -> None:
     clock = FakeClock()
     hosts = {"a": Host(clock)}

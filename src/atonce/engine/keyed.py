@@ -229,18 +229,18 @@ class KeyedBacklog(Backlog):
                 lane.limit.took_effect(now)  # until now as many were started as before
             if lane.limit.limit != before:
                 self.moved.append((lane.key, lane.limit.limit, lane.why))
-        if crowd:
-            return
-        if error is not None and getattr(error, "unreachable", False):
+        if not getattr(error, "unreachable", False):
+            lane.answered_at = max(lane.answered_at, ended)
+            if lane.circuit is not None:
+                if lane.circuit.open and lane.limit is not None:
+                    lane.steer(self._limit_of(lane.key))  # what was found out while it was down says nothing
+                lane.circuit = lane.last = None
+        elif not crowd and started > lane.answered_at:  # others were answered meanwhile: somebody is there
             lane.circuit = lane.circuit or Circuit()
             lane.circuit.failed(started, now)
             lane.last, self._troubled = error, True
             if lane.circuit.given_up:
                 self.gave_up.add(lane)
-        elif lane.circuit is not None:
-            if lane.circuit.open and lane.limit is not None:
-                lane.steer(self._limit_of(lane.key))  # what was found out while it was down says nothing
-            lane.circuit = lane.last = None
 
     def hopeless(self, now: float) -> list[tuple[Queued, BaseException]]:
         lost: list[tuple[Queued, BaseException]] = []

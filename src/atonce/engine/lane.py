@@ -18,6 +18,7 @@ class Lane:
     """A key: its items that wait, how many of it are in flight, how many may be, and when."""
 
     __slots__ = (
+        "answered_at",
         "circuit",
         "in_flight",
         "in_turn",
@@ -40,6 +41,7 @@ class Lane:
         self.opening = None if limit is None else Opening(limit.start)
         self.spacing = spacing  # seconds from one start to the next, at least; None: the first to come back will tell
         self.started_at = -math.inf  # the last start
+        self.answered_at = -math.inf  # the last sign of life
         self.queue: deque[Queued] = deque()
         self.items = self.total = 0  # that were read and are not final; that were ever read
         self.in_flight = 0
