@@ -129,3 +129,14 @@ def test_resident_memory_is_what_psutil_says(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("builtins.open", refuse)
     monkeypatch.setattr("psutil.Process", lambda: type("P", (), {"memory_info": lambda self: type("M", (), {"rss": 7})()})())
     assert resident() == 7
+
+
+def test_where_no_descriptor_is_left_resident_memory_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody's run ends for that: it is asked now and then while one goes on, and when one is closed."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("psutil.Process", refuse)
+    assert resident() == 0

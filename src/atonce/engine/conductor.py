@@ -230,6 +230,7 @@ class Conductor:
         try:
             self._close(cancel)
         finally:
+            self.hub.close()
             if self._journal is not None:
                 try:
                     self._journal.close()
@@ -264,7 +265,6 @@ class Conductor:
         if self._onlookers:
             self._onlookers.tell("planned", self.plan, self._ended)
             self._onlookers.tell("closed", self.stats(), self._ended)
-        self.hub.close()
 
     def _wait_for(self, workers: list[Worker], until: float, pending: list[Any]) -> bool:
         """Whether all of them were gone by then; what they said meanwhile is in `pending`."""

@@ -11,7 +11,8 @@ PACE = 0.1
 
 
 def resident(pid: int | None = None) -> int:
-    """Bytes in RAM, shared pages included (RSS), of this process unless told; 0 of one that is gone.
+    """Bytes in RAM, shared pages included (RSS), of this process unless told; 0 of one that is gone, and where nobody can
+    look, such as a process that has no descriptor left.
 
     What psutil says; on Linux read without importing it.
     """
@@ -19,9 +20,9 @@ def resident(pid: int | None = None) -> int:
         with open(f"/proc/{pid or 'self'}/statm", "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
-        import psutil
-
         try:
+            import psutil
+
             return int((psutil.Process() if pid is None else psutil.Process(pid)).memory_info().rss)
-        except psutil.Error:
+        except Exception:  # psutil.Error, if it could be imported; OSError
             return 0
