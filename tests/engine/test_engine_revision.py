@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import os
 from collections import Counter
 from pathlib import Path
@@ -46,6 +48,23 @@ def test_the_one_who_measured_goes_on_until_the_workers_are_there(tmp_path: Path
     pids = [outcome.value for outcome in sorted(run.outcomes)]
     assert pids[:2] == [os.getpid()] * 2  # the second one was begun while workers were started
     assert any("until the workers are up" in warning for warning in run.plan.warnings)
+
+
+async def _where(item: int) -> int:
+    await asyncio.sleep(0)
+    return os.getpid()
+
+
+@pytest.mark.parametrize(("blocked", "here"), [(0.25, True), (0.9, False)])
+def test_so_does_an_event_loop_unless_it_is_blocked(monkeypatch: pytest.MonkeyPatch, blocked: float, here: bool) -> None:
+    loops = dataclasses.replace(COMPUTES, wall=0.2, cpu=0.2 * blocked, held=0.2 * blocked, blocked=blocked)
+    give_up = Probing.give_up
+    monkeypatch.setattr(Probing, "_finish_step", lambda probing: give_up(probing, loops))
+    run = atonce.run(_where, range(300))
+    assert run.plan.placement == "process"
+    assert [outcome.ok for outcome in run.outcomes] == [True] * 300
+    pids = [outcome.value for outcome in sorted(run.outcomes)]
+    assert (pids[1] == os.getpid()) is here
 
 
 @pytest.mark.parametrize("ordered", [True, False])

@@ -499,8 +499,9 @@ class Conductor:
         hired = self._hire(plan)
         if not any(number in self._workers for number in hired):  # there was no room for them
             self._go_on(probes)
-        elif self._placement(plan.placement).needs_pickling and not self._job.is_async:
-            # processes take a moment to start: the one who ran the first items goes on meanwhile
+        elif self._placement(plan.placement).needs_pickling and plan.work != "blocks its loop":
+            # processes take a moment to start: the one who ran the first items goes on meanwhile (a loop that is blocked would
+            # be given many, which wait for each other)
             self._warming = probes[:1]
             self._go_on(self._warming)
             self._let_go(probes[1:])

@@ -128,8 +128,7 @@ def _with_processes(
     # what the first call of a fresh worker takes longer than later ones is start-up
     cold = max(0.0, (sample.cold or 0.0) - 2 * wall) if sample.items > 1 else 0.0
     start = calibration.start + calibration.worker * (cores - 1)
-    # meanwhile the head of the queue is run here, in whole items (an event loop that is blocked would not get to them)
-    ahead = 0.0 if facts.kind == "async" else min(n, math.ceil(start / wall))
+    ahead = min(n, _meanwhile(facts, options, machine, sample, n, start))
 
     def seconds(each: float, slots: int) -> float:
         rest = n - ahead
@@ -155,6 +154,16 @@ def _with_processes(
         each = max((cpu + far + near) / parallel, loop / parallel, wall / (parallel * slots), near)
         found.append(Candidate("hybrid", parallel, slots, seconds(each, parallel * slots)))
     return found
+
+
+def _meanwhile(facts: Facts, options: Options, machine: Machine, sample: Sample, n: float, start: float) -> int:
+    """How many items are run here while workers start, in whole ones. A loop that is blocked is given none."""
+    if facts.kind != "async":
+        return math.ceil(start / max(sample.wall, 1e-9))
+    if (sample.blocked or 0.0) > BLOCKED and sample.wall > BLOCKED_WALL:
+        return 0
+    slots = _useful_slots("coroutine", options, machine, sample, n, math.inf)
+    return math.ceil(max(0.0, start - sample.wall) / max(_in_loop(sample), sample.wall / slots, 1e-9))
 
 
 def _with_loops(
