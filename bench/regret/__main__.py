@@ -35,11 +35,17 @@ def main(argv: list[str] | None = None) -> int:
     if given.page is not None:
         print(summary_of(write(read(given.page))))
         return 0
-    chosen = [each for each in WORKLOADS if not given.workloads or each.name.startswith(tuple(given.workloads))]
+    chosen = _named(given.workloads) if given.workloads else list(WORKLOADS)
     if given.list or not chosen:
         print("\n".join(f"{each.name:<18} {each.n:>7}  {each.what}" for each in WORKLOADS))
         return 0 if given.list else 2
     return _measure(chosen, given)
+
+
+def _named(beginnings: list[str]) -> list[Workload]:
+    """In the order in which they are named."""
+    found = (each for beginning in beginnings for each in WORKLOADS if each.name.startswith(beginning))
+    return list({each.name: each for each in found}.values())
 
 
 def _measure(chosen: list[Workload], given: argparse.Namespace) -> int:
