@@ -10,6 +10,7 @@ import sys
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 import atonce
@@ -70,6 +71,25 @@ def test_wrong_usage(arguments: list[str], message: str, capsys: pytest.CaptureF
 def test_completion(shell: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", shell]) == 0
     assert "_ATONCE_COMPLETE" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "completed"),
+    [
+        (["fetch"], "--retr", {"plain:--retries", "plain:--retry-failed"}),
+        (["fetch", "-i"], "ur", {"file:ur"}),
+        (["fetch", "--headers-from"], "", {"file:"}),
+        (["map", "m:f", "-o"], "", {"file:"}),
+        (["report"], "", {"file:"}),
+        (["fetch", "--model"], "th", {"plain:threads"}),
+        (["fetch", "--transport"], "", {"plain:curl", "plain:aiohttp", "plain:requests"}),
+        (["fetch", "--retry-failed"], "timeout-f", {"plain:timeout-first-byte"}),
+        (["fetch", "--input-format"], "c", {"plain:csv"}),
+    ],
+)
+def test_what_a_shell_completes(words: list[str], incomplete: str, completed: set[str]) -> None:
+    found = ShellComplete(cli, {}, "atonce", "_ATONCE_COMPLETE").get_completions(words, incomplete)
+    assert {f"{item.type}:{item.value}" for item in found} == completed
 
 
 def test_a_shell_can_complete(monkeypatch: pytest.MonkeyPatch) -> None:

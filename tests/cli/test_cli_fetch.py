@@ -134,3 +134,13 @@ def test_what_hosts_take_is_remembered_unless_told_not_to(lab: Lab, folder: Path
 @pytest.mark.parametrize("wrong", [["--per-host", "many"], ["--per-host", "0"], ["--max-wait", "0"]])
 def test_limits_that_are_none_are_refused(lab: Lab, wrong: list[str]) -> None:
     assert main(["fetch", f"{lab.base}/bytes/1", *wrong]) == 2
+
+
+def test_the_summary_has_bytes_and_the_slowest_hosts(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    urls = list(lab.urls(4, path="/bytes/500"))
+    assert main(["fetch", *urls, "-o", "out.jsonl", "--json", "--no-progress"]) == 0
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert (told["bytes"], told["hosts"]) == (2000, 2)
+    assert {host["items"] for host in told["slowest_hosts"]} == {2}
+    assert ", 2.0 kB from 2 hosts\n  slowest of 2 hosts: " in err

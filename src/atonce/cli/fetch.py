@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import Command, controls, given, in_group, number_or_auto, outputs
+from .options import CODES, Command, controls, given, in_group, number_or_auto, outputs
 from .shown import Shown, shows
 
 if TYPE_CHECKING:
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """
   atonce fetch https://example.org/ > page.jsonl
-  atonce fetch -i urls.txt -o pages/
+  atonce fetch -i urls.txt -o pages/                      # the same again goes on where it ended
+  atonce fetch -i urls.txt -o pages/ --dry-run            # what is in the list, and what it would need
+  atonce fetch -i urls.txt -o pages/ --retry-failed=timeout,connect
+  atonce fetch -i urls.txt -o pages/ --refresh            # what has changed since, say each night
   atonce fetch -i requests.jsonl -o answers.jsonl -H 'Authorization: Bearer …' --rate 10/s
+  atonce fetch -i urls.txt -o crawl.warc.gz --robots --rate 2/s
 """
 _SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _what = in_group("What to get")
@@ -48,7 +52,7 @@ def _header(ctx: click.Context, parameter: click.Parameter, values: tuple[str, .
     return pairs  # type: ignore[return-value]
 
 
-@click.command("fetch", cls=Command, examples=_EXAMPLES)
+@click.command("fetch", cls=Command, examples=_EXAMPLES, codes=CODES)
 @click.argument("urls", nargs=-1, metavar="[URL]...")
 @_what("-i", "--input", "path", metavar="FILE", help="a URL a line, .jsonl or .csv, or - for stdin")
 @_what("--input-format", type=click.Choice(["text", "jsonl", "csv"]), help="of -i where its name does not say it")
@@ -61,7 +65,7 @@ def _header(ctx: click.Context, parameter: click.Parameter, values: tuple[str, .
 @_how("--per-host", "per_key", metavar="N", callback=number_or_auto, help="in flight to one host (auto: begins with 4)")
 @_how("--max-wait", type=float, metavar="SECONDS", help="that a host's Retry-After may ask for at most (120)")
 @_how("--remember/--no-remember", default=True, help="begin with what earlier runs found out about hosts (on)")
-@_how("--transport", metavar="NAME", help="curl, aiohttp or requests (auto)")
+@_how("--transport", metavar="NAME", words=("curl", "aiohttp", "requests"), help="curl, aiohttp or requests (auto)")
 @_how("--proxy", metavar="URL", help="go through it: http, https, socks5h, ...")
 @_limits("--connect-timeout", "connect", type=float, metavar="SECONDS", help="for name, connection and TLS, each hop (10)")
 @_limits("--first-byte-timeout", "first_byte", type=float, metavar="SECONDS", help="from the request to its answer (30)")
@@ -278,6 +282,7 @@ def _recorder(archive: bool, refresh: bool) -> Callable[[Page, Entry], Record]:
     from atonce.fetch.exchange import exchange_of
     from atonce.fetch.names import file_name
     from atonce.fetch.page import shown_headers
+    from atonce.fetch.url import host_of
     from atonce.sink.row import Body, Row
 
     from .job import Record
@@ -291,6 +296,9 @@ def _recorder(archive: bool, refresh: bool) -> Callable[[Page, Entry], Record]:
         # what is gone is gone; what the server or the way to it cannot give just now may be there the next time
         stays = refresh and (page.status == 304 or page.error_class not in (None, "http-4xx"))
         row = Row(entry.index, entry.fingerprint, page.ok, fields, body, exchange, stays)
-        return Record(row, page.error_class or "", f"{fields['url']}: {page.error}")
+        message = "" if page.ok else f"{fields['url']}: {page.error}"
+        # a host that was left alone, since it did not answer, is not blamed for more
+        host = host_of(page.url) if page.attempts else ""
+        return Record(row, page.error_class or "", message, host, page.bytes, page.total_s)
 
     return record

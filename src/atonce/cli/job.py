@@ -16,6 +16,7 @@ from atonce.errors import AtonceError, OutputError, UsageError
 from atonce.sink import sink_for
 from atonce.sink.alarm import Alarm
 from atonce.sink.base import Sink
+from atonce.sink.hosts import HostTally
 from atonce.sink.progress import Progress, alone
 from atonce.sink.row import Again, Row
 from atonce.sink.summary import Summary, Tally, grouped
@@ -40,11 +41,15 @@ SIGPIPE_CODE = 141  # what a shell shows for a tool that nobody listens to any m
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is to be written of a result and, where it failed, its kind and message for the summary."""
+    """What is to be written of a result and, where it failed, its kind and message for the summary. Where it was asked of a
+    host: of which, how many bytes it brought, and the seconds it took."""
 
     row: Row
     kind: str = ""
     message: str = ""
+    host: str = ""
+    size: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +149,9 @@ class _Run:
         self._results = results
         self._tally = Tally()
         self._alarm = Alarm()
+        self._hosts = HostTally()
         self._progress = display
+        display.amount = lambda: self._hosts.amount if self._hosts else ""
         self._counting = threading.Lock()  # repeats are found in the thread that reads
         self._stopped = ""  # why it ended before its input did
 
@@ -213,6 +220,8 @@ class _Run:
                 self._tally.succeed()
             else:
                 self._tally.fail(record.kind, example)
+            if record.host:
+                self._hosts.add(record.host, ok, record.size, record.seconds)
             self._progress.advance(ok, not ok, record.kind)
         return example
 
@@ -240,6 +249,7 @@ class _Run:
             output,
             tally.unchanged,
             tally.repeated,
+            self._hosts or None,
         )
         job.shown.print(summary, job.name)
         for line in summary.lines():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import Command, called, controls, in_group, outputs, parallelism, what_to_run
+from .options import CODES, Command, called, controls, in_group, outputs, parallelism, what_to_run
 from .shown import Shown, shows
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _EXAMPLES = """
 _how = in_group("How it runs")
 
 
-@click.command("map", cls=Command, examples=_EXAMPLES)
+@click.command("map", cls=Command, examples=_EXAMPLES, codes=CODES)
 @click.argument("target")
 @what_to_run
 @controls

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 __all__ = [
+    "CODES",
     "Command",
     "all_of",
     "called",
     "controls",
+    "files",
     "given",
     "in_group",
     "number_or_auto",
@@ -23,21 +27,47 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# Of commands that run many items.
+CODES = (
+    ("0", "every item succeeded, in this run or an earlier one"),
+    ("1", "some failed; the last line says how to run those again"),
+    ("2", "wrong usage, or a bad line in the list: nothing was run"),
+    ("130", "interrupted by Ctrl-C (143: by SIGTERM); the last line says how to go on"),
+)
+
+
+def files(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What a shell completes: the names of files, which it knows itself."""
+    return [CompletionItem(incomplete, type="file")]
+
 
 class Option(click.Option):
-    """An option that says under which heading the help shows it."""
+    """An option that says under which heading the help shows it, and what a shell may complete: `words`, or the
+    `module:attribute` that has them, which is imported only then; files where its metavar speaks of them."""
 
-    def __init__(self, *names: Any, group: str = "Other", **attributes: Any) -> None:
+    def __init__(self, *names: Any, group: str = "Other", words: str | Sequence[str] = (), **attributes: Any) -> None:
         super().__init__(*names, **attributes)
         self.group = group
+        self._words = words
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        if self.metavar in ("FILE", "OUT", "PAGE"):
+            return files(ctx, self, incomplete)
+        words = self._words
+        if isinstance(words, str):
+            module, _, attribute = words.partition(":")
+            words = getattr(importlib.import_module(module), attribute)
+        fitting = [CompletionItem(word) for word in words if word.startswith(incomplete)]
+        return fitting or super().shell_complete(ctx, incomplete)
 
 
 class Command(click.Command):
-    """A command whose help shows its options in groups and its examples as they are typed."""
+    """A command whose help shows its options in groups, what its exit codes mean, and its examples as they are typed."""
 
-    def __init__(self, *names: Any, examples: str = "", **attributes: Any) -> None:
+    def __init__(self, *names: Any, examples: str = "", codes: Sequence[tuple[str, str]] = (), **attributes: Any) -> None:
         super().__init__(*names, **attributes)
         self.examples = examples
+        self.codes = codes
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """`--retry-failed` takes the next word only if it can be a class: a URL and `module:function` have a colon."""
@@ -61,6 +91,9 @@ class Command(click.Command):
                 formatter.write_dl(groups[name])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.codes:
+            with formatter.section("Exit codes"):
+                formatter.write_dl(self.codes)
         if self.examples:
             with formatter.section("Examples"):
                 for line in self.examples.strip().splitlines():
@@ -122,7 +155,12 @@ parallelism = _how("--parallelism", metavar="N", callback=number_or_auto, help="
 
 # Unset options are None and are not passed on: the defaults are those of `atonce.Options`, in one place.
 controls = all_of(
-    _how("--model", metavar="NAME", help="auto, sync, coroutines, threads, processes, hybrid, interpreters, dask, ray (auto)"),
+    _how(
+        "--model",
+        metavar="NAME",
+        words="atonce.options:MODELS",
+        help="auto, sync, coroutines, threads, processes, hybrid, interpreters, dask, ray (auto)",
+    ),
     _how("--cluster", metavar="ADDRESS", help="of the cluster, for dask and ray (one started here, for trying)"),
     _how("--concurrency", metavar="N", callback=number_or_auto, help="in flight in each worker (auto)"),
     _how("--timeout", type=float, metavar="SECONDS", help="one attempt may take, from its start (no limit)"),
@@ -139,6 +177,7 @@ outputs = all_of(
         flag_value=_ALL,
         callback=_again,
         metavar="[CLASS,…]",
+        words="atonce.fetch.failure:CLASSES",
         help="run recorded failures again: all, or those of these classes",
     ),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from .options import Command
+from .options import Command, files
 
 if TYPE_CHECKING:
     from atonce.report.story import Story
@@ -21,8 +21,8 @@ _EXAMPLES = """
 
 
 @click.command("report", cls=Command, examples=_EXAMPLES)
-@click.argument("trace")
-@click.option("-o", "--output", metavar="PAGE", help="the HTML page to write")
+@click.argument("trace", shell_complete=files)
+@click.option("-o", "--output", metavar="PAGE", shell_complete=files, help="the HTML page to write")
 @click.option("--text", "form", flag_value="text", default="", help="print what was chosen and a timeline (without -o anyway)")
 @click.option("--json", "form", flag_value="json", help="print the run in short as JSON")
 @click.option("--markdown", "form", flag_value="markdown", help="print it as Markdown, such as for a CI's job summary")

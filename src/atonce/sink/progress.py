@@ -53,6 +53,7 @@ class Progress:
     def __init__(self, *, workers: bool = False, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._look: Look | None = None
+        self.amount: Callable[[], str] = lambda: ""  # of what came, in words: set by whoever counts it
         self._workers = workers
         self._next = math.inf
         self._pace: list[tuple[float, int]] = []
@@ -98,7 +99,8 @@ class Progress:
             with contextlib.suppress(Exception):  # it is for show only
                 status = self._look(workers=self._workers)
         kinds = sorted(self.kinds.copy().items(), key=lambda each: -each[1])
-        return View(self.name, count, self.total, self.failed, tuple(kinds), rate, left, now - self.started, status)
+        seconds, amount = now - self.started, self.amount()
+        return View(self.name, count, self.total, self.failed, tuple(kinds), rate, left, seconds, status, amount)
 
     def _speed(self, now: float, count: int) -> tuple[float, float | None]:
         """(items a second, seconds left), by the last half minute: what was long ago says little."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..markdown import code, table
+
+if TYPE_CHECKING:
+    from .hosts import HostTally, HostTime
 
 __all__ = ["KINDS", "Failures", "Summary", "Tally", "grouped", "in_words"]
 
@@ -25,7 +28,7 @@ class Failures:
 @dataclass(frozen=True, slots=True)
 class Summary:
     """Items that ended in this run, and those `before` that an earlier one had recorded in the same output. Of those that
-    ended `unchanged` were found so, and `repeated` not run, being the same as one before."""
+    ended `unchanged` were found so, and `repeated` not run, being the same as one before. `hosts`: where they came from."""
 
     ok: int
     failed: int
@@ -36,6 +39,7 @@ class Summary:
     output: str | None = None
     unchanged: int = 0
     repeated: int = 0
+    hosts: HostTally | None = None
 
     @property
     def rate(self) -> float:
@@ -45,6 +49,9 @@ class Summary:
     def as_markdown(self, name: str) -> str:
         """For a CI's job summary, which is appended to."""
         lines = [f"**{code(name)}**", "", *self._sums()]
+        if slowest := self._slowest():
+            rows = ([grouped(each.items), grouped(each.failed), in_words(each.seconds), code(each.host)] for each in slowest)
+            lines += ["", *table(("items", "failed", "mean", "of the slowest hosts"), rows, numbers=3)]
         if self.failures:
             rows = ([grouped(each.count), code(each.kind), code(each.example)] for each in self.failures)
             lines += ["", *table(("failed", "class", "such as"), rows, numbers=1)]
@@ -56,6 +63,8 @@ class Summary:
         """For people."""
         lines = self._sums()
         lines += [f"  {grouped(each.count)} × {each.kind}, such as {each.example}" for each in self.failures]
+        if slowest := self._slowest():
+            lines.append(f"  slowest of {grouped(len(self.hosts or ()))} hosts: {', '.join(map(str, slowest))}")
         if self.output is not None:
             lines.append(f"in {self.output}")
         return lines
@@ -68,12 +77,17 @@ class Summary:
             unchanged = f", {grouped(self.unchanged)} of them unchanged" if self.unchanged else ""
             repeated = f", {grouped(self.repeated)} the same as one before" if self.repeated else ""
             items = f"{grouped(count)} {'item' if count == 1 else 'items'}"
-            took = f"{in_words(self.seconds)}, {grouped(self.rate)}/s"
+            size = f", {self.hosts.amount}" if self.hosts else ""
+            took = f"{in_words(self.seconds)}, {grouped(self.rate)}/s{size}"
             lines.append(f"{items}: {grouped(self.ok)} ok{unchanged}{failed}{repeated}; {took}")
         if self.before:
             failed = f", {grouped(self.failed_before)} of them failed" if self.failed_before else ""
             lines.append(f"{grouped(self.before)} were already done{failed}")
         return lines
+
+    def _slowest(self) -> tuple[HostTime, ...]:
+        """Of several hosts."""
+        return self.hosts.slowest() if self.hosts is not None and len(self.hosts) > 1 else ()
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -88,6 +102,9 @@ class Summary:
             "before": self.before,
             "failed_before": self.failed_before,
             "output": self.output,
+            "bytes": 0 if self.hosts is None else self.hosts.size,
+            "hosts": 0 if self.hosts is None else len(self.hosts),
+            "slowest_hosts": [host._asdict() for host in self.hosts.slowest(10)] if self.hosts else [],
         }
 
 

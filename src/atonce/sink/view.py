@@ -29,12 +29,13 @@ class View(NamedTuple):
     left: float | None
     seconds: float
     status: Status | None
+    amount: str = ""  # of what came, in words
 
     # ── a log ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def for_logs(self, rate: float) -> list[str]:
         """A line; and one for each worker, where they are to be shown. `rate`: since the line before."""
-        parts = [grouped(self.count), f"{grouped(rate)}/s"]
+        parts = [grouped(self.count), f"{grouped(rate)}/s", *([self.amount] if self.amount else [])]
         if self.total is not None:
             parts[0] += f" of {grouped(self.total)} ({100 * self.count // max(1, self.total)} %)"
         if self.failed:
@@ -52,9 +53,9 @@ class View(NamedTuple):
         """At most `most` lines of at most `width` columns."""
         lines = [self._bar(width, fancy)]
         status = self.status
-        if status is not None:
-            dim = [part for part in (self._phase(), self._flight()) if part]
-            lines += [[(_cut(f"  {', '.join(dim)}", width), "dim")]] if dim else []
+        dim = [self.amount] if status is None else [self.amount, self._phase(), self._flight()]
+        if any(dim):
+            lines.append([(_cut(f"  {', '.join(filter(None, dim))}", width), "dim")])
         if self.failed:
             lines.append([(_cut(f"  {self._failed()}", width), "red")])
         if status is not None and (waits := self._waits()):
