@@ -1,7 +1,8 @@
 """What is measured: a case is a row of the table, a contender one program that does the case's work.
 
 A contender is a generator function of the number of items: it imports and warms what it needs, then yields a function
-that does the work once and returns how many results came. What follows the `yield` is cleaning up.
+that does the work once and returns how many results came, or what counts them when the clock has stopped. What follows
+the `yield` is cleaning up.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ __all__ = ["OURS", "Case", "Contender", "Once", "Skip", "Target", "count"]
 
 OURS = "ours"
 
-Once = Callable[[], int]
+Once = Callable[[], int | Callable[[], int]]
 Contender = Callable[[int], Iterator[Once]]
 Unit = Literal["µs", "ms", "s", "MB"]
 

@@ -1,0 +1,127 @@
+"""Whole commands that get many small files: start-up, list, files on tmpfs, records. And what a command costs for one URL."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from .case import Case, Contender, Once, Skip, Target
+from .nginx import SIZE, serving
+
+__all__ = ["CASES"]
+
+IN_FLIGHT = 64
+
+Arguments = Callable[[list[str]], list[str]]  # of the URLs, in the folder where the command runs
+
+
+def _named(urls: list[str]) -> list[tuple[str, str]]:
+    """A name for each file: the commands would make some of their own, and aria2 the same one for all."""
+    return [(url, f"{number:05}.bin") for number, url in enumerate(urls)]
+
+
+def _ours(urls: list[str]) -> list[str]:
+    _write("urls.txt", urls)
+    # all URLs are of one host, of which fetch would by itself have fewer in flight
+    limits = ["--concurrency", str(IN_FLIGHT), "--per-host", str(IN_FLIGHT), "--no-remember"]
+    return [sys.executable, "-m", "atonce", "fetch", "-i", "urls.txt", "-o", "out/", *limits, "--quiet"]
+
+
+def _curl(urls: list[str]) -> list[str]:
+    _write("list", [f'url = "{url}"\noutput = "out/{name}"' for url, name in _named(urls)])
+    return ["curl", "--silent", "--parallel", "--parallel-max", str(IN_FLIGHT), "--config", "list"]
+
+
+def _wget2(urls: list[str]) -> list[str]:
+    _write("list", urls)
+    return ["wget2", "--quiet", f"--max-threads={IN_FLIGHT}", "--no-robots", "-P", "out", "-i", "list"]
+
+
+def _aria2(urls: list[str]) -> list[str]:
+    _write("list", [f"{url}\n out={name}" for url, name in _named(urls)])
+    how = ["--quiet", f"--max-concurrent-downloads={IN_FLIGHT}", "--file-allocation=none"]
+    return ["aria2c", *how, "--dir=out", "--input-file=list"]
+
+
+def _write(name: str, lines: list[str]) -> None:
+    Path(name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _command(arguments: Arguments) -> Contender:
+    """Runs it in a folder of its own, on tmpfs where there is one."""
+
+    def contender(n: int) -> Iterator[Once]:
+        memory = "/dev/shm" if os.path.isdir("/dev/shm") and os.access("/dev/shm", os.W_OK) else None
+        with tempfile.TemporaryDirectory(prefix="atonce-bench-", dir=memory) as folder, contextlib.chdir(folder):
+            command = arguments([f"{os.environ['BENCH_URL']}?{number}" for number in range(n)])
+            if shutil.which(command[0]) is None:
+                raise Skip(f"{command[0]} is not installed")
+            Path("out").mkdir()
+
+            def once() -> Callable[[], int]:
+                subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+                return _taken
+
+            yield once
+
+    return contender
+
+
+def _taken() -> int:
+    """How many whole files are in `out`, which is emptied: that is no part of the work."""
+    whole = sum(path.stat().st_size == SIZE for path in Path("out").rglob("*.bin*"))
+    shutil.rmtree("out")
+    Path("out").mkdir()
+    return whole
+
+
+def _one(arguments: Arguments) -> Contender:
+    """A command that gets one URL, to nowhere."""
+
+    def contender(n: int) -> Iterator[Once]:
+        command = arguments([os.environ["BENCH_URL"]])
+
+        def once() -> int:
+            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+            return 1
+
+        yield once
+
+    return contender
+
+
+CASES = (
+    Case(
+        "fetch-files",
+        "the command `atonce fetch -i urls.txt -o folder/`, 16 KB each, from nginx to tmpfs, 64 in flight; start-up, manifest "
+        "and syncing included (the goal beside wget2 is 0.8)",
+        n=10_000,
+        quick_n=2000,
+        unit="s",
+        target=Target("cost", 1.0),
+        ours=_command(_ours),
+        peers={"curl --parallel": _command(_curl), "wget2": _command(_wget2), "aria2": _command(_aria2)},
+        place=serving,
+    ),
+    Case(
+        "fetch-one",
+        "the command `atonce fetch URL`, one small file: its start-up",
+        n=1,
+        quick_n=1,
+        unit="ms",
+        target=Target("most", 300),
+        ours=_one(lambda urls: [sys.executable, "-m", "atonce", "fetch", *urls, "--quiet"]),
+        peers={
+            "curl": _one(lambda urls: ["curl", "--silent", *urls]),
+            "python -c 'import requests'": _one(lambda urls: [sys.executable, "-c", "import requests"]),
+            "python -c 'import aiohttp'": _one(lambda urls: [sys.executable, "-c", "import aiohttp"]),
+        },
+        place=serving,
+    ),
+)
