@@ -23,8 +23,8 @@ __all__ = ["busy", "main", "nothing"]
 CORES = os.cpu_count() or 1
 ROUNDS = 3
 OURS = 50_000  # items that do nothing; a peer gets as many as take it about a second
-PEER = 1_000
-WORK = 4.0  # seconds of work a core, a quarter of it for a peer
+PEER = 500
+WORK = 1.5  # seconds of work a core, a quarter of it for a peer
 ITEMS = (0.01, 0.001)  # seconds that the items of it compute for
 
 
@@ -94,19 +94,19 @@ def efficiency(way: Way, seconds: float, work: float) -> float:
     return work / timed(way, busy, items)
 
 
-def measured(ways: dict[str, Way]) -> Iterator[tuple[str, float, float, list[float]]]:
-    """(way, seconds of a run of one item, µs an item that does nothing, efficiency with each of `ITEMS`)."""
+def measured(ways: dict[str, Way]) -> Iterator[tuple[str, list[list[float]]]]:
+    """(way, for each round: seconds of a run of one item, µs an item that does nothing, efficiency with each of `ITEMS`)."""
+    found: dict[str, list[list[float]]] = {name: [] for name in ways}
     for way in ways.values():
         way(nothing, [*range(100)])
-    found: dict[str, list[list[float]]] = {name: [] for name in ways}
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         for name, way in ways.items():
             count, work = (OURS, WORK) if "atonce" in name else (PEER, WORK / 4)
             one, many = timed(way, nothing, [0]), timed(way, nothing, [*range(count)])
-            found[name].append([one, many / count * 1e6, *(efficiency(way, seconds, work) for seconds in ITEMS)])
-    for name, rounds in found.items():
-        one, each, *shares = map(statistics.median, zip(*rounds, strict=True))
-        yield name, one, each, shares
+            row = [one, many / count * 1e6, *(efficiency(way, seconds, work) for seconds in ITEMS)]
+            print(f"round {number + 1}, {name}: {', '.join(f'{value:.3g}' for value in row)}", file=sys.stderr, flush=True)
+            found[name].append(row)
+    yield from found.items()
 
 
 def main(kinds: list[str]) -> None:
@@ -114,9 +114,10 @@ def main(kinds: list[str]) -> None:
         with {"dask": dask, "ray": ray}[kind]() as ways:
             heads = " | ".join(f"efficiency, {seconds * 1000:g} ms items" for seconds in ITEMS)
             print(f"\n| {kind} | one item, s | µs an item that does nothing | {heads} |\n|---|---|---|{'---|' * len(ITEMS)}")
-            for name, one, each, shares in measured({**ways, "atonce, processes": near}):
+            for name, rounds in measured({**ways, "atonce, processes": near}):
+                one, each, *shares = map(statistics.median, zip(*rounds, strict=True))
                 print(f"| {name} | {one:.2f} | {each:.1f} | {' | '.join(f'{share:.2f}' for share in shares)} |", flush=True)
-            blobs = [bytes(100_000)] * 1000
+            blobs = [bytes(100_000)] * 500
             seconds = statistics.median(timed(ways["atonce"], echo, blobs) for _ in range(ROUNDS))
             print(f"\n100 kB there and back: {2 * 100 / 1000 * len(blobs) / seconds:.0f} MB/s in all", flush=True)
 
