@@ -204,8 +204,10 @@ def _useful_slots(runner: str, options: Options, machine: Machine, sample: Sampl
     if options.concurrency != "auto":
         return options.concurrency
     most = THREADS if runner == "thread" else COROUTINES
-    if sample.share < ONLY_WAITS and options.key is None:
-        allowed = _little(machine.cpus, sample.total, _held(machine, sample), sample.wall)
+    # an item that still waits is the first one, most of whose computing is not the others'
+    if sample.share < ONLY_WAITS * (1 + sample.unfinished) and options.key is None:
+        computing = 0.0 if sample.unfinished else sample.total
+        allowed = _little(machine.cpus, computing, min(computing, _held(machine, sample)), sample.wall)
         most = int(max(most, min(allowed, MORE_TO_BEGIN * most)))
     if machine.descriptors is not None:
         most = min(most, max(1, machine.descriptors // 2))

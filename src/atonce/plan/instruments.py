@@ -23,7 +23,7 @@ NAP, USUAL = 0.0005, 0.0002
 MOST_BEATS = 4000
 # Seconds between the pings of an event loop: closer after one that came late, further apart while none does, since each wakes
 # the loop. How late one is anyway.
-PING, MOST_PING, PING_USUAL = 0.0005, 0.004, 0.0002
+PING, MOST_PING, PING_USUAL = 0.0005, 0.008, 0.0002
 
 
 class Heartbeat:
@@ -120,7 +120,7 @@ class Ticker:
                 before, queued = queued, _queued(native)
                 late = max(0.0, late - (queued - before))
             self._late, self._due = self._late + late, 0.0
-            nap = PING if late else min(1.25 * nap, MOST_PING)
+            nap = PING if late else min(1.5 * nap, MOST_PING)
             self.cpu = time.thread_time()
             due = clock() + nap
         self._due = 0.0

@@ -38,6 +38,8 @@ WAITS = 0.1
 COMPUTES = 0.3
 # Seconds that a different model must gain to be worth it (see `advice`): with less work than that nothing need be measured.
 LEAST_GAIN = 0.2
+# As many times that much computing in all is worth knowing of: by whom, and with the GIL or without.
+MATTERS = 2
 # Probing may take so many seconds, or this share of the run.
 BUDGET, BUDGET_SHARE = 0.3, 0.03
 # … or, for `explain`, which has nothing to run, so many seconds.
@@ -184,14 +186,16 @@ class Probe:
         step = self._next_alone(sample, left)
         work = left * sample.wall / self.cpus
         budget = max(THOROUGH if self.thorough else BUDGET, BUDGET_SHARE * work if work < math.inf else 0.0)
-        if isinstance(step, Run | Pair) and self.spent + step.count * sample.wall > budget:
-            why = f"probing has taken {in_time(self.spent)}, and another step would take {in_time(step.count * sample.wall)}"
+        # what only the first call does had to be done in any case
+        spent = self.spent - max(0.0, self.spans[0].ended - self.spans[0].started - sample.wall)
+        if isinstance(step, Run | Pair) and spent + step.count * sample.wall > budget:
+            why = f"probing has taken {in_time(spent)}, and another step would take {in_time(step.count * sample.wall)}"
             return Carry() if self._needs_carry(sample) else Enough(why)
         return step
 
     def _next_alone(self, sample: Sample, left: float) -> Step:
         """Warm items, with the heartbeat where they compute; then two at once; then what one weighs."""
-        computes = sample.cpu > COMPUTES * sample.wall or left * sample.cpu > 10 * LEAST_GAIN
+        computes = sample.cpu > COMPUTES * sample.wall or left * sample.cpu > MATTERS * LEAST_GAIN
         if not self._steady() and self.steps < MOST_STEPS:
             return Run(self._step(sample.wall, left), beat=computes and self.gil and self.cpus > 1)
         if computes and self.cpus > 1:
