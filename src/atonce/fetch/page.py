@@ -173,7 +173,6 @@ def plain_page(
     return page
 
 
-@functools.lru_cache(8)  # a page is asked more than once, and pages of one server may have the same
 def shown_headers(page: Page) -> tuple[tuple[str, str], ...]:
     """The headers of a page as they may be shown and recorded: no secrets in the URLs that they name."""
     if not _LEADS.search(page.head):
@@ -181,6 +180,7 @@ def shown_headers(page: Page) -> tuple[tuple[str, str], ...]:
     return tuple((name, shown(value) if name.lower() in _LEADING else value) for name, value in page.headers)
 
 
+@functools.lru_cache(8)  # a page is asked more than once, and pages of one server may have the same
 def headers_of(head: bytes) -> tuple[tuple[str, str], ...]:
     """The pairs in a block of status line and headers. Beyond ASCII, bytes are read as Latin-1; folded lines are joined."""
     pairs: list[tuple[str, str]] = []
