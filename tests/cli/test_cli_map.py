@@ -231,7 +231,7 @@ def test_a_full_disk_ends_it_with_the_reason_and_the_command(capsys: pytest.Capt
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     err = capsys.readouterr().err
     assert "error: cannot write to out.jsonl: the file would become too big" in err
-    assert "ended early; to go on: atonce map jobs:double -i items.txt -o out.jsonl" in err
+    assert "what could not be written runs again; to go on: atonce map jobs:double -i items.txt -o out.jsonl" in err
     assert list(rows("out.jsonl")) == [0]
     assert atonce(*command) == 0
     assert list(rows("out.jsonl")) == [0, 1, 2]

@@ -142,6 +142,7 @@ def command(
         first=urls,
         kind=input_format,
         comments=True,
+        salt=_salt(headers, no_body),
         parse=_parser(headers, Credentials.read(headers_from, use_netrc=use_netrc)),
     )
     again = _classes(retry_failed)
@@ -173,6 +174,7 @@ def command(
         refresh=refresh,
         go_on=go_on,
         revise=_revise,
+        changes=("the list was changed", "its rows were made with another -H, or with or without --no-body"),
         arguments=ctx.obj,
         columns=COLUMNS,
         bodies=not no_body,
@@ -223,16 +225,29 @@ def _rehearse(items: Input, output: str, as_json: bool, **options: Any) -> int:
     return 2 if found.bad_lines or not found.items else 0
 
 
+def _salt(headers: Sequence[tuple[str, str]], no_body: bool) -> str:
+    """What of the options has to stay the same when a run goes on, for its rows to be of one kind. What one is known by may
+    change: a token expires."""
+    from atonce.fetch.exchange import is_secret
+
+    kept = sorted(f"{name.lower()}: {value}" for name, value in headers if not is_secret(name) and name.lower() != "user-agent")
+    return "\n".join([*kept, "--no-body" if no_body else ""]) if kept or no_body else ""
+
+
 def _parser(headers: Sequence[tuple[str, str]], credentials: Credentials) -> Callable[[Any], Request]:
     """Makes a request of an item, with the `credentials` of its host; `headers` are for each that does not set them itself."""
     import dataclasses
     import json
 
+    from atonce.errors import InputError
     from atonce.fetch import Request
 
     def parse(item: Any) -> Request:
         if isinstance(item, dict) and isinstance(item.get("headers"), str) and item["headers"]:  # a .csv has text only
-            item = {**item, "headers": json.loads(item["headers"])}
+            try:
+                item = {**item, "headers": json.loads(item["headers"])}
+            except ValueError as error:
+                raise InputError(f"its headers are not JSON ({error})", hint='{"Accept": "text/html"}') from None
         request = Request.of(item)
         if credentials:
             request = credentials.added_to(request)

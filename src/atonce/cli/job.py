@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from atonce.errors import AtonceError, OutputError, UsageError
+from atonce.errors import AtonceError, InputError, OutputError, UsageError
 from atonce.sink import sink_for
 from atonce.sink.alarm import Alarm
 from atonce.sink.base import Sink
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "Record"]
 
+SHOWN = 10  # bad lines that are told
 SIGPIPE_CODE = 141  # what a shell shows for a tool that nobody listens to any more
 
 
@@ -78,6 +79,7 @@ class Job:
     refresh: bool = False
     go_on: bool = False
     revise: Callable[[bytes | None, Any], Any] = lambda row, item: item
+    changes: Sequence[str] = ("the input was changed", "the output was made by another function")
     on_failure: str = "return"
     reported: Reported | None = None
     shown: Shown = field(default_factory=Shown)
@@ -97,7 +99,7 @@ class Job:
             go_on=self.go_on,
         )
         self._refuse_contradictions(sink)
-        remaining = Remaining(self.items, sink, self.output, self.revise)
+        remaining = Remaining(self.items, sink, self.output, self.revise, self.changes)
         rereadable = self.items.rereadable
         # the options are checked now; nothing is started before the first result is asked for
         display = self.shown.display(rows_on_terminal=not sink.resumable and sys.stdout.isatty(), alone=alone)
@@ -132,8 +134,11 @@ class Job:
     def _count(self) -> int:
         """How many items there are, with every line checked, before anything is opened or run."""
         total = 0
-        for _ in self.items:
-            total += 1
+        try:
+            for _ in self.items:
+                total += 1
+        except InputError as error:
+            raise bad_lines(self.items, error) from None
         if total == 0:
             raise empty(self.items)
         return total
@@ -277,6 +282,25 @@ def _nothing_ran() -> Iterator[None]:
     except OutputError as error:
         error.exit_code = UsageError.exit_code
         raise
+
+
+def bad_lines(items: Input, first: InputError) -> InputError:
+    """All that is wrong with an input, of which `first` is the first thing: nobody wants to hear it one at a time."""
+    bad: list[InputError] = []
+    count = 0
+    try:
+        for each in items.checked():
+            if isinstance(each, InputError):
+                count += 1
+                bad += [each] if count <= SHOWN else []
+    except InputError as error:  # no line, nothing behind it can be read
+        count += 1
+        bad.append(error)
+    if count <= 1:
+        return first
+    more = [f"and {grouped(count - len(bad))} more"] if count > len(bad) else []
+    told = [f"{each.what} (try: {each.hint})" if each.hint else each.what for each in bad]
+    return InputError("\n  ".join([f"{grouped(count)} bad lines; nothing has run", *told, *more]))
 
 
 def empty(items: Input) -> UsageError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from atonce.errors import OutputError
@@ -22,7 +22,7 @@ class Remaining:
     Neither the function nor what crosses to a worker needs to carry a number.
 
     Where the output is made anew, `revise` gets the row that an earlier run has of an item, as a line of JSON, and the item,
-    and gives the item to run.
+    and gives the item to run. `changes` are the likely causes where an item is not the one that was recorded.
 
     With `repeats` set before it is iterated, an item that is the same as one before is not given out.
     """
@@ -35,11 +35,13 @@ class Remaining:
         sink: Sink,
         output: str,
         revise: Callable[[bytes | None, Any], Any] = lambda row, item: item,
+        changes: Sequence[str] = ("the input was changed", "the output was made by another function"),
     ) -> None:
         self._entries = entries
         self._sink = sink
         self._output = output
         self._revise = revise
+        self._changes = changes
         self._in_flight: dict[int, Entry] = {}
         self.count: int | None = None
         self.read = 0
@@ -90,6 +92,6 @@ class Remaining:
     def _changed(self, what: str) -> OutputError:
         return OutputError(
             f"{self._output} belongs to another run: {what}",
-            causes=("the input was changed", "the output was made by another function"),
+            causes=self._changes,
             hint="name another output, or undo the change and run the same command again",
         )

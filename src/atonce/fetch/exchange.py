@@ -12,7 +12,7 @@ from .page import Page
 from .request import Request
 from .url import canonical, host_of, shown
 
-__all__ = ["exchange_of"]
+__all__ = ["exchange_of", "is_secret"]
 
 _SECRET = re.compile(r"(?i)auth|cookie|token|secret|passw|key|session|credential")
 
@@ -30,6 +30,11 @@ def exchange_of(page: Page, request: Request) -> Exchange | None:
     return Exchange(shown(page.final_url), _request(page, request), page.head, page.peer_ip, page.started_at, chunked)
 
 
+def is_secret(name: str) -> bool:
+    """Whether the header of a request is one to keep to oneself, going by its name."""
+    return _SECRET.search(name) is not None
+
+
 def _request(page: Page, request: Request) -> bytes:
     url, _ = canonical(shown(page.final_url).replace("://***@", "://"))
     path = "/" + url.split("/", 3)[3]
@@ -43,5 +48,5 @@ def _request(page: Page, request: Request) -> bytes:
     else:
         return b""
     lines = [f"{page.method} {path} HTTP/1.1"]
-    lines += [f"{name}: {'***' if _SECRET.search(name) else value}" for name, value in pairs]
+    lines += [f"{name}: {'***' if is_secret(name) else value}" for name, value in pairs]
     return "\r\n".join([*lines, "", ""]).encode("ascii", "replace") + body

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import re
 import zlib
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ Headers = tuple[tuple[str, str], ...]
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, 9.2.2
 
+_FIELDS = ("url", "method", "headers", "body")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")  # ASCII: beyond it, clients disagree on the encoding
 # These say where a message ends or belong to the connection: they are ours.
@@ -59,9 +61,13 @@ class Request:
         if isinstance(given, Request):
             return given
         if isinstance(given, Mapping):
-            known = {name: given[name] for name in ("url", "method", "headers", "body") if given.get(name)}
-            if "url" in known:
-                return cls(**known)
+            known = {name: given[name] for name in _FIELDS if given.get(name)}
+            if "url" not in known:
+                names = ", ".join(f"{name!s:.50}" for name in list(given)[:10])  # not what they hold: that may be secret
+                raise InputError(f"there is no url in it, only {names or 'nothing'}", hint="name it url, in small letters")
+            if len(given) > len(known):
+                _refuse_misspelt(given)
+            return cls(**known)
         raise _no("request", given)
 
     @property
@@ -78,6 +84,20 @@ class Request:
         names = f" with {', '.join(name for name, _ in self.headers)}" if self.headers else ""
         size = f" and {len(self.body)} bytes" if self.body else ""
         return f"<Request {self.method} {shown(self.url)}{names}{size}>"
+
+
+def _refuse_misspelt(given: Mapping[Any, Any]) -> None:
+    """Other columns are fine, but a `header` would go unnoticed."""
+    for name in given:
+        if name not in _FIELDS and (meant := _near(str(name))) is not None and not given.get(meant):
+            raise InputError(f"{name!s:.50} is none of {', '.join(_FIELDS)}", hint=f"{meant}, if that is what is meant")
+
+
+@functools.lru_cache(1024)
+def _near(name: str) -> str | None:
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name.strip().lower(), _FIELDS, 1, 0.8)), None)
 
 
 def mark_of(request: Request) -> tuple[int, int] | None:
@@ -103,10 +123,14 @@ def _method(given: Any) -> str:
 def _headers(given: Any, userinfo: str | None) -> Headers:
     try:
         pairs: Iterable[tuple[str, str]] = given.items() if isinstance(given, Mapping) else given
-        headers = tuple((name, value.strip(" \t")) for name, value in pairs)
+        headers = tuple((name, value if type(value) is not str else value.strip(" \t")) for name, value in pairs)
     except (TypeError, ValueError, AttributeError):
-        raise _no("headers", type(given).__name__) from None
+        raise InputError(
+            f"headers of the type {type(given).__name__}", hint="names and values: {'Accept': 'text/html'}"
+        ) from None
     for name, value in headers:
+        if not isinstance(value, str):
+            raise InputError(f"the value of the header {name!s:.50} is no text but of the type {type(value).__name__}")
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
             raise _no("name of a header", name)
         if not _VALUE.fullmatch(value):

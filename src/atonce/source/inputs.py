@@ -82,13 +82,14 @@ class Input:
 
     @property
     def rereadable(self) -> bool:
-        """Whether it can be read twice: once to check every line and count, once to run. Stdin and pipes cannot."""
+        """Whether it can be read twice: once to check every line and count, once to run. Stdin and pipes cannot. What is
+        not there can: that is found before anything runs."""
         if self.path is None:
             return True
         try:
             return self.path != "-" and stat.S_ISREG(os.stat(self.path).st_mode)
         except OSError:
-            return False
+            return True
 
     def where(self, entry: Entry) -> str:
         """The place of an item in words."""

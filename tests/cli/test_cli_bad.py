@@ -1,0 +1,146 @@
+"""Everything that is wrong with a list, a URL, a header file, an output or a run that is taken up: one error with the place
+and what to do, before the first request, and nothing is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from atonce.cli import main
+from atonce.lab import Lab
+
+URL = "http://127.0.0.1:9/"
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    before = set(Path().rglob("*"))
+    assert main(["fetch", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
+    assert set(Path().rglob("*")) == before
+    return err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("a.txt", f"{URL}\nhttp://b.example:99999/\n", "a.txt, line 2: 'b.example:99999' has a port that is not"),
+        ("a.txt", "a.example/b\n", "line 1: 'a.example/b' has no scheme\n  try: https://a.example/b"),
+        ("a.txt", "ftp://a.example/\n", "line 1: 'ftp://a.example/' is of the scheme 'ftp'"),
+        ("a.txt", "\n# nothing\n", "there are no items in a.txt"),
+        ("a.txt", b"http://a.example/\n\xff\n", "a.txt, line 2: not UTF-8"),
+        ("a.jsonl", '{"url": "' + URL + '"\n', "a.jsonl, line 1: not JSON"),
+        ("a.jsonl", '{"link": "http://me:pw@a.example/"}\n', "line 1: there is no url in it, only link\n  try: name it url"),
+        ("a.jsonl", "{}\n", "there is no url in it, only nothing"),
+        ("a.jsonl", "42\n", "line 1: 42 is no request"),
+        ("a.jsonl", '{"url": "' + URL + '", "method": "GE T"}\n', "line 1: 'GE T' is no method"),
+        ("a.jsonl", '{"url": "' + URL + '", "metod": "PUT"}\n', "line 1: metod is none of url, method, headers, body"),
+        ("a.jsonl", '{"url": "' + URL + '", "header": {"A": "b"}}\n', "try: headers, if that is what is meant"),
+        (
+            "a.jsonl",
+            '{"url": "' + URL + '", "headers": {"A": 1}}\n',
+            "the value of the header A is no text but of the type int",
+        ),
+        ("a.jsonl", '{"url": "' + URL + '", "headers": 7}\n', "line 1: headers of the type int\n  try: names and values"),
+        ("a.jsonl", '{"url": "' + URL + '", "body": {"a": 1}}\n', "line 1: 'dict' is no body"),
+        ("a.csv", f"url,headers\n{URL},oops\n", "a.csv, line 2: its headers are not JSON"),
+        ("a.csv", f"url,url\n{URL},x\n", "line 1: the header has 'url' twice"),
+        ("a.csv", f"url,body\n{URL}\n", "line 2: 1 fields where the header has 2"),
+        ("a.json", "[]", "JSON is read a value a line"),
+    ],
+)
+def test_a_list(folder: Path, capsys: pytest.CaptureFixture[str], name: str, text: str | bytes, told: str) -> None:
+    Path(name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    err = refused(capsys, "-i", name, "-o", "out.jsonl")
+    assert told in err
+    assert "pw" not in err
+
+
+def test_all_bad_lines_at_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [f"{URL}{number}" if number % 2 else f"ftp://{number}.example/" for number in range(30)]
+    Path("a.txt").write_text("\n".join(lines))
+    err = refused(capsys, "-i", "a.txt", "-o", "out.jsonl")
+    assert err.startswith("error: 15 bad lines; nothing has run\n  a.txt, line 1: ")
+    assert "line 3: " in err
+    assert "and 5 more" in err
+
+
+def test_bad_lines_before_one_that_ends_the_reading(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.txt").write_bytes(b"ftp://a.example/\n\xff\nftp://b.example/\n")
+    err = refused(capsys, "-i", "a.txt", "-o", "out.jsonl")
+    assert "2 bad lines" in err
+    assert "line 2: not UTF-8" in err
+
+
+def test_other_columns_are_fine(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.csv").write_text(f"id,url,title\n1,{URL},Header of all\n")
+    assert main(["fetch", "-i", "a.csv", "--dry-run"]) == 0
+    assert "0 bad lines" in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "there is nothing to get"),
+        ([URL, "-i", "none.txt"], "cannot read none.txt: there is no such file"),
+        ([URL, "-o", "none/out.jsonl"], "its folder does not exist\n  try: make the folder"),
+        ([URL, "-o", "out.txt"], "'out.txt' is no kind of output"),
+        ([URL, "-H", "Accept"], "'Accept' is not 'Name: value'"),
+        ([URL, "-H", "Content-Length: 3"], "Content-Length is not yours to set"),
+        ([URL, "--headers-from", "none"], "cannot read none"),
+        ([URL, "--proxy", "nonsense"], "is no URL of a proxy"),
+        ([URL, "--max-body", "3x"], "'3x' is not a size"),
+        ([URL, "--rate", "fast"], "fast"),
+        ([URL, "--transport", "wget"], "there is no transport 'wget'\n  try: one of curl, aiohttp, requests"),
+        ([URL, "--transport", "aiohttp", "--model", "threads"], "cannot run in the model 'threads'"),
+        ([URL, "--retry-failed"], "--retry-failed needs an output"),
+        ([URL, "--retry-failed=timeuot", "-o", "out.jsonl"], "there is no class of failures 'timeuot'"),
+        ([URL, "--refresh", "-o", "out.jsonl"], "--refresh replaces what has changed"),
+        ([URL, "--connect-timeout", "0"], "is not a number above 0"),
+        ([URL, "--retires", "3"], "No such option"),
+    ],
+)
+def test_a_command(folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str) -> None:
+    assert told in refused(capsys, *arguments)
+
+
+@pytest.fixture
+def begun(lab: Lab, folder: Path) -> Lab:
+    """Two pages are in each output."""
+    Path("urls.txt").write_text(f"{lab.base}/a\n{lab.base}/b\n")
+    for output in ("pages/", "out.jsonl", "out.sqlite"):
+        assert main(["fetch", "-i", "urls.txt", "-o", output, "-H", "Accept: text/html", "--quiet", "--no-remember"]) == 0
+    lab.reset()
+    return lab
+
+
+@pytest.mark.parametrize("output", ["pages/", "out.jsonl", "out.sqlite"])
+@pytest.mark.parametrize(
+    ("text", "more", "told"),
+    [
+        ("{0}/b\n{0}/a\n", ["-H", "Accept: text/html"], "urls.txt, line 1 is not what item 0 in it was made from"),
+        ("{0}/a\n{0}/c\n", ["-H", "Accept: text/html"], "urls.txt, line 2 is not what item 1 in it was made from"),
+        ("{0}/a\n", ["-H", "Accept: text/html"], "urls.txt has 1 items, but item 1 is in it"),
+        ("{0}/a\n{0}/b\n", ["-H", "Accept: text/plain"], "its rows were made with another -H"),
+        ("{0}/a\n{0}/b\n", [], "its rows were made with another -H"),
+        ("{0}/a\n{0}/b\n", ["-H", "Accept: text/html", "--no-body"], ""),
+    ],
+)
+def test_a_run_that_is_taken_up(
+    begun: Lab, output: str, text: str, more: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("urls.txt").write_text(text.format(begun.base))
+    err = refused(capsys, "-i", "urls.txt", "-o", output, "--no-remember", *more)
+    assert told in err
+    assert output.rstrip("/") in err
+    assert "try: " in err
+    assert begun.stats().requests == 0
+
+
+def test_what_one_is_known_by_may_change(begun: Lab) -> None:
+    command = ["fetch", "-i", "urls.txt", "-o", "out.jsonl", "-H", "Accept: text/html", "--quiet", "--no-remember"]
+    assert main([*command, "-H", "Authorization: Bearer new", "-H", "User-Agent: me", "--timeout", "9"]) == 0
+    assert begun.stats().requests == 0
