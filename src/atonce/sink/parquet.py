@@ -17,18 +17,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from atonce.errors import OutputError, UsageError
 
-from .base import Sink
-from .columns import Columns, Kind
-from .done import Done
+from .columns import Columns
 from .files import SAFELY, sync_folder, trouble
 from .lock import SideLock
-from .row import Again, Row, stands
+from .row import Row, stands
+from .table import Table
 
 __all__ = ["Parquet"]
 
@@ -40,36 +38,20 @@ _PART = re.compile(r"part-(\d{5,9})\.parquet")
 _HEAD = ("index", "input", "ok")
 
 
-class Parquet(Sink):
-    """`columns` are those of the fields of the rows it is given; `retry_failed` takes failed rows out when opening."""
+class Parquet(Table):
+    """`path` is that of the folder."""
 
     commit_after = PART_SECONDS
 
-    def __init__(
-        self,
-        path: str,
-        *,
-        columns: Mapping[str, Kind],
-        bodies: bool = True,
-        retry_failed: Again = False,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.path = path.rstrip("/" + os.sep)
+    def _begin(self) -> None:
+        self.path = self.path.rstrip("/" + os.sep)
+        self._lock = SideLock(os.path.join(self.path, ""))  # within it
         self._arrow = _pyarrow()
-        self._columns = Columns(columns, bodies=bodies)
         self._schema = _schema(self._columns)
-        self._retry_failed = retry_failed
-        self._clock = clock
-        self._done = Done()
-        self._lock = SideLock(os.path.join(self.path, ""))
         self._rows: list[list[Any]] = []
         self._bytes = 0
         self._since = 0.0
         self._next = 0
-
-    @property
-    def done(self) -> Done:
-        return self._done
 
     def open(self) -> None:
         with trouble(self.path):

@@ -16,17 +16,13 @@ import contextlib
 import os
 import sqlite3
 import stat
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from atonce.errors import OutputError
 
-from .base import Sink
-from .columns import Columns, Kind
-from .done import Done
 from .files import SAFELY, trouble
-from .lock import SideLock
 from .row import Again, Row
+from .table import Table
 
 __all__ = ["Sqlite"]
 
@@ -39,34 +35,14 @@ _TYPES = {"int": "INTEGER", "float": "REAL", "bool": "INTEGER", "text": "TEXT", 
 _MAGIC = b"SQLite format 3\0"
 
 
-class Sqlite(Sink):
-    """`columns` are those of the fields of the rows it is given; `retry_failed` deletes failed rows when opening."""
-
-    def __init__(
-        self,
-        path: str,
-        *,
-        columns: Mapping[str, Kind],
-        bodies: bool = True,
-        retry_failed: Again = False,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.path = path
-        self._columns = Columns(columns, bodies=bodies)
-        self._retry_failed = retry_failed
-        self._clock = clock
-        self._done = Done()
-        self._lock = SideLock(path)
+class Sqlite(Table):
+    def _begin(self) -> None:
         self._database: sqlite3.Connection | None = None
         self._pending = self._bytes = 0  # since the last commit
         self._committed_at = 0.0
         names = ", ".join(f'"{name}"' for name in self._columns.kinds)
         marks = ", ".join("?" * len(self._columns.kinds))
         self._insert = f"INSERT OR REPLACE INTO rows ({names}) VALUES ({marks})"
-
-    @property
-    def done(self) -> Done:
-        return self._done
 
     def open(self) -> None:
         with trouble(self.path), _sqlite_trouble(self.path):
