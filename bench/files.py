@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .case import Case, Contender, Once, Skip, Target
-from .nginx import SIZE, serving
+from .nginx import PAGE, SIZE, serving, serving_pages
 
 __all__ = ["CASES"]
 
@@ -26,16 +27,22 @@ def _named(urls: list[str]) -> list[tuple[str, str]]:
     return [(url, f"{number:05}.bin") for number, url in enumerate(urls)]
 
 
-def _ours(urls: list[str]) -> list[str]:
-    _write("urls.txt", urls)
-    # all URLs are of one host, of which fetch would by itself have fewer in flight
-    limits = ["--concurrency", str(IN_FLIGHT), "--per-host", str(IN_FLIGHT), "--no-remember"]
-    return [sys.executable, "-m", "atonce", "fetch", "-i", "urls.txt", "-o", "out/", *limits, "--quiet"]
+def _ours(*more: str) -> Arguments:
+    def arguments(urls: list[str]) -> list[str]:
+        _write("urls.txt", urls)
+        # all URLs are of one host, of which fetch would by itself have fewer in flight
+        limits = ["--concurrency", str(IN_FLIGHT), "--per-host", str(IN_FLIGHT), "--no-remember"]
+        return [sys.executable, "-m", "atonce", "fetch", "-i", "urls.txt", "-o", "out/", *limits, "--quiet", *more]
+
+    return arguments
 
 
-def _curl(urls: list[str]) -> list[str]:
-    _write("list", [f'url = "{url}"\noutput = "out/{name}"' for url, name in _named(urls)])
-    return ["curl", "--silent", "--parallel", "--parallel-max", str(IN_FLIGHT), "--config", "list"]
+def _curl(*more: str) -> Arguments:
+    def arguments(urls: list[str]) -> list[str]:
+        _write("list", [f'url = "{url}"\noutput = "out/{name}"' for url, name in _named(urls)])
+        return ["curl", "--silent", "--parallel", "--parallel-max", str(IN_FLIGHT), *more, "--config", "list"]
+
+    return arguments
 
 
 def _wget2(urls: list[str]) -> list[str]:
@@ -53,7 +60,7 @@ def _write(name: str, lines: list[str]) -> None:
     Path(name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _command(arguments: Arguments) -> Contender:
+def _command(arguments: Arguments, size: int = SIZE) -> Contender:
     """Runs it in a folder of its own, on tmpfs where there is one."""
 
     def contender(n: int) -> Iterator[Once]:
@@ -66,16 +73,16 @@ def _command(arguments: Arguments) -> Contender:
 
             def once() -> Callable[[], int]:
                 subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-                return _taken
+                return functools.partial(_taken, size)
 
             yield once
 
     return contender
 
 
-def _taken() -> int:
+def _taken(size: int) -> int:
     """How many whole files are in `out`, which is emptied: that is no part of the work."""
-    whole = sum(path.stat().st_size == SIZE for path in Path("out").rglob("*.bin*"))
+    whole = sum(path.is_file() and path.stat().st_size == size for path in Path("out").rglob("*"))
     shutil.rmtree("out")
     Path("out").mkdir()
     return whole
@@ -105,9 +112,24 @@ CASES = (
         quick_n=2000,
         unit="s",
         target=Target("cost", 1.0),
-        ours=_command(_ours),
-        peers={"curl --parallel": _command(_curl), "wget2": _command(_wget2), "aria2": _command(_aria2)},
+        ours=_command(_ours()),
+        peers={"curl --parallel": _command(_curl()), "wget2": _command(_wget2), "aria2": _command(_aria2)},
         place=serving,
+    ),
+    Case(
+        "fetch-pages",
+        "the same with pages of 256 KB, which come compressed and over TLS, by `--model hybrid`: two processes, beside one",
+        n=1000,
+        quick_n=300,
+        unit="s",
+        target=Target("cost", 1.0),
+        ours=_command(_ours("--insecure", "127.0.0.1", "--model", "hybrid"), PAGE),
+        peers={
+            "atonce fetch --model coroutines": _command(_ours("--insecure", "127.0.0.1", "--model", "coroutines"), PAGE),
+            "atonce fetch": _command(_ours("--insecure", "127.0.0.1"), PAGE),
+            "curl --parallel --compressed": _command(_curl("--insecure", "--compressed"), PAGE),
+        },
+        place=serving_pages,
     ),
     Case(
         "fetch-one",

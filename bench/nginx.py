@@ -1,9 +1,15 @@
-"""An nginx of our own: one worker, keep-alive, a static 16 KB file on tmpfs, on a free port of 127.0.0.1."""
+"""An nginx of our own: one worker, keep-alive, a static 16 KB file on tmpfs, on a free port of 127.0.0.1.
+
+And one with TLS, for a page of 256 KB that it keeps compressed: what costs whoever gets it more than it costs the server.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import gzip
+import importlib.resources
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -14,9 +20,10 @@ from pathlib import Path
 
 from .case import Skip
 
-__all__ = ["SIZE", "serving"]
+__all__ = ["PAGE", "SIZE", "serving", "serving_pages"]
 
 SIZE = 16 * 1024
+PAGE = 256 * 1024
 
 # what nginx would otherwise keep under /var
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -36,16 +43,27 @@ http {{
     open_file_cache max=100;
     {temporary}
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{port} backlog=4096 {tls};
+        {certificate}
+        gzip_static on;
         root "{folder}/html";
     }}
 }}
 """
 
 
-@contextlib.contextmanager
-def serving() -> Iterator[dict[str, str]]:
+def serving() -> contextlib.AbstractContextManager[dict[str, str]]:
     """Serves while the block runs; `BENCH_URL` is the file's address. Raises Skip when there is no nginx."""
+    return _serving("http", "16k.bin")
+
+
+def serving_pages() -> contextlib.AbstractContextManager[dict[str, str]]:
+    """The same for the page, over TLS."""
+    return _serving("https", "page.html")
+
+
+@contextlib.contextmanager
+def _serving(scheme: str, name: str) -> Iterator[dict[str, str]]:
     program = shutil.which("nginx", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/usr/local/sbin")
     if program is None:
         raise Skip("nginx is not installed (Debian, Ubuntu: apt install nginx-light)")
@@ -53,7 +71,7 @@ def serving() -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory(prefix="atonce-bench-", dir=memory) as folder:
         os.chmod(folder, 0o755)  # nginx's worker may be another user
         port = _free_port()
-        config = _prepare(Path(folder), port)
+        config = _prepare(Path(folder), port, tls=scheme == "https")
         process = subprocess.Popen(
             [program, "-c", str(config), "-p", folder],
             stdin=subprocess.DEVNULL,
@@ -63,20 +81,39 @@ def serving() -> Iterator[dict[str, str]]:
         )
         try:
             _wait(process, port, Path(folder))
-            yield {"BENCH_URL": f"http://127.0.0.1:{port}/16k.bin"}
+            yield {"BENCH_URL": f"{scheme}://127.0.0.1:{port}/{name}"}
         finally:
             process.terminate()  # the master ends its worker
             process.wait()
 
 
-def _prepare(folder: Path, port: int) -> Path:
+def _prepare(folder: Path, port: int, *, tls: bool) -> Path:
     html = folder / "html"
     html.mkdir()
     (html / "16k.bin").write_bytes(bytes(range(256)) * (SIZE // 256))
+    words = random.Random(1).choices(range(10**6), k=PAGE // 8)
+    page = " ".join(f"{word:07}" for word in words).encode()[: PAGE - 1] + b"\n"
+    (html / "page.html").write_bytes(page)
+    (html / "page.html.gz").write_bytes(gzip.compress(page))
     temporary = "\n    ".join(f'{name}_temp_path "{folder}/{name}";' for name in _TEMPORARY)
     config = folder / "nginx.conf"
-    config.write_text(_CONFIG.format(folder=folder, port=port, temporary=temporary), encoding="utf-8")
+    config.write_text(
+        _CONFIG.format(
+            folder=folder,
+            port=port,
+            temporary=temporary,
+            tls="ssl" if tls else "",
+            certificate=_certificate() if tls else "",
+        ),
+        encoding="utf-8",
+    )
     return config
+
+
+def _certificate() -> str:
+    """The lab's, which nobody trusts."""
+    folder = importlib.resources.files("atonce.lab") / "certificates"
+    return f'ssl_certificate "{folder / "self-signed.pem"}"; ssl_certificate_key "{folder / "self-signed.pem"}";'
 
 
 def _free_port() -> int:
