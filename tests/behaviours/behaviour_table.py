@@ -119,6 +119,10 @@ NAMES = (
 # What is held by other tests, in the words of the page.
 ELSEWHERE = {
     5: "`Lab(max_connections=…)` and `tests/lab`; the wait counts as the answer's, since the connection is there",
+    22: "what goes along with a redirect (307 with a body, headers to another origin, from https to http): "
+    "`tests/fetch/test_fetch_redirect.py`, `test_fetch_contract.py`",
+    24: "one host that is down, and one slow host among many: `tests/engine/test_engine_hosts.py`",
+    26: "conditions that are asked for (`--refresh`): `tests/cli/test_cli_refresh.py`",
     28: "where cookies are asked for, they go back to the host that set them alone: `tests/fetch/test_fetch_credentials.py`",
     31: "addresses that are not public, behind public names: `tests/fetch`",
     33: "no room, no descriptors, a read-only folder, a link or a FIFO in the output's place, two runs on one output: "
@@ -286,7 +290,10 @@ ROWS = (
     Row(23, "throttled/1?date=-1000", "ok", again=True),
     Row(23, "throttled/9?after=soon", "throttled", again=True),
     Row(23, "throttled/9?after=-5", "throttled", again=True),
+    Row(23, "throttled/9?after=100000", "throttled", again=True, note="what is asked for is capped: `--max-wait`"),
+    Row(23, "throttled/9?date=100000", "throttled", again=True),
     Row(23, "status/503?retry_after=0", "throttled", again=True),
+    Row(23, "by-rate/0", "throttled", again=True),
     Row(23, "by-connections/0", "throttled", again=True),
     Row(23, "ban/0", "http-4xx"),
     Row(24, "flaky/1", "ok", again=True),

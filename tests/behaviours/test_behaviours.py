@@ -80,7 +80,7 @@ def _fetched(lab: Lab, transport: str, rows: list[Row], timeouts: Timeouts, **mo
         requests,
         **options,
         max_body=MAX_BODY,
-        retry=Retry(attempts=2, base=0.001),
+        retry=Retry(attempts=2, base=0.001, max_wait=0.05),
         concurrency=len(rows),
         per_key=len(rows),
         ordered=True,

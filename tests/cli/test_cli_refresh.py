@@ -15,6 +15,7 @@ import pytest
 from atonce.cli import main
 from atonce.fetch.request import Request
 from atonce.fetch.validators import conditional
+from atonce.lab import Lab
 
 
 class Site(http.server.ThreadingHTTPServer):
@@ -181,3 +182,14 @@ BOTH = (("If-None-Match", '"e"'), ("If-Modified-Since", "d"))
 )
 def test_conditions_are_made_where_they_hold(request_: Request, row: Any, headers: Any) -> None:
     assert conditional(request_, row).headers == headers
+
+
+@pytest.mark.parametrize("kind", ["good", "ignored", "304-other", "412"])
+def test_however_oddly_a_condition_is_answered_the_file_stays(lab: Lab, kind: str) -> None:
+    Path("urls.txt").write_text(f"{lab.base}/conditional/{kind}\n")
+    assert fetch("--quiet") == 0
+    before = json.loads(Path("pages/manifest.jsonl").read_text())
+    assert fetch("--quiet", "--refresh") == (kind == "412")
+    after = json.loads(Path("pages/manifest.jsonl").read_text())
+    assert (after["ok"], after["path"], Path("pages", after["path"]).read_bytes()) == (True, before["path"], b"fine")
+    assert lab.stats().requests == 2

@@ -308,8 +308,9 @@ def _recorder(archive: bool, refresh: bool) -> Callable[[Page, Entry], Record]:
         path = file_name(entry.index, page.url, fields["content_type"])
         body = Body(page.body, path, stored=page.stored) if page.complete else None
         exchange = exchange_of(page, entry.item) if archive else None
-        # what is gone is gone; what the server or the way to it cannot give just now may be there the next time
-        stays = refresh and (page.status == 304 or page.error_class not in (None, "http-4xx"))
+        # what is gone is gone; what the server or the way to it cannot give just now may be there the next time, and so may be
+        # what it refuses for a condition that is none of a GET's (412)
+        stays = refresh and (page.status in (304, 412) or page.error_class not in (None, "http-4xx"))
         row = Row(entry.index, entry.fingerprint, page.ok, fields, body, exchange, stays)
         message = "" if page.ok else f"{fields['url']}: {page.error}"
         # a host that was left alone, since it did not answer, is not blamed for more
