@@ -5,12 +5,21 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from . import carry, cpu, engine, fetch, files, memory, startup
+from . import carry, cpu, engine, fetch, files, limit, memory, startup
 from .case import Case
 
 __all__ = ["CASES", "chosen", "find"]
 
-CASES: tuple[Case, ...] = (*engine.CASES, *cpu.CASES, *carry.CASES, *memory.CASES, *startup.CASES, *fetch.CASES, *files.CASES)
+CASES: tuple[Case, ...] = (
+    *engine.CASES,
+    *cpu.CASES,
+    *carry.CASES,
+    *memory.CASES,
+    *startup.CASES,
+    *fetch.CASES,
+    *files.CASES,
+    *limit.CASES,
+)
 
 
 def find(name: str) -> Case:

@@ -1,6 +1,7 @@
 """An nginx of our own: one worker, keep-alive, a static 16 KB file on tmpfs, on a free port of 127.0.0.1.
 
-And one with TLS, for a page of 256 KB that it keeps compressed: what costs whoever gets it more than it costs the server.
+And one with TLS, for a page of 256 KB that it keeps compressed: what costs whoever gets it more than it costs the server. And one
+that answers late, at several addresses.
 """
 
 from __future__ import annotations
@@ -15,19 +16,25 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .case import Skip
 
-__all__ = ["PAGE", "SIZE", "serving", "serving_pages"]
+__all__ = ["DELAY", "HOSTS", "PAGE", "SIZE", "serving", "serving_pages", "serving_slowly"]
 
 SIZE = 16 * 1024
 PAGE = 256 * 1024
+# Seconds that a slow answer takes, and the addresses it is had from: several hosts to a client.
+DELAY = 0.05
+HOSTS = 8
+# The module that answers late, where Debian's nginx has it.
+_ECHO = "/usr/lib/nginx/modules/ngx_http_echo_module.so"
 
 # what nginx would otherwise keep under /var
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 _CONFIG = """\
+{modules}
 daemon off;
 worker_processes 1;
 pid "{folder}/nginx.pid";
@@ -44,7 +51,7 @@ http {{
     {temporary}
     server {{
         listen 127.0.0.1:{port} backlog=4096 {tls};
-        {certificate}
+        {more}
         gzip_static on;
         root "{folder}/html";
     }}
@@ -52,18 +59,34 @@ http {{
 """
 
 
-def serving() -> contextlib.AbstractContextManager[dict[str, str]]:
+@contextlib.contextmanager
+def serving() -> Iterator[dict[str, str]]:
     """Serves while the block runs; `BENCH_URL` is the file's address. Raises Skip when there is no nginx."""
-    return _serving("http", "16k.bin")
-
-
-def serving_pages() -> contextlib.AbstractContextManager[dict[str, str]]:
-    """The same for the page, over TLS."""
-    return _serving("https", "page.html")
+    with _nginx() as port:
+        yield {"BENCH_URL": f"http://127.0.0.1:{port}/16k.bin"}
 
 
 @contextlib.contextmanager
-def _serving(scheme: str, name: str) -> Iterator[dict[str, str]]:
+def serving_pages() -> Iterator[dict[str, str]]:
+    """The same for the page, over TLS."""
+    with _nginx(tls="ssl", more=_certificate()) as port:
+        yield {"BENCH_URL": f"https://127.0.0.1:{port}/page.html"}
+
+
+@contextlib.contextmanager
+def serving_slowly() -> Iterator[dict[str, str]]:
+    """The file, each answer `DELAY` seconds late; `BENCH_URL` are its addresses at `HOSTS` hosts, with a space between."""
+    if not os.path.exists(_ECHO):
+        raise Skip("nginx has no echo module (Debian, Ubuntu: apt install libnginx-mod-http-echo)")
+    hosts = [f"127.0.0.{number + 1}" for number in range(HOSTS)]
+    slowly = f"location /slowly {{ echo_sleep {DELAY}; echo_exec /16k.bin; }}"
+    with _nginx(f"load_module {_ECHO};", hosts=hosts[1:], more=slowly) as port:
+        yield {"BENCH_URL": " ".join(f"http://{host}:{port}/slowly" for host in hosts)}
+
+
+@contextlib.contextmanager
+def _nginx(modules: str = "", *, tls: str = "", hosts: Sequence[str] = (), more: str = "") -> Iterator[int]:
+    """Its port, while the block runs. `hosts`: other addresses it has; `more`: lines of its configuration."""
     program = shutil.which("nginx", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/usr/local/sbin")
     if program is None:
         raise Skip("nginx is not installed (Debian, Ubuntu: apt install nginx-light)")
@@ -71,7 +94,8 @@ def _serving(scheme: str, name: str) -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory(prefix="atonce-bench-", dir=memory) as folder:
         os.chmod(folder, 0o755)  # nginx's worker may be another user
         port = _free_port()
-        config = _prepare(Path(folder), port, tls=scheme == "https")
+        more = " ".join([*(f"listen {host}:{port} backlog=4096;" for host in hosts), more])
+        config = _prepare(Path(folder), port=port, modules=modules, tls=tls, more=more)
         process = subprocess.Popen(
             [program, "-c", str(config), "-p", folder],
             stdin=subprocess.DEVNULL,
@@ -81,13 +105,13 @@ def _serving(scheme: str, name: str) -> Iterator[dict[str, str]]:
         )
         try:
             _wait(process, port, Path(folder))
-            yield {"BENCH_URL": f"{scheme}://127.0.0.1:{port}/{name}"}
+            yield port
         finally:
             process.terminate()  # the master ends its worker
             process.wait()
 
 
-def _prepare(folder: Path, port: int, *, tls: bool) -> Path:
+def _prepare(folder: Path, **values: object) -> Path:
     html = folder / "html"
     html.mkdir()
     (html / "16k.bin").write_bytes(bytes(range(256)) * (SIZE // 256))
@@ -97,16 +121,7 @@ def _prepare(folder: Path, port: int, *, tls: bool) -> Path:
     (html / "page.html.gz").write_bytes(gzip.compress(page))
     temporary = "\n    ".join(f'{name}_temp_path "{folder}/{name}";' for name in _TEMPORARY)
     config = folder / "nginx.conf"
-    config.write_text(
-        _CONFIG.format(
-            folder=folder,
-            port=port,
-            temporary=temporary,
-            tls="ssl" if tls else "",
-            certificate=_certificate() if tls else "",
-        ),
-        encoding="utf-8",
-    )
+    config.write_text(_CONFIG.format(folder=folder, temporary=temporary, **values), encoding="utf-8")
     return config
 
 
