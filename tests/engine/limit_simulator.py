@@ -19,8 +19,9 @@ from typing import Any, Protocol
 from limit_servers import Server
 
 from atonce.engine.keyed import START
+from atonce.engine.kinds import Kind
 from atonce.engine.lane import Lane
-from atonce.engine.limit import AdaptiveLimit, Kind
+from atonce.engine.limit import AdaptiveLimit
 
 __all__ = ["Aimd", "Fixed", "Limiter", "OneKey", "Result", "Simulation", "settled", "simulate"]
 

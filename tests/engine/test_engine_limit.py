@@ -13,7 +13,8 @@ from limit_scenarios import SCENARIOS, SEEDS, Scenario, geomean, measure, second
 from limit_servers import Bucket, Connections, Delay, Flaky, Queue, Server, Sharing, bandwidth, bimodal, lognormal, thrash
 from limit_simulator import Fixed, Result, Simulation, settled, simulate
 
-from atonce.engine.limit import AdaptiveLimit, Kind
+from atonce.engine.kinds import Kind
+from atonce.engine.limit import AdaptiveLimit
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import atonce
 from atonce.engine.events import Done, Feed, Ready, Resize
-from atonce.engine.limit import kind_of
+from atonce.engine.kinds import kind_of
 from atonce.engine.machine import Machine, Policy
 from atonce.engine.seat import Seat
 from atonce.engine.steering import Steering

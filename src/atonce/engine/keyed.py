@@ -16,8 +16,9 @@ from ..options import Learned, Spaced
 from ..outcome import Outcome
 from .backlog import Backlog, Queued
 from .circuit import Circuit
+from .kinds import Kind, kind_of
 from .lane import Lane
-from .limit import AdaptiveLimit, Kind, kind_of
+from .limit import AdaptiveLimit
 
 __all__ = ["KeyedBacklog"]
 

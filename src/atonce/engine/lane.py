@@ -8,7 +8,8 @@ from typing import Any
 
 from .backlog import Queued
 from .circuit import Circuit
-from .limit import AdaptiveLimit, Kind
+from .kinds import Kind
+from .limit import AdaptiveLimit
 from .opening import Opening
 
 __all__ = ["Lane"]

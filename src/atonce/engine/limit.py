@@ -18,13 +18,12 @@ import random
 from collections import deque
 from typing import Literal
 
-from ..errors import ItemTimeout
+from .kinds import Kind
 from .pacer import Pacer
 from .window import Held, Window
 
-__all__ = ["AdaptiveLimit", "Kind", "Pressure", "kind_of"]
+__all__ = ["AdaptiveLimit", "Pressure"]
 
-Kind = Literal["ok", "error", "overload", "timeout"]
 Pressure = Literal["none", "hold", "cut", "stop"]
 
 # The price of one more in flight: throughput must grow by at least this power of the limit. .NET's thread pool has the same
@@ -456,18 +455,3 @@ class AdaptiveLimit:
     def _settle(self) -> None:
         self._c = min(max(1.0, self._c), float(self._ceiling))
         self.limit = int(self._c)
-
-
-def kind_of(error: BaseException) -> tuple[Kind, float | None]:
-    """What an item's failure says about load: too much, perhaps too slow, or nothing.
-
-    Too much is what has a `retry_after`, a true `overload`, or was refused a connection: attributes, so that anybody's
-    exceptions can have them.
-    """
-    after = getattr(error, "retry_after", None)
-    after = float(after) if isinstance(after, int | float) and not isinstance(after, bool) and after > 0 else None
-    if after is not None or getattr(error, "overload", False) or isinstance(error, ConnectionRefusedError):
-        return "overload", after
-    if isinstance(error, ItemTimeout | TimeoutError):
-        return "timeout", None
-    return "error", None

@@ -12,7 +12,8 @@ import math
 import operator
 from typing import Any
 
-from .limit import SILENCE, AdaptiveLimit, Kind, Pressure, kind_of
+from .kinds import Kind, kind_of
+from .limit import SILENCE, AdaptiveLimit, Pressure
 
 __all__ = ["LONG", "Steering"]
 

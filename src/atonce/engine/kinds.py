@@ -1,0 +1,26 @@
+"""What an item's end says about load."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ..errors import ItemTimeout
+
+__all__ = ["Kind", "kind_of"]
+
+Kind = Literal["ok", "error", "overload", "timeout"]
+
+
+def kind_of(error: BaseException) -> tuple[Kind, float | None]:
+    """What an item's failure says about load: too much, perhaps too slow, or nothing.
+
+    Too much is what has a `retry_after`, a true `overload`, or was refused a connection: attributes, so that anybody's
+    exceptions can have them.
+    """
+    after = getattr(error, "retry_after", None)
+    after = float(after) if isinstance(after, int | float) and not isinstance(after, bool) and after > 0 else None
+    if after is not None or getattr(error, "overload", False) or isinstance(error, ConnectionRefusedError):
+        return "overload", after
+    if isinstance(error, ItemTimeout | TimeoutError):
+        return "timeout", None
+    return "error", None
