@@ -1,7 +1,7 @@
 """An nginx of our own: one worker, keep-alive, a static 16 KB file on tmpfs, on a free port of 127.0.0.1.
 
-And one with TLS, for a page of 256 KB that it keeps compressed: what costs whoever gets it more than it costs the server. And one
-that answers late, at several addresses.
+And one with TLS, for a page of 256 KB that it keeps compressed: what costs whoever gets it more than it costs the server.
+And one that answers late, at several addresses.
 """
 
 from __future__ import annotations
