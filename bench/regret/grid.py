@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 __all__ = ["Choice", "Result", "Summary", "Widths", "finalists", "grid", "result_of", "summary_of"]
 
 WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-# Points of a model in a row that are not better than its best by this share end it: it has reached its plateau, or passed it.
+# Points in a row that are not better than their model's best by this share: there is nothing further on in that direction.
 BETTER, IN_A_ROW = 0.03, 2
-# As many times as slow as the best of all: not worth another width if it happens twice, and out of the final.
-FAR, TWICE, NEAR = 1.5, 2, 1.2
+# As many times as slow as the best of all: not waited for; and so near to it that it comes into the final.
+FAR, NEAR = 1.5, 1.2
 
 
 class Choice(NamedTuple):
@@ -57,23 +57,28 @@ def grid(n: int, cpus: int, *, is_async: bool, coarse: bool = False) -> dict[str
 
 
 class Widths:
-    """A model's points from narrow to wide, until more of them would tell nothing."""
+    """A model's points from about `start` in flight on: wider ones, then narrower ones, each way until nothing is gained.
 
-    def __init__(self, points: Sequence[Choice]) -> None:
-        self._points = list(points)
+    From where auto ended, since of what waits the narrow ones take for ever, and of what computes there may be no end of wide
+    ones.
+    """
+
+    def __init__(self, points: Sequence[Choice], start: int = 1) -> None:
+        first = max((n for n, point in enumerate(points) if point.parallelism * point.concurrency <= start), default=0)
+        self._ways = [list(points[first:]), list(reversed(points[:first]))]
         self._best = math.inf
-        self._flat = self._far = 0
+        self._flat = 0
 
     def next(self) -> Choice | None:
         """The next point to run, None when it is over."""
-        if not self._points or self._flat >= IN_A_ROW or self._far >= TWICE:
-            return None
-        return self._points.pop(0)
+        while self._ways and (not self._ways[0] or self._flat >= IN_A_ROW):
+            self._ways.pop(0)
+            self._flat = 0
+        return self._ways[0].pop(0) if self._ways else None
 
-    def took(self, seconds: float, best_of_all: float) -> None:
-        """What the last one took, and the least that any has taken."""
+    def took(self, seconds: float) -> None:
+        """What the last one took; infinite where it was not waited for."""
         self._flat = 0 if seconds < (1 - BETTER) * self._best else self._flat + 1
-        self._far = self._far + 1 if seconds > FAR * best_of_all else 0
         self._best = min(self._best, seconds)
 
 

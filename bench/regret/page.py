@@ -41,7 +41,8 @@ summary.
 *How.* Each run is a fresh interpreter that has calibrated nothing and remembers nothing, and is timed inside it, from the
 call to its return: start-up of workers counts, that of the interpreter does not. The grid is sync, threads, coroutines,
 processes and hybrid × {widths}, with the engine's own chunks in all of them. Each of its points runs once; a
-model's widths end when two in a row bring nothing, or take 1.5 times the best of all. Then the best of each model, the
+model's widths are tried from where auto ended, both ways, until two in a row bring nothing; what takes 1.5 times the best of
+all is not waited for. Then the best of each model, the
 runner-up, the point that auto chose and auto itself take turns, {rounds} rounds in an order drawn anew each time, and the
 medians of those decide. Nothing else is to run meanwhile: a turn of the final in which other programs used over 0.15 of a core
 is repeated, twice at most.

@@ -33,6 +33,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 class _Server(http.server.ThreadingHTTPServer):
     request_queue_size = 1024
 
+    def handle_error(self, *_: Any) -> None:
+        """A client that was too slow has been ended."""
+
 
 @contextlib.contextmanager
 def server(n: int) -> Iterator[list[Any]]:

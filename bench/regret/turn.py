@@ -60,11 +60,11 @@ def measure(
         best = first.seconds
         models = grid(n, cpus, is_async=workload.is_async, coarse=coarse)
         for model in sorted(models, key=lambda model: model != first.chose.model):  # a good one first: others can be left early
-            widths = Widths(models[model])
+            widths = Widths(models[model], first.chose.parallelism * first.chose.concurrency)
             while (point := widths.next()) is not None:
                 once[point] = run(workload, point, items, FAR * best + MARGIN, cache).seconds
                 best = min(best, once[point])
-                widths.took(once[point], best)
+                widths.took(once[point])
         turns: dict[Choice, list[float]] = {point: [] for point in (AUTO, *finalists(once, first.chose))}
         others: list[float] = []
         for _ in range(rounds):

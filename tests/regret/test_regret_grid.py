@@ -18,29 +18,30 @@ PROCESSES = Choice("processes", 2)
 MACHINE = {"cpu": "a CPU", "cpus": 2, "python": "CPython 3.13.0", "system": "Linux 6"}
 
 
-def tried(widths: Widths, seconds: list[float], best_of_all: float) -> int:
-    """How many points were run of those whose `seconds` these would be."""
-    for count, each in enumerate(seconds):
-        if widths.next() is None:
-            return count
-        widths.took(each, min(best_of_all, *seconds[: count + 1]))
-    return len(seconds)
+def tried(seconds: dict[int, float], start: int = 1) -> list[int]:
+    """The widths that are run, in their order, when each takes so long."""
+    widths, found = Widths(THREADS, start), []
+    while (point := widths.next()) is not None:
+        found.append(point.concurrency)
+        widths.took(seconds[point.concurrency])
+    return found
 
 
-def test_a_models_widths_go_on_while_each_is_better() -> None:
-    assert tried(Widths(THREADS), [64, 32, 16, 8, 4, 2, 1], math.inf) == 7
-
-
-def test_two_that_bring_nothing_end_it() -> None:
-    assert tried(Widths(THREADS), [8, 4, 4, 3, 3, 2.95, 1], math.inf) == 6
-
-
-def test_two_that_are_far_behind_another_model_end_it() -> None:
-    assert tried(Widths(THREADS), [8, 4, 1, 1, 1, 1, 1], 1.0) == 2
-
-
-def test_one_that_is_far_behind_is_not_the_end() -> None:
-    assert tried(Widths(THREADS), [8, 1, 0.5, 0.3, 0.2, 0.1, 0.1], 1.0) == 7
+@pytest.mark.parametrize(
+    ("start", "seconds", "expected"),
+    [
+        (1, [64, 32, 16, 8, 4, 2, 1], [1, 2, 4, 8, 16, 32, 64]),  # each is better: on
+        (1, [8, 4, 4, 3, 3, 2.95, 1], [1, 2, 4, 8, 16, 32]),  # two that bring nothing end it
+        (16, [math.inf, math.inf, 9, 3, 2, 1, 1], [16, 32, 64, 8, 4]),  # narrow ones are not waited for
+        (13, [9, 8, 5, 4, 4, 4, 4], [8, 16, 32, 4, 2]),
+        (64, [1, 1, 2, 3, 4, 5, 6], [64, 32, 16, 8, 4, 2, 1]),  # too wide: back to where it is good
+        (999, [2, 2, 2, 2, 2, 2, 2], [64, 32, 16]),
+    ],
+)
+def test_a_models_widths_are_tried_both_ways_until_nothing_is_gained(
+    start: int, seconds: list[float], expected: list[int]
+) -> None:
+    assert tried(dict(zip((1, 2, 4, 8, 16, 32, 64), seconds, strict=True)), start) == expected
 
 
 def test_a_grid_has_no_more_than_twice_as_many_in_flight_as_there_are_items() -> None:
