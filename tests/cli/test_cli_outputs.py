@@ -217,6 +217,10 @@ def test_a_rehearsal_requests_and_writes_nothing(lab: Lab, urls: list[str], caps
     assert lines[3] == "2 hosts"
     assert lines[4].split(" × ")[0] == "  12"
     assert lines[6].startswith("6 in flight at most: up to 38 descriptors")
+    assert lines[7].startswith("about 0.80 s if an answer takes 0.2 s")
+    assert lines[7].endswith("the largest host decides")
+    assert main(["fetch", "-i", "urls.txt", "--dry-run", "--json", "--per-host", "auto", "--rate", "5/s"]) == 0
+    assert json.loads(capsys.readouterr().out)["seconds"] == 4.0
     assert main(["fetch", "-i", "urls.txt", "--dry-run", "--json", "--concurrency", "5"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["items"], found["bad_lines"], found["in_flight"], len(found["hosts"])) == (20, 0, 5, 2)

@@ -208,6 +208,7 @@ def _rehearse(items: Input, output: str, as_json: bool, **options: Any) -> int:
     """0 if every line can be requested, else 2, as the run would end."""
     import json
 
+    from atonce import Rate
     from atonce.fetch.limits import Policy
     from atonce.fetch.request import mark_of
 
@@ -215,8 +216,10 @@ def _rehearse(items: Input, output: str, as_json: bool, **options: Any) -> int:
     from .talk import plain
 
     found = rehearse(items, lambda request: request.host, mark_of)
-    per_host, concurrency = options["per_key"], options["concurrency"]
-    limits = (per_host, concurrency if isinstance(concurrency, int) else None)
+    asked = (options["per_key"], options["concurrency"])
+    most, concurrency = (number if isinstance(number, int) else None for number in asked)
+    rate = None if options["rate"] is None else Rate.parse(options["rate"]).a_second
+    limits = (most, concurrency, rate)
     if as_json:
         click.echo(json.dumps(found.as_json(*limits), ensure_ascii=False))
     else:

@@ -11,7 +11,7 @@ from typing import Any
 from atonce.errors import InputError
 from atonce.plan.machine import usable_descriptors
 from atonce.plan.models import MOST_COROUTINES
-from atonce.sink.summary import grouped
+from atonce.sink.summary import grouped, in_words
 from atonce.source.inputs import Entry, Input
 
 from .repeats import Mark, Marks
@@ -21,6 +21,8 @@ __all__ = ["Rehearsal", "rehearse"]
 _SHOWN = 10  # hosts and bad lines that are named
 # Guesses from measurements of libcurl: a transfer with its buffers and its share of a TLS connection; what the program is.
 _TRANSFER, _PROGRAM = 400_000, 60_000_000
+# Guesses of a far-away server: seconds that an answer takes, and how many at once are found to be right for a host.
+_ANSWER, _FOUND = 0.2, 10
 
 
 @dataclass(slots=True)
@@ -38,25 +40,38 @@ class Rehearsal:
         hosts = self.items if per_host is None else per_host * len(self.hosts)
         return min(self.items, hosts, concurrency or MOST_COROUTINES)
 
-    def as_json(self, per_host: int | None, concurrency: int | None) -> dict[str, Any]:
+    def seconds(self, per_host: int | None, concurrency: int | None, rate: float | None) -> tuple[float, str]:
+        """How long it would take, and what decides that."""
+        largest = max(self.hosts.values(), default=0)
+        bounds = [
+            (largest * _ANSWER / min(largest or 1, per_host or _FOUND), "the largest host"),
+            (self.items * _ANSWER / max(1, self.in_flight(per_host, concurrency)), "how many are in flight"),
+        ]
+        if rate is not None:
+            bounds.append((self.items / rate, "the rate"))
+        return max(bounds)
+
+    def as_json(self, per_host: int | None, concurrency: int | None, rate: float | None) -> dict[str, Any]:
         most = self.in_flight(per_host, concurrency)
         return {
             "items": self.items,
             "duplicates": self.duplicates,
             "bad_lines": self.bad_lines,
             "hosts": dict(self.hosts.most_common()),
+            "seconds": round(self.seconds(per_host, concurrency, rate)[0], 1),
             "in_flight": most,
             "descriptors": most + 32,
             "memory": _PROGRAM + most * _TRANSFER,
         }
 
-    def lines(self, output: str, per_host: int | None, concurrency: int | None, max_body: int) -> list[str]:
+    def lines(self, output: str, per_host: int | None, concurrency: int | None, rate: float | None, max_body: int) -> list[str]:
         """For people."""
         most = self.in_flight(per_host, concurrency)
         limit = usable_descriptors()
         of = "" if limit is None else f" of {grouped(limit)}"
         there = ": it is there, and what it holds would be left out" if output != "-" and os.path.exists(output) else ""
         hosts = self.hosts.most_common(_SHOWN)
+        seconds, why = self.seconds(per_host, concurrency, rate)
         return [
             f"{grouped(self.items)} items, {grouped(self.duplicates)} of them the same as one before; "
             f"{grouped(self.bad_lines)} bad lines",
@@ -66,6 +81,7 @@ class Rehearsal:
             f"{grouped(most)} in flight at most: up to {grouped(most + 32)} descriptors{of}, "
             f"about {grouped((_PROGRAM + most * _TRANSFER) / 1e6)} MB of memory and the bodies in flight, "
             f"{grouped(max_body / 1e6)} MB each at most",
+            f"about {in_words(seconds)} if an answer takes {_ANSWER} s, which nobody knows yet: {why} decides",
             f"to {'stdout' if output == '-' else output}{there}",
         ]
 
