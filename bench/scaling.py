@@ -24,7 +24,7 @@ from atonce.worker.outbox import Report
 
 __all__ = ["Simulated", "main"]
 
-WORKERS = (10, 100, 1000)
+WORKERS = (1000, 100, 10)
 
 
 class Simulated(Host):
@@ -109,7 +109,7 @@ def main(workers: list[int]) -> None:
 
 def row(client: Any, workers: int, seconds: float, size: int) -> str:
     """Some seconds of work for each, less what it took to start them, which a run of an item each shows."""
-    each = 10 if seconds >= 1 else 80 if seconds else 0
+    each = 6 if seconds >= 1 else 50 if seconds else 0
     count = workers * each or 200_000
     outcomes = atonce.stream(echo, items(count, seconds, size), model="dask", cluster=client, parallelism=workers)
     first = next(outcomes)
