@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from atonce import Options
 from atonce.engine.probing import Review, Scales
+from atonce.plan.advice import advise
 from atonce.plan.calibration import ASSUMED
+from atonce.plan.function import Facts
 from atonce.plan.machine import Machine
 from atonce.plan.plan import Plan
 from atonce.plan.sample import Carriage, Sample
@@ -42,6 +46,18 @@ def test_what_takes_turns_after_all_holds_the_gil(took: float) -> None:
     assert found is not None
     assert found.cpu == pytest.approx(took / 10)
     assert found.held == pytest.approx(found.cpu)
+
+
+def test_workers_that_have_started_are_not_started_again() -> None:
+    """A machine that is busy is no reason to leave them: what they would take to start once more is not what is compared."""
+    holds = Sample(wall=0.01, cpu=0.01, held=0.01, cold=2.0, items=5, carry=Carriage())
+    plan = Plan("processes", "process", "call", 2, 1, seconds=0.65)
+    found = Review(plan, holds, 100, MACHINE, ASSUMED, Scales(Job(len), 1e8, ()))
+    found.begin(0.0, engine(5, 0.05))
+    seen = found.disagrees(1.0, engine(15, 0.15))
+    assert seen is not None
+    assert advise(Facts("f", "sync"), Options(), MACHINE, dataclasses.replace(seen, cold=2.0), 80, ASSUMED).model == "sync"
+    assert advise(Facts("f", "sync"), Options(), MACHINE, seen, 80, found.calibration).model == "processes"
 
 
 def test_what_an_item_weighs_is_asked_once_processes_come_into_question() -> None:

@@ -244,7 +244,12 @@ class Review:
         self.at = math.inf  # not before its workers are there
         self.found = ""
         self._plan, self._sample = plan, sample
-        start = 0.0 if plan.placement in ("here", "thread") else calibration.start
+        start = 0.0
+        if plan.placement not in ("here", "thread"):
+            # what they took to start is spent, whatever is chosen now
+            start = calibration.start
+            self.calibration = dataclasses.replace(calibration, start=0.0, worker=0.0, assumed=False)
+            self._sample = dataclasses.replace(sample, cold=None)
         self._rate = left / max(plan.seconds - start, 1e-6)
         self._tenth = max(2, math.ceil(TENTH * left))
         self._begun: tuple[float, int, float] | None = None
