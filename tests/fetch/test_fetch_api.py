@@ -18,7 +18,7 @@ import pytest
 import atonce
 from atonce.errors import InputError, ItemTimeout, PlanError, TargetError, Unreachable, UsageError, WorkerDied
 from atonce.fetch import FetchError, Page, Request, Timeouts
-from atonce.fetch.api import _failed, afetch, fetch
+from atonce.fetch.api import FetchJob, _failed, afetch, fetch
 from atonce.fetch.limits import Policy
 from atonce.fetch.transport import choose
 from atonce.lab import Lab
@@ -290,3 +290,23 @@ def test_when_it_started_is_told_by_the_wall_clock(lab: Lab) -> None:
     pages = list(fetch(lab.urls(10, "/bytes/1"), timeouts=SOON))
     assert all(before - 1 < page.started_at < time.time() + 1 for page in pages)
     assert Counter(page.attempts for page in pages) == {1: 10}
+
+
+@pytest.mark.parametrize(
+    ("given", "host"),
+    [
+        ("a.example", "a.example"),
+        ("A.Example", "a.example"),
+        ("127.1", "127.0.0.1"),
+        ("[::1]", "::1"),
+        ("https://a.example/", "a.example"),
+    ],
+)
+def test_a_host_whose_certificate_is_not_verified(given: str, host: str) -> None:
+    assert FetchJob("curl", {"insecure": given}).transport.policy.insecure == {host}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("given", ["a.example:8443", "https://a.example/b", "me@a.example", "*.example", "a b", ""])
+def test_what_is_no_host_is_not_passed_over(given: str) -> None:
+    with pytest.raises(UsageError, match="insecure="):
+        fetch(["https://a.example/"], insecure=[given])

@@ -22,7 +22,7 @@ from .proxy import Proxy
 from .request import Request
 from .robots import Robots
 from .transport import Transport, choose
-from .url import host_of
+from .url import canonical, host_of, origin
 
 __all__ = ["FetchJob", "afetch", "fetch"]
 
@@ -142,7 +142,7 @@ def _policy(given: dict[str, Any], timeout: float | None) -> Policy:
     if timeout is not None:
         given["timeouts"] = dataclasses.replace(timeouts, total=timeout)
     insecure = given.get("insecure", ())
-    given["insecure"] = frozenset([insecure] if isinstance(insecure, str) else insecure)
+    given["insecure"] = frozenset(map(_host_name, [insecure] if isinstance(insecure, str) else insecure))
     if given.get("proxy") is not None:
         given["proxy"] = Proxy.of(given["proxy"])
     partials = given.get("partials")
@@ -154,6 +154,18 @@ def _policy(given: dict[str, Any], timeout: float | None) -> Policy:
             raise UsageError(f"{name}={value!r} is neither True nor False")
     policy = Policy(**given, cookies=Cookies() if cookies else None)
     return dataclasses.replace(policy, robots=Robots(policy.user_agent)) if robots else policy
+
+
+def _host_name(text: str) -> str:
+    """A host without its port, in its one spelling."""
+    try:
+        url, userinfo = canonical(text if "//" in text else f"https://{text}/")
+    except InputError as error:
+        raise UsageError(f"insecure={text!r:.100} is no host: {error.what}") from None
+    host = origin(url)[1]
+    if userinfo is not None or url != f"https://{f'[{host}]' if ':' in host else host}/":
+        raise UsageError(f"insecure={text!r:.100} is more than a host, which it is for, whatever the port", hint=host)
+    return host
 
 
 def _retry(given: Retry | None) -> Retry:
