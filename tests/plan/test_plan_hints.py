@@ -15,7 +15,7 @@ import requests
 from atonce import Options
 from atonce.plan import hints
 from atonce.plan.function import dotted_calls, look_at, native_imports, travels
-from atonce.plan.hints import NAMES, hints_for
+from atonce.plan.hints import NAMES, TO_KNOW, Hint, hints_for
 from atonce.plan.machine import Machine
 from atonce.plan.sample import Carriage, Sample
 
@@ -262,3 +262,9 @@ def test_compiled_packages() -> None:
 
     assert native_imports(uses) == ()
     assert native_imports(plain) == ()
+
+
+def test_what_is_only_to_be_known_is_not_told_as_a_change() -> None:
+    assert set(TO_KNOW) < set(NAMES)
+    assert Hint("busy-machine", "it is").told == "note: it is [busy-machine]"
+    assert Hint("blocks-loop", "it does", "old", "new").told == "change: it does [blocks-loop]\n  - old\n  + new"

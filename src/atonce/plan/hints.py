@@ -38,6 +38,9 @@ NAMES = (
     "gil-back-on",
 )
 
+# Those of the numbers rather than of the code: there is nothing to change, but something to know.
+TO_KNOW = ("own-threads", "holds-gil-long", "uneven-items", "items-fail", "busy-machine")
+
 # Calls that block an event loop, by package and name as `dotted_calls` gives them → as it is written.
 _BLOCKING = {
     "time.sleep": "time.sleep",
@@ -81,6 +84,11 @@ class Hint:
     text: str
     old: str = ""
     new: str = ""
+
+    @property
+    def told(self) -> str:
+        """All of it, beginning with what is asked: `change: …`, or `note: …` where it is only to be known."""
+        return f"{'note' if self.name in TO_KNOW else 'change'}: {self}"
 
     def __str__(self) -> str:
         lines = [f"{self.text} [{self.name}]"]

@@ -102,7 +102,7 @@ class Plan:
             predicted = in_time(each.seconds) if math.isfinite(each.seconds) else f"cannot be: {each.why}"
             lines.append(f"  {each.model:<12} {each.point:<17} {predicted}{chosen}")
         for hint in self.hints:
-            lines += ["", *(f"  {line}" for line in f"change: {hint}".splitlines())]
+            lines += ["", *(f"  {line}" for line in hint.told.splitlines())]
         return lines
 
     def _spent(self) -> str:

@@ -58,7 +58,7 @@ def html_of_plan(plan: Plan) -> str:
         most = max((each.seconds for each in plan.ranked if math.isfinite(each.seconds)), default=0.0)
         rows = [_predicted(each, most, each.model == plan.model) for each in plan.ranked]
         body.append(_table(("predicted", "", "model", "workers × slots", ""), rows, numbers=1))
-    changes = (html.escape(plain(f"change: {hint}")) for hint in plan.hints)
+    changes = (html.escape(plain(hint.told)) for hint in plan.hints)
     body += [f'<pre style="margin:.4em 0;white-space:pre-wrap">{change}</pre>' for change in changes]
     return _box("a plan", body)
 
