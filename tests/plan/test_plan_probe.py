@@ -181,6 +181,13 @@ def test_an_item_that_still_computes_is_known_when_others_could_run_beside_it(
     assert Probe(left=10, cpus=2, in_loop=True).so_far(elapsed, cpu, beats=beats) is None
 
 
+def test_time_without_a_core_is_not_what_an_item_waits_for() -> None:
+    found = Probe(left=10, cpus=2).so_far(0.9, 0.3, beats=Beats(100, 0.0, 0.3), queued=0.65)
+    assert found is not None
+    assert found.wall == pytest.approx(0.3)
+    assert found.share == pytest.approx(1.0)
+
+
 def test_without_a_gil_nobody_need_listen() -> None:
     found = Probe(left=10, cpus=2, gil=False).so_far(0.4, 0.4)
     assert found is not None

@@ -123,7 +123,8 @@ class Probing:
                 return
             late = self._ticker.late - self._late if self._ticker is not None else 0.0
             used = self._instruments.busy() - (self._ticker.cpu if self._ticker is not None else 0.0)
-            self.sample = self._probe.so_far(now - since, max(0.0, used), late, self._instruments.heard(since))
+            queued = self._instruments.without_a_core()
+            self.sample = self._probe.so_far(now - since, max(0.0, used), late, self._instruments.heard(since), queued)
             self.check_at = now + max(LONG_WAIT, now - since)
         if self.sample is not None:
             self.end()

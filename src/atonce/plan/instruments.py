@@ -131,12 +131,13 @@ class Instruments:
 
     def __init__(self) -> None:
         self._queued: dict[int, float] = {}
+        self._without: float | None = None
         self._heartbeat: Heartbeat | None = None
 
     def start(self, *, beat: bool = False) -> None:
         for ident in self._queued:
             self.queued(ident)
-        self.started = time.monotonic()
+        self.started, self._without = time.monotonic(), None
         self._cpu, self._children, self._memory = time.process_time(), _children_cpu(), _memory()
         self._at_work = children_at_work()  # what they had used before is not this item's
         self._heartbeat = Heartbeat() if beat else None
@@ -172,6 +173,12 @@ class Instruments:
             0.0, time.process_time() - self._cpu - own + _children_cpu() - self._children + children_at_work() - self._at_work
         )
 
+    def without_a_core(self) -> float:
+        """Seconds for which threads of this process wanted a core and had none, since this was first asked in this step."""
+        total = _queued_in_all()
+        self._without = total if self._without is None else self._without
+        return max(0.0, total - self._without)
+
     def queued(self, ident: int) -> float:
         """Seconds for which this thread wanted a core and had none, since it was last asked."""
         native = next((thread.native_id for thread in threading.enumerate() if thread.ident == ident), None)
@@ -188,6 +195,13 @@ def _queued(native: int) -> float:
         with open(f"/proc/self/task/{native}/schedstat", "rb") as file:
             return int(file.read().split()[1]) / 1e9
     except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def _queued_in_all() -> float:
+    try:
+        return sum(_queued(int(task)) for task in os.listdir("/proc/self/task"))
+    except OSError:
         return 0.0
 
 

@@ -151,13 +151,16 @@ class Probe:
         self._error = reading.error or self._error
         self._late += reading.late
 
-    def so_far(self, elapsed: float, cpu: float, late: float = 0.0, beats: Beats | None = None) -> Sample | None:
+    def so_far(
+        self, elapsed: float, cpu: float, late: float = 0.0, beats: Beats | None = None, queued: float = 0.0
+    ) -> Sample | None:
         """An item still runs after `elapsed` seconds: what is known already, if that is enough, which it is when it waits, and
         when all that probing may cost has gone by and others could run beside it on threads. Not when it would be processes:
         whether its result can travel is known when it is there."""
         if elapsed < LONG_WAIT or late > COMPUTES * elapsed:
             return None
-        known = Sample(elapsed, cpu, items=len(self.spans) + 1, failed=self._failed, unfinished=True)
+        wall = max(elapsed - queued, min(cpu, elapsed))
+        known = Sample(wall, cpu, items=len(self.spans) + 1, failed=self._failed, unfinished=True)
         if cpu <= WAITS * elapsed:
             return dataclasses.replace(known, blocked=0.0 if self.in_loop else None)
         if self.in_loop or self.cpus == 1 or elapsed < BUDGET or (self.gil and (beats is None or not beats.valid)):
