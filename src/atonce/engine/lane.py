@@ -86,7 +86,7 @@ class Lane:
     def left(self, index: int) -> None:
         """This one is not in flight any more."""
         self.in_flight -= 1
-        if self.opening is not None:
+        if self.opening is not None and self.opening.fresh:
             self.opening.left(index)
 
     @property
@@ -103,9 +103,14 @@ class Lane:
 
     def starts_at(self, now: float, most: float) -> float:
         """When the next one may start: `now`, later, or infinity where only what comes back makes room."""
-        if self.spacing is None or (self.circuit is not None and self.circuit.open):
+        limit, opening, circuit = self.limit, self.opening, self.circuit  # as `most` and `promised`, which each item would call
+        if self.spacing is None or (circuit is not None and circuit.open):
             most = 1
-        if self.in_flight >= min(most, self.most):
+        in_flight = self.in_flight
+        if in_flight >= most or (limit is not None and in_flight >= limit.limit):
             return math.inf
-        at = max(now, self.promised)
-        return at if self.limit is None else max(at, self.limit.gate(now))
+        if opening is not None and in_flight >= opening.room:
+            return math.inf
+        at = self.promised if circuit is not None or self.spacing else self.parked
+        at = max(now, at)
+        return at if limit is None else max(at, limit.gate(now))

@@ -32,12 +32,13 @@ class Opening:
     """One key's, `start` fresh ones at a time to begin with. Pure: time is passed in. `open` connections have brought answers,
     `width` fresh items may be in flight; `dear`: they have been seen to wait for one another."""
 
-    __slots__ = ("_cut_at", "_fresh", "_fresh_took", "_in_turn", "_least", "_others_took", "dear", "open", "width")
+    __slots__ = ("_cut_at", "_fresh_took", "_in_turn", "_least", "_others_took", "dear", "fresh", "open", "room", "width")
 
     def __init__(self, start: int) -> None:
         self.open = 0
         self.width = float(start)
-        self._fresh: dict[int, float] = {}  # item → when it started, the oldest first
+        self.room = start  # items that may be in flight: one for each connection, and those that open one
+        self.fresh: dict[int, float] = {}  # item → when it started, the oldest first
         self._fresh_took: deque[float] = deque(maxlen=FRESH)
         self._others_took: deque[float] = deque(maxlen=OTHERS)
         self._least = math.inf  # of what fresh ones took
@@ -46,29 +47,34 @@ class Opening:
         self._cut_at = -math.inf
 
     def __repr__(self) -> str:
-        return f"<Opening {self.open} open, {len(self._fresh)} of at most {self.width:.0f} being opened>"
-
-    @property
-    def room(self) -> int:
-        """How many items may be in flight: one for each connection, and those that open one."""
-        return self.open + max(int(self.width), len(self._fresh))
+        return f"<Opening {self.open} open, {len(self.fresh)} of at most {self.width:.0f} being opened>"
 
     def started(self, item: int, in_flight: int, now: float) -> None:
         """`in_flight` does not count it."""
-        if in_flight - len(self._fresh) >= self.open:
-            self._fresh[item] = now
+        if in_flight - len(self.fresh) >= self.open:
+            self.fresh[item] = now
+            self._count()
 
     def left(self, item: int) -> None:
         """It is not in flight any more, whatever came of it."""
-        self._fresh.pop(item, None)
+        if self.fresh.pop(item, None) is not None:
+            self._count()
 
     def answered(self, item: int, latency: float) -> None:
         """It took so long, and there is a connection now."""
-        if item not in self._fresh:
+        if item not in self.fresh:
             self._others_took.append(latency)
             return
-        first = next(iter(self._fresh)) == item
-        since = self._fresh.pop(item)
+        self._learn(item, latency)
+        self._count()
+
+    def _count(self) -> None:
+        self.room = self.open + max(int(self.width), len(self.fresh))
+
+    def _learn(self, item: int, latency: float) -> None:
+        """What a fresh one took tells whether more of them, or fewer, are opened at a time."""
+        first = next(iter(self.fresh)) == item
+        since = self.fresh.pop(item)
         quick = bool(self._others_took) and latency <= QUICK * median(self._others_took)
         if quick and self.dear:
             self.width += LITTLE
