@@ -14,6 +14,8 @@ WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 BETTER, IN_A_ROW = 0.03, 2
 # As many times as slow as the best of all: not waited for; and so near to it that it comes into the final.
 FAR, NEAR = 1.5, 1.2
+# Points of the final, besides the one that auto chose.
+MOST = 3
 
 
 class Choice(NamedTuple):
@@ -83,17 +85,18 @@ class Widths:
 
 
 def finalists(once: Mapping[Choice, float], chosen: Choice) -> list[Choice]:
-    """Who takes turns with auto: the best of each model where it is near the best of all, the runner-up of the best model, the
-    point that auto chose, and in line, which auto must never lose to."""
+    """Who takes turns with auto: the point that it chose, and three at most of these: the best of each model, where it is near
+    the best of all, and the runner-up of the best model."""
     done = {point: seconds for point, seconds in once.items() if math.isfinite(seconds)}
     if not done:
         return [chosen]
     ranked = sorted(done, key=lambda point: done[point])
     best = ranked[0]
-    found = {point.model: point for point in reversed(ranked)}
-    near = [point for point in found.values() if done[point] <= NEAR * done[best]]
-    second = [point for point in ranked[1:] if point.model == best.model and done[point] <= NEAR * done[best]][:1]
-    return list(dict.fromkeys([best, *near, *second, chosen]))
+    near = [point for point in ranked if done[point] <= NEAR * done[best]]
+    of_each = {point.model: point for point in reversed(near)}.values()
+    second = [point for point in near[1:] if point.model == best.model][:1]
+    finals = dict.fromkeys([best, *sorted(of_each, key=lambda point: done[point]), *second])
+    return list(dict.fromkeys([*list(finals)[:MOST], chosen]))
 
 
 class Result(NamedTuple):

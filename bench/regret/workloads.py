@@ -205,7 +205,7 @@ def same(item: Any) -> Items:
 def heavy_tailed(n: int) -> contextlib.AbstractContextManager[list[Any]]:
     """Most are short, a few are ten times as long and more."""
     rng = random.Random(7)
-    return contextlib.nullcontext([min(0.8, 0.03 * rng.paretovariate(1.3)) for _ in range(n)])
+    return contextlib.nullcontext([min(0.6, 0.02 * rng.paretovariate(1.3)) for _ in range(n)])
 
 
 def _files(content: bytes) -> Items:
@@ -250,18 +250,18 @@ WORKLOADS = (
     _sync("python-5ms", 400, "5 ms of a Python loop", spin, same(0.005)),
     _sync("python-5ms-few", 20, "the same, few of them", spin, same(0.005)),
     _sync("python-long-few", 4, "0.3 s of a Python loop, four of them", spin, same(0.3)),
-    _sync("python-heavy-tail", 64, "30 to 800 ms of a Python loop, most of them short", spin, heavy_tailed),
+    _sync("python-heavy-tail", 64, "20 to 600 ms of a Python loop, most of them short", spin, heavy_tailed),
     _sync("sha256-4MB", 600, "`hashlib.sha256` of 4 MB in memory", sha, same(0)),
     _sync("pbkdf2", 200, "`hashlib.pbkdf2_hmac`, 10 000 rounds", derive, same(0)),
     _sync("zlib-1MB", 300, "`zlib.compress` of 1 MB", deflate, same(0)),
     _sync("json-2MB", 60, "`json.loads` of 2 MB", parse, same(0)),
     _sync("regex-200kB", 100, "`re.findall` over 200 kB", search, same(0)),
-    _sync("sqlite3", 400, "a query in memory", query, same(0)),
+    _sync("sqlite3", 300, "a query in memory", query, same(0)),
     _sync("numpy-small", 20_000, "numpy, 100 elements", small_arrays, same(0), needs="numpy"),
-    _sync("numpy-matmul", 200, "numpy, 600 × 600, with threads of BLAS", matmul, same(0), needs="numpy"),
+    _sync("numpy-matmul", 100, "numpy, 600 × 600, with threads of BLAS", matmul, same(0), needs="numpy"),
     _sync("large-result", 200, "3 ms of a Python loop, and 8 MB to give back", large_result, same(8)),
     _sync("subprocess", 24, "`subprocess.run` of a tool that computes", tool, same(0)),
-    _sync("slow-import", 2000, "1 ms, after an import of 2 s", slow_import, same(0.001)),
+    _sync("slow-import", 1000, "1 ms, after an import of 2 s", slow_import, same(0.001)),
     _sync("global-lock", 400, "3 ms of a Python loop under one lock", locked, same(0.003)),
     Workload("unpicklable", 300, "3 ms in a closure that cannot be pickled", closure, same(0.003)),
     _sync("small-files", 10_000, "reading a file of 1 kB", read, files),
@@ -270,7 +270,7 @@ WORKLOADS = (
     _sync("sleep-50ms", 2000, "`time.sleep(0.05)`", nap, same(0.05)),
     _sync("sleep-few", 8, "`time.sleep(0.2)`, eight of them", nap, same(0.2)),
     _sync("http-16-way", 400, "a GET from a server that answers 16 at a time, after 20 ms", get, server),
-    _sync("sockets", 1000, "the same server, by a bare socket", ask, server),
+    _sync("sockets", 600, "the same server, by a bare socket", ask, server),
     _sync("compute-and-wait", 200, "5 ms of a Python loop, then 15 ms of `sleep`", computes_and_waits, same(0.005)),
     _sync("hash-and-wait", 400, "`sha256` of 4 MB, then 10 ms of `sleep`", hashes_and_waits, same(0.01)),
     _async("async-noop", 100_000, "`async def`, gives its item back", anoop, same(0)),
