@@ -41,9 +41,9 @@ summary.
 *How.* Each run is a fresh interpreter that has calibrated nothing and remembers nothing, and is timed inside it, from the
 call to its return: start-up of workers counts, that of the interpreter does not. The grid is sync, threads, coroutines,
 processes and hybrid × {widths}, with the engine's own chunks in all of them. Each of its points runs once; a
-model's widths are tried from where auto ended, both ways, until two in a row bring nothing; what takes 1.5 times the best of
-all is not waited for. Then the best of each model, the
-runner-up, the point that auto chose and auto itself take turns, {rounds} rounds in an order drawn anew each time, and the
+model's widths are tried from where auto ended, both ways, until two in a row bring nothing; what takes over 1.5 times the
+best of all is not waited for (in line: –). Then the best of each model, the runner-up, the point that auto chose and auto
+itself take turns, {rounds} rounds in an order drawn anew each time, and the
 medians of those decide. Nothing else is to run meanwhile: a turn of the final in which other programs used over 0.15 of a core
 is repeated, twice at most.
 
@@ -92,12 +92,13 @@ def page(machine: dict[str, Any], results: Sequence[Result]) -> str:
     lines.append(TAIL.format(rounds=rounds, widths=widths))
     about = {workload.name: workload for workload in WORKLOADS}
     for result in results:
-        lines.append(f"| `{result.name}` | {result.n:,} | {about[result.name].what} |\n".replace(",", " ", 1))
+        count = f"{result.n:,}".replace(",", " ")
+        lines.append(f"| `{result.name}` | {count} | {about[result.name].what} |\n")
     return "".join(lines)
 
 
 def _cells(result: Result) -> tuple[str, ...]:
-    in_line = "" if result.in_line is None else f"{result.in_line:.2f} s"
+    in_line = "–" if result.in_line is None else f"{result.in_line:.2f} s"
     split = f"{result.model:.2f} × {result.width:.2f} × {result.overhead:.2f}"
     verdict = result.kind if result.met else f"**beyond the goal: {result.kind}**"
     times = (f"{result.auto:.2f} s", str(result.chose), f"{result.seconds:.2f} s", str(result.best), in_line)

@@ -125,6 +125,7 @@ def test_pieces_measured_apart_become_one_page(tmp_path: Path, monkeypatch: pyte
     row = "`zlib-1MB` | 1.20 s | processes 2×1 | 1.00 s | processes 2×1 | 2.00 s | 1.20 | 1.00 × 1.00 × 1.20 | overhead"
     assert f"| {row} |\n" in text
     assert "CPython 3.13.0, 2 × a CPU, Linux 6" in text
+    assert "| `noop` | 10 | gives its item back |\n" in text
 
 
 def test_the_workloads_have_names_of_their_own_and_say_what_they_are() -> None:
