@@ -27,14 +27,14 @@ from atonce.report.text import STYLES, text_of
 from atonce.sink.progress import Progress
 from atonce.sink.view import View
 
-PRODUCTS = [f"https://shop{number % 3}.example/products/{number}" for number in range(900)]
+PRODUCTS = [f"https://shop{number % 3}.example/products/{number}" for number in range(600)]
 
 
 def price(url: str) -> int:
     """Waits as for an answer, then reads it: pure Python, which holds the GIL. A few are not there, a few are too slow."""
     chance = random.Random(url)
     time.sleep(0.02 * chance.lognormvariate(0, 0.5))
-    total = sum(number * number % 7 for number in range(60_000))
+    total = sum(number * number % 7 for number in range(150_000))
     if chance.random() < 0.02:
         raise KeyError("no such product")
     if chance.random() < 0.01:
@@ -68,7 +68,7 @@ class Looking(Display):
 def main(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        trace, looking = str(Path(scratch, "trace.json")), Looking(560)
+        trace, looking = str(Path(scratch, "trace.json")), Looking(360)
         for outcome in atonce.stream(price, PRODUCTS, retry=2, trace=trace, progress=looking, name="shop:price"):
             looking.ended(outcome)
         assert looking.view is not None
