@@ -14,6 +14,7 @@ import types
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 
 import atonce
@@ -72,6 +73,36 @@ def test_a_variable_of_a_module_that_is_pickled_by_value_travels_by_a_name(monke
     data = context.dumps(module.there)
     monkeypatch.delitem(sys.modules, "by_value")
     assert pickle.loads(data) is module.there
+
+
+class Outer:
+    class Inner:
+        pass
+
+    def method(self) -> None:
+        pass
+
+
+def renamed() -> None:
+    pass
+
+
+def of_main() -> None:
+    pass
+
+
+of_main.__module__ = "__main__"
+renamed.__qualname__ = "another_name"
+NAMED: list[Any] = [Outer, Outer.Inner, Outer.method, Outer().method, renamed, of_main, Holder(), lambda: 1, Path, Path.cwd]
+NAMED += [type(None), type(...), types.FunctionType, logging.Logger, logging.getLogger, dict, int, len]
+
+
+@pytest.mark.parametrize("registered", [False, True])
+@pytest.mark.parametrize("value", NAMED, ids=map(str, range(len(NAMED))))
+def test_by_name_or_by_value_is_as_cloudpickle_has_it(value: Any, registered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if registered:
+        monkeypatch.setattr("cloudpickle.list_registry_pickle_by_value", lambda: {"of somebody else"})
+    assert context.dumps([value, value]) == cloudpickle.dumps([value, value])
 
 
 def test_what_cannot_be_pickled_or_loaded_is_left_out_and_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -63,9 +63,10 @@ def report(values: list[Any], failures: list[Failure] | tuple[Failure, ...] = ()
     )
 
 
-@given(st.lists(items, max_size=20))
-def test_a_report_arrives_as_it_was(values: list[Any]) -> None:
+@given(st.lists(items, max_size=20), st.sampled_from([1, 2]), st.sampled_from([list, tuple]))
+def test_a_report_arrives_as_it_was(values: list[Any], slots: int, column: Any) -> None:
     sent = report(values)
+    sent = sent._replace(workers=column(HERE._replace(slot=k % slots) for k in range(len(values))))
     got = wire.load_report(wire.dump_report(sent))
     assert list(got.indices) == list(sent.indices)
     assert list(got.values) == values

@@ -79,7 +79,10 @@ class Hub:
             # woken between the caller's last look and here, by somebody who saw nobody asleep
             if self._news or self.events:
                 timeout = 0
-        with self._woken_by_signals() if timeout != 0 else contextlib.nullcontext():
+        if timeout != 0 and threading.current_thread() is threading.main_thread():  # which handles signals
+            with self._woken_by_signals():
+                ready = self._selector.select(timeout)
+        else:
             ready = self._selector.select(timeout)
         for key, mask in ready:
             key.data(mask)
@@ -90,12 +93,9 @@ class Hub:
     def _woken_by_signals(self) -> Iterator[None]:
         """A signal that comes after Python's last look for one and before the system call must end the wait as well.
 
-        Python can be told to write a byte somewhere for each signal (in the main thread only, where they are handled).
-        Somebody else's descriptor, an event loop's that runs outside, gets its bytes again afterwards.
+        Python can be told to write a byte somewhere for each signal (in the main thread only). Somebody else's descriptor, an
+        event loop's that runs outside, gets its bytes again afterwards.
         """
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
         before = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         try:
             yield

@@ -194,11 +194,12 @@ class Inbox(Frames):
         """
         data = self._read()
         self.feed(data)
-        # a frame follows its buffers, each of which ends a read: they are not worth a turn of the hub each
-        with contextlib.suppress(BlockingIOError):
-            while data and self._frames and self._frames[-1][0] == BUFFER:
-                data = self._read()
-                self.feed(data)
+        if self._frames and self._frames[-1][0] == BUFFER:
+            # a frame follows its buffers, each of which ends a read: they are not worth a turn of the hub each
+            with contextlib.suppress(BlockingIOError):
+                while data and self._frames and self._frames[-1][0] == BUFFER:
+                    data = self._read()
+                    self.feed(data)
         return bool(data) and not self.garbled
 
     def more(self) -> bool:
@@ -216,12 +217,14 @@ class Inbox(Frames):
             data, ancillary, flags, _ = self._socket.recvmsg(1 << 16, _ROOM)
             for _, _, descriptor in ancillary:
                 self._segments.append(buffers.receive(array("i", descriptor)[0], private=self.private))
-            if flags & socket.MSG_CTRUNC and not ancillary:
+            if flags & _CUT_SHORT and not ancillary:
                 self._segments.append(None)  # it is lost: whoever asks for it fails
             return data
         finally:
-            with contextlib.suppress(OSError):
+            try:
                 self._reserve = os.dup(self._socket.fileno())
+            except OSError:  # there is none left: the next time
+                pass
 
     def _give_up_reserve(self) -> None:
         reserve, self._reserve = self._reserve, -1
@@ -229,4 +232,6 @@ class Inbox(Frames):
             os.close(reserve)
 
 
+# a plain number: with the enumeration's member the bare `&` takes a microsecond
+_CUT_SHORT = int(getattr(socket, "MSG_CTRUNC", 0))
 _ROOM = socket.CMSG_SPACE(array("i").itemsize) if hasattr(socket, "CMSG_SPACE") else 0

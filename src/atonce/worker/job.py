@@ -91,16 +91,9 @@ class Cells:
         self.view[self.at(slot) + 1] = now
         self.view[self.at(slot)] = index
 
-    @contextlib.contextmanager
-    def phase(self, which: int, phase: float) -> Iterator[None]:
+    def phase(self, which: int, phase: float) -> _Phase:
         """`with cells.phase(RECEIVING, LOADING):` says what it does, should this process end here."""
-        before = self.view[which]
-        self.view[which + 1] = time.monotonic()
-        self.view[which] = phase
-        try:
-            yield
-        finally:
-            self.view[which] = before
+        return _Phase(self.view, which, phase)
 
     @property
     def carrying(self) -> bool:
@@ -114,6 +107,24 @@ class Cells:
         carrying += [(CARRYING, -1, view[SENDING + 1])] if view[SENDING] else []
         busy = [(slot, view[self.at(slot)], view[self.at(slot) + 1]) for slot in range(self.slots)]
         return carrying + [(slot, int(index), since) for slot, index, since in busy if index != IDLE]
+
+
+class _Phase:
+    """`Cells.phase`: a class, since a generator costs three times as much, and a batch has two of them."""
+
+    __slots__ = ("_before", "_phase", "_view", "_which")
+
+    def __init__(self, view: Any, which: int, phase: float) -> None:
+        self._view, self._which, self._phase = view, which, phase
+
+    def __enter__(self) -> None:
+        view, which = self._view, self._which
+        self._before = view[which]
+        view[which + 1] = time.monotonic()
+        view[which] = self._phase
+
+    def __exit__(self, *_: object) -> None:
+        self._view[self._which] = self._before
 
 
 def is_async(fn: Any) -> bool:

@@ -96,8 +96,10 @@ def _serve(
 
     def send(report: Report) -> None:
         for stream in (sys.stdout, sys.stderr):  # what the items printed comes with their results
-            with contextlib.suppress(Exception):
+            try:
                 stream.flush()
+            except Exception:  # closed by an item, or nobody reads it
+                pass
         with cells.phase(SENDING, RUNNING):
             large = Large()
             messages = pack(wire.REPORT, wire.dump_report(report, large), large, shared=hello["shared"])

@@ -167,9 +167,9 @@ def dump_report(report: Report, large: Large | None = None) -> Payload:
 
 
 def _columns(report: Report) -> tuple[Any, ...]:
-    workers: Any = report.workers
+    workers: Any = [*report.workers]
     if workers and workers.count(workers[0]) == len(workers):
-        workers = workers[0]
+        workers = tuple(workers[0])  # one for all, and plain: a class would have to be looked up on both sides
     numbers = (array("d", column).tobytes() for column in (report.started, report.ended, report.cpu))
     return (report.values, *numbers, workers)
 
@@ -180,8 +180,8 @@ def load_report(payload: Any, large: Sequence[Any] = ()) -> Report:
     (values, started, ended, cpu, workers), failed = _unnumbered(payload, indices, large)
     if failed:
         indices = indices[: len(values)]
-    if isinstance(workers, WorkerId):
-        workers = [workers] * len(indices)
+    if isinstance(workers, tuple):
+        workers = [WorkerId._make(workers)] * len(indices)
     failures = [failure._replace(error=load_error(*error)) for failure, *error in failed]
     # lists: an array would make its numbers anew each time that somebody goes through it
     times = [array("d", column).tolist() for column in (started, ended, cpu)]

@@ -61,15 +61,16 @@ class CallRunner(Runner):
 class Measure:
     """How closely one thread looks at its items: `fine` reads the CPU clock for each, else `share` of wall time is assumed.
 
-    `mean` seconds an item took of late.
+    `mean` seconds an item took of late, `count` items were run the last time.
     """
 
-    __slots__ = ("fine", "mean", "share")
+    __slots__ = ("count", "fine", "mean", "share")
 
     def __init__(self) -> None:
         self.fine = True
         self.share = 1.0
         self.mean = math.inf
+        self.count = SLAB
 
 
 def run_items(
@@ -90,7 +91,8 @@ def run_items(
     the context.
     """
     clock, cpu_clock = time.monotonic, time.thread_time
-    if measure.mean < TINY and job.timeout is None:  # a timeout is told by when an item started
+    # a timeout is told by when an item started; and a slab of one would cost more than it saves
+    if measure.mean < TINY and measure.count > 1 and job.timeout is None:
         run_tiny(items, call, job, outbox, cells, who, measure, reraise, left)
         if left:
             return
@@ -148,6 +150,7 @@ def run_items(
         if wall > 0:
             measure.share = min(1.0, (cpu_clock() - cpu_first) / wall)
         measure.mean = wall / done
+        measure.count = done
         measure.fine = measure.mean >= FINE
 
 
@@ -173,6 +176,7 @@ def run_tiny(
     begun = first = clock()
     cpu_first = cpu_clock()
     flush_at = -math.inf
+    measure.count = 0
     done = SLAB
     while done == SLAB and measure.mean < TINY:
         slab = Slab(first, measure.mean, measure.share, who)
@@ -194,6 +198,7 @@ def run_tiny(
             error.__traceback__ = _without_our_frames(error.__traceback__)
         outbox.close(slab, ended, failed)
         done = len(indices)
+        measure.count += done
         if error is not None:
             cpu = (ended - slab.first) * measure.share
             outbox.failures.append(Failure(indices[-1], error, slab.first, ended, cpu, who))
