@@ -57,7 +57,8 @@ class Simulated(Host):
         while not self._bytes and (now := time.monotonic()) < until:
             if self._released and not self._todo:
                 return b"", [], (0, [])
-            due = max(self._todo[0][1], self._flushed + self._pace) if self._todo else until
+            # as a worker does: what is finished goes each `pace`, and at once where nothing is left to do
+            due = min(max(self._todo[0][1], self._flushed + self._pace), self._todo[-1][1]) if self._todo else until
             if due <= now:
                 self._report(now)
                 break
