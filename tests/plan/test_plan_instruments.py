@@ -45,13 +45,11 @@ def test_the_ticker_sees_a_blocked_loop_while_it_is_blocked() -> None:
         loop.call_soon_threadsafe(loop.call_later, 0.01, block)  # after it has begun to tick
         assert ready.wait(30)
         before = ticker.late
-        until = time.monotonic() + 0.05
-        while time.monotonic() < until:
-            pass
-        assert ticker.late >= before + 0.03
-        go_on.set()
+        while ticker.late < before + 0.03:  # however late its own thread gets a core
+            time.sleep(0)
         ticker.stop()
     finally:
+        go_on.set()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

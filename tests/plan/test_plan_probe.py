@@ -186,6 +186,9 @@ def test_time_without_a_core_is_not_what_an_item_waits_for() -> None:
     assert found is not None
     assert found.wall == pytest.approx(0.3)
     assert found.share == pytest.approx(1.0)
+    assert Probe(left=10, cpus=2).so_far(0.2, 0.01, queued=0.19) is None  # it had hardly run
+    assert Probe(left=10, cpus=2).so_far(0.2, 0.01, queued=0.12) is None
+    assert Probe(left=10, cpus=2).so_far(0.2, 0.01, queued=0.02) is not None
 
 
 def test_without_a_gil_nobody_need_listen() -> None:

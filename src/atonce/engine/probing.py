@@ -146,6 +146,8 @@ class Probing:
             case Run(count, beat):
                 self._instruments.start(beat=beat)
                 self._give(next(iter(self._workers)), count)
+                if self.machine.load > self.machine.cpus / 2:  # it may lack a core from the first
+                    self._instruments.without_a_core()
                 if count == 1 or self._job.is_async:
                     self.check_at = self._clock() + LONG_WAIT
             case Pair(count):

@@ -157,11 +157,11 @@ class Probe:
         """An item still runs after `elapsed` seconds: what is known already, if that is enough, which it is when it waits, and
         when all that probing may cost has gone by and others could run beside it on threads. Not when it would be processes:
         whether its result can travel is known when it is there."""
-        if elapsed < LONG_WAIT or late > COMPUTES * elapsed:
+        wall = max(elapsed - queued, min(cpu, elapsed))  # what it would be on an idle machine
+        if wall < LONG_WAIT or late > COMPUTES * elapsed:
             return None
-        wall = max(elapsed - queued, min(cpu, elapsed))
         known = Sample(wall, cpu, items=len(self.spans) + 1, failed=self._failed, unfinished=True)
-        if cpu <= WAITS * elapsed:
+        if cpu <= WAITS * wall:
             return dataclasses.replace(known, blocked=0.0 if self.in_loop else None)
         if self.in_loop or self.cpus == 1 or elapsed < BUDGET or (self.gil and (beats is None or not beats.valid)):
             return None
