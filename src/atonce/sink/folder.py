@@ -139,11 +139,11 @@ class Folder(Sink):
     def _store(self, body: Body) -> None:
         assert _PATH.fullmatch(body.path), body.path
         partial = self._written(body.data) if body.stored is None else body.stored.path
-        sub_folder = os.path.join(self.path, body.path[:2])
+        sub_folder = body.path[:2]
         if sub_folder not in self._sub_folders:
-            os.makedirs(sub_folder, exist_ok=True)
+            os.makedirs(os.path.join(self.path, sub_folder), exist_ok=True)
             self._sub_folders.add(sub_folder)
-        os.replace(partial, os.path.join(self.path, body.path))
+        os.replace(partial, f"{self.path}{os.sep}{body.path}")
 
     def _written(self, data: bytes) -> str:
         partial = os.path.join(self._partial, "body")
