@@ -22,7 +22,7 @@ from atonce.lab import Lab
 from atonce.placement import dask
 from atonce.testing import contract
 
-pytestmark = [pytest.mark.timeout(60, method="signal"), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(180, method="signal"), pytest.mark.slow]
 
 # What stands for the rest in `make test`; `make clusters` runs all.
 QUICK = {

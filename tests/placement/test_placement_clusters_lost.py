@@ -21,7 +21,7 @@ from atonce.testing import contract
 
 # Dask and Ray leave processes, threads and descriptors of theirs to be collected
 pytestmark = [
-    pytest.mark.timeout(60, method="signal"),
+    pytest.mark.timeout(180, method="signal"),
     pytest.mark.slow,
     pytest.mark.leaves("process", "descriptor", "thread"),
 ]
@@ -79,7 +79,6 @@ def _meanwhile(do: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
-@pytest.mark.timeout(120, method="signal")
 @pytest.mark.parametrize(
     ("kind", "what"),
     [("dask", "scheduler"), pytest.param("ray", "head", marks=pytest.mark.soak)],  # two Ray clusters
