@@ -161,3 +161,15 @@ def test_a_failure_keeps_its_times_and_place() -> None:
 def test_functions_of_main_and_closures_go_by_value() -> None:
     by = 3
     assert wire.loads(wire.dumps(lambda x: x + by))(4) == 7
+
+
+@pytest.mark.parametrize("started", [(1.0, 2.0, 3.0), (1.0, 2.5, 3.0), (3.0, 1.0, 2.0)], ids=["on end", "a gap", "mixed up"])
+@pytest.mark.parametrize("cpu", [(0.5, 0.5, 0.5), (0.5, 0.25, 0.5), (0, 0, 0)], ids=["even", "its own", "none"])
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_times_arrive_as_they_were(started: tuple[float, ...], cpu: tuple[float, ...], kind: type) -> None:
+    report = Report(
+        kind([4, 5, 6]), kind("abc"), kind(started), kind([2.0, 3.0, 4.0]), kind(cpu), kind([WorkerId(1, 2, 0)] * 3)
+    )
+    arrived = wire.load_report(wire.dump_report(report))
+    assert (arrived.started, arrived.ended, arrived.cpu) == ([*started], [2.0, 3.0, 4.0], [*cpu])
+    assert sum(arrived.cpu) == sum(cpu)

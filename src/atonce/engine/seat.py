@@ -14,8 +14,9 @@ __all__ = ["AHEAD", "FINEST", "Seat"]
 # Seconds of work a slot has before it besides the item it runs, so that it need not wait for the near side: three times
 # the pace of reports, so that one may come late.
 AHEAD = 0.12
-# Items at a worker at most, however short: beyond this the hand-over is amortised and only memory grows.
-MOST_AHEAD = 1024
+# Items at a worker at most, however short: beyond this the hand-over is amortised, and only memory grows. At 1 024 items that
+# do nothing cost 4 % more CPU, both sides together, and threads were switched twice as often.
+MOST_AHEAD = 4096
 # Items that the mean looks back on: a report of one item must not weigh as much as one of a thousand.
 WINDOW = 64
 # Seconds of work under which the end of the input is not cut finer: a hand-over costs 0.1 to 0.3 ms.

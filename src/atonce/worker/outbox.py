@@ -60,7 +60,7 @@ class Slab:
     """Items too short to look at one by one, run in one go: a clock is read before the first and after the last.
 
     Whoever runs them appends to `indices` before an item and to `values` after it, so that as many are finished as there are
-    values. Each gets an even share of the time: `mean` seconds while the last is not over.
+    values. Each gets an even share of the time: `mean` seconds while the last is not over. CPU time is shared over a report.
     """
 
     __slots__ = ("first", "indices", "mean", "share", "taken", "values", "who")
@@ -71,26 +71,28 @@ class Slab:
         self.first, self.mean, self.share, self.who = first, mean, share, who
         self.taken = 0
 
-    def take(self, columns: Columns, now: float, others: int = 0, most: float = math.inf) -> None:
-        """What is finished and was not taken before; so many `others` have had their share of the time until `now`.
+    def take(self, columns: Columns, now: float, others: int = 0, most: float = math.inf) -> float:
+        """What is finished and was not taken before, but for CPU seconds, which are given for all of it together.
 
-        `most` seconds for each.
+        So many `others` have had their share of the time until `now`; `most` seconds for each.
         """
         done = len(self.values)
         count = done - self.taken
         if not count:
-            return
+            return 0.0
         step = min(max(0.0, now - self.first) / (count + others), most)
         times = list(accumulate(repeat(step, count), initial=self.first))
-        indices, values, started, ended, cpu, workers = columns
+        if not others and step < most:  # all of it: then the next slab begins with the very end of this one
+            times[-1] = now
+        indices, values, started, ended, _, workers = columns
         indices += self.indices[self.taken : done]
         values += self.values[self.taken : done]
         ended += times[1:]
         self.first = times.pop()
         started += times
-        cpu += repeat(step * self.share, count)
         workers += repeat(self.who, count)
         self.taken = done
+        return count * step * self.share
 
 
 class Outbox:
@@ -105,7 +107,8 @@ class Outbox:
         self.rows: list[Row] = []
         self.failures: list[Failure] = []
         self.slabs: list[Slab] = []  # that are being run
-        self._columns: Columns = ([], [], [], [], [], [])  # of slabs
+        self._columns: Columns = ([], [], [], [], [], [])  # of slabs; CPU seconds are shared out when they are sent:
+        self._cpu = 0.0  # all of them together
         self.flushed = 0.0
         self.pace = FLUSH
         self.arm: Callable[[], None] = _nothing
@@ -129,14 +132,15 @@ class Outbox:
             count, failed = len(self.rows), len(self.failures)
             self.flushed = now = time.monotonic()
             for slab in self.slabs:  # the item that runs in it is a long one after all
-                slab.take(self._columns, now, 1, slab.mean)
+                self._cpu += slab.take(self._columns, now, 1, slab.mean)
             columns: Sequence[Sequence[Any]] = self._columns
             if not count and not failed and not columns[0]:
                 return
             rows, failures = self.rows[:count], self.failures[:failed]
             del self.rows[:count], self.failures[:failed]
             if columns[0]:
-                self._columns = ([], [], [], [], [], [])
+                self._columns[4].extend(repeat(self._cpu / len(columns[0]), len(columns[0])))
+                self._columns, self._cpu = ([], [], [], [], [], []), 0.0
                 if rows:
                     columns = [[*early, *late] for early, late in zip(columns, zip(*rows, strict=True), strict=True)]
             elif rows:
@@ -158,7 +162,7 @@ class Outbox:
         """It is over; `failed`: one more was started, and has no value."""
         with self._lock:
             self.slabs.remove(slab)
-            slab.take(self._columns, now, failed)
+            self._cpu += slab.take(self._columns, now, failed)
 
 
 class Attended(Protocol):

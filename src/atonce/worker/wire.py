@@ -103,7 +103,7 @@ def _span(indices: Sequence[int]) -> range | None:
     if not indices or indices[-1] - indices[0] != len(indices) - 1:
         return None
     span = range(indices[0], indices[-1] + 1)
-    return span if [*span] == [*indices] else None
+    return span if [*span] == (indices if isinstance(indices, list) else [*indices]) else None
 
 
 def size(payload: Any, large: Sequence[Any]) -> int:
@@ -170,8 +170,19 @@ def _columns(report: Report) -> tuple[Any, ...]:
     workers: Any = [*report.workers]
     if workers and workers.count(workers[0]) == len(workers):
         workers = tuple(workers[0])  # one for all, and plain: a class would have to be looked up on both sides
-    numbers = (array("d", column).tobytes() for column in (report.started, report.ended, report.cpu))
-    return (report.values, *numbers, workers)
+    cpu: Any = report.cpu
+    cpu = float(cpu[0]) if cpu and cpu.count(cpu[0]) == len(cpu) else array("d", cpu).tobytes()
+    return (report.values, *_times(report.started, report.ended), cpu, workers)
+
+
+def _times(started: Sequence[float], ended: Sequence[float]) -> tuple[bytes | None, bytes]:
+    """Where each item begins with the end of the one before it, which is what items of one slot do: one row of times.
+
+    They are the same objects then, so that comparing them costs nothing; and the far side makes one float of the two.
+    """
+    if started and started[1:] == ended[:-1]:
+        return None, array("d", (started[0], *ended)).tobytes()
+    return array("d", started).tobytes(), array("d", ended).tobytes()
 
 
 def load_report(payload: Any, large: Sequence[Any] = ()) -> Report:
@@ -183,9 +194,18 @@ def load_report(payload: Any, large: Sequence[Any] = ()) -> Report:
     if isinstance(workers, tuple):
         workers = [WorkerId._make(workers)] * len(indices)
     failures = [failure._replace(error=load_error(*error)) for failure, *error in failed]
-    # lists: an array would make its numbers anew each time that somebody goes through it
-    times = [array("d", column).tolist() for column in (started, ended, cpu)]
-    return Report(indices, values, times[0], times[1], times[2], workers, failures, size(payload, large))
+    if started is None:
+        times = _floats(ended)
+        started, ended = times[:-1], times[1:]
+    else:
+        started, ended = _floats(started), _floats(ended)
+    cpu = [cpu] * len(indices) if isinstance(cpu, float) else _floats(cpu)
+    return Report(indices, values, started, ended, cpu, workers, failures, size(payload, large))
+
+
+def _floats(column: bytes) -> list[float]:
+    # a list: an array would make its numbers anew each time that somebody goes through it
+    return array("d", column).tolist()
 
 
 def dump_error(error: BaseException) -> tuple[bytes | None, str, str]:
