@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from atonce.outcome import WorkerId
 from atonce.worker.job import IDLE, Cells, Job
 from atonce.worker.outbox import Outbox, Report
-from atonce.worker.runners.call import SLAB, TINY, Measure, run_items
+from atonce.worker.runners.call import SLAB, TINY, Measure, Place, run_items
 
 WHO = WorkerId(1, 2, 0)
 
@@ -30,8 +30,9 @@ class Bench:
         self.measure = Measure()
         self.measure.mean = mean
 
-    def run(self, fn: Callable[[Any], Any], items: Any, *, timeout: float | None = None, left: Any = None) -> None:
-        run_items(iter(items), fn, Job(fn, None, timeout), self.outbox, self.cells, WHO, self.measure, left=left)
+    def run(self, fn: Callable[[Any], Any], items: Any, *, timeout: float | None = None, left: Any = ()) -> None:
+        job = Job(fn, None, timeout)
+        run_items(iter(items), Place(fn, job, self.outbox, self.cells, WHO, left=left, measure=self.measure))
         self.outbox.flush()
 
     @property

@@ -24,7 +24,7 @@ from ..job import Cells, Job, calling
 from ..nesting import daemons_allowed
 from ..outbox import Attendant, Outbox
 from . import Runner
-from .call import Measure, run_items
+from .call import Place, run_items
 
 __all__ = ["ThreadRunner"]
 
@@ -197,13 +197,13 @@ class _Slot(threading.Thread):
     def run(self) -> None:
         runner, outbox = self._runner, self._runner.outbox
         who = WorkerId(os.getpid(), threading.get_ident(), self.slot)
-        measure = Measure()
         try:
             with calling(runner.job) as call:
+                place = Place(call, runner.job, outbox, runner.cells, who, left=self.left)
                 runner._entered.set()
                 while not self.left:
                     self.in_items = True
-                    run_items(runner._items(), call, runner.job, outbox, runner.cells, who, measure, left=self.left)
+                    run_items(runner._items(), place)
                     self.in_items = False
                     if self.left:
                         break
