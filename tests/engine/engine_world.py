@@ -197,7 +197,7 @@ class World:
         )
         struck = self.struck and self.struck.intersection(worker.has)
         assert not struck or worker.count == 1, f"{struck} killed a worker and is not alone: {worker.has}"
-        if self.machine.limited and feed.indices[0] not in self.together:
+        if self.machine.shares.limited and feed.indices[0] not in self.together:
             assert worker.count <= worker.slots, "more given than there are slots, though what is given counts as started"
         worker.start(self.now)
 

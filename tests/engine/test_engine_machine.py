@@ -10,9 +10,10 @@ import pytest
 from engine_world import Fake, World, failures, report
 
 from atonce import Rate, Retry
-from atonce.engine import machine as machine_module
+from atonce.engine import shares
 from atonce.engine.events import Broken, Done, Emit, Feed, Keep, Kill, Lost, Ready, Spawn, Stop
-from atonce.engine.machine import BACKSTOP, MOST_FALSE_STARTS, MOST_LEFT, Machine, Policy
+from atonce.engine.late import BACKSTOP
+from atonce.engine.machine import MOST_FALSE_STARTS, MOST_LEFT, Machine, Policy
 from atonce.engine.seat import MOST_AHEAD, Seat
 from atonce.errors import ItemTimeout, StartFailed, TooManyStuck, WorkerDied
 
@@ -151,7 +152,7 @@ def test_in_order_what_is_held_back_is_bounded() -> None:
 
 
 def test_in_order_what_is_held_back_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine_module, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(shares, "MOST_BYTES", 10_000)
     world = started(Policy(ordered=True), workers=1, slots=4)
     (worker,) = workers_of(world)
     big = b"x" * 2000
@@ -171,7 +172,7 @@ def test_in_order_what_is_held_back_is_bounded_in_bytes(monkeypatch: pytest.Monk
 
 
 def test_big_items_are_read_ahead_in_bytes_not_in_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine_module, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(shares, "MOST_BYTES", 10_000)
     machine = Machine(Policy())
     machine.add(0, Seat(1, mean=1e-6, ahead=5000.0))
     machine.handle(Ready(0), 0.0)
@@ -182,7 +183,7 @@ def test_big_items_are_read_ahead_in_bytes_not_in_count(monkeypatch: pytest.Monk
 
 def test_what_was_large_on_its_way_is_not_read_far_ahead_either(monkeypatch: pytest.MonkeyPatch) -> None:
     """`getsizeof` sees a list as its shell."""
-    monkeypatch.setattr(machine_module, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(shares, "MOST_BYTES", 10_000)
     machine = Machine(Policy())
     machine.add(0, Seat(1, mean=0.01, ahead=5000.0))
     machine.handle(Ready(0), 0.0)
@@ -358,7 +359,7 @@ def test_a_try_that_a_death_ended_is_not_one_of_those_that_retry_counts() -> Non
     world.bring_home()
     assert [world.outcomes[index].attempts for index in (0, 1)] == [3, 2]
     assert all(outcome.ok for outcome in world.outcomes.values())
-    assert not world.machine._cut_short
+    assert not world.machine._tries._cut_short
 
 
 def test_neighbours_in_the_dead_workers_queue_are_nobodys_fault() -> None:

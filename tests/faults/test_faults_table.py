@@ -29,7 +29,7 @@ import pytest
 from faulty import BAD, FAULTS
 
 import atonce
-from atonce.engine import machine
+from atonce.engine import late as late_items
 from atonce.errors import ItemTimeout, NotCarried, PlanError, SetupFailed, StartFailed, WorkerDied
 from atonce.placement import process
 
@@ -266,7 +266,7 @@ def cells(table: dict[str, dict[str, Expected]], models: Iterable[str], *kinds: 
 @pytest.fixture(autouse=True)
 def quick_backstop(monkeypatch: pytest.MonkeyPatch) -> None:
     """The near side's patience with a worker that should have ended a late item itself."""
-    monkeypatch.setattr(machine, "BACKSTOP", 0.1)
+    monkeypatch.setattr(late_items, "BACKSTOP", 0.1)
 
 
 @pytest.fixture(autouse=True)

@@ -527,7 +527,7 @@ class Conductor:
         reasons = (*self.plan.reasons, f"{found}: decided anew", *plan.reasons)
         self.plan = dataclasses.replace(plan, reasons=reasons)
         if self.plan.most is None:
-            self.machine.steering = None
+            self.machine.unsteer()
         if any(number in self._workers for number in self._hire(self.plan)):
             self._let_go(before)
 
