@@ -1,6 +1,6 @@
 """`interpreter`: workers in interpreters of this process (Python 3.14), each with a GIL and modules of its own.
 
-An interpreter starts without a process, in some 20 ms and its imports, and runs the same `atonce.worker.main` in a thread: items
+An interpreter starts without a process, in some 20 ms and its imports. It runs the same `atonce.worker.main` in a thread: items
 and results are pickled and go through a socket, as to a process. What it shares is the process: it cannot be killed, a crash
 ends all, the folder and the environment are everybody's. A module whose C code keeps state in globals cannot be imported there:
 a trial import of the function's module, in an interpreter that is thrown away, tells before anything runs.
