@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import atonce
-from atonce.engine.events import Done, Ready
+from atonce.engine.events import Done, Emit, Ready
 from atonce.engine.machine import Machine, Policy
 from atonce.engine.seat import Seat
 from atonce.lab.work import anoop, noop
@@ -50,8 +50,9 @@ def measured() -> Iterator[tuple[str, float]]:
     yield "processes: unpickling it", least(lambda: wire.load_batch(batch))
     for runner, fn in (("call", noop), ("thread", noop), ("coroutine", anoop)):
         yield f"the runner `{runner}`: calling the function, its times, its cell, its row", running(runner, fn)
-    yield "processes: pickling the report", least(lambda: wire.dump_report(report(5)))
-    told = wire.dump_report(report(5))
+    done = report(5)
+    yield "processes: pickling the report", least(lambda: wire.dump_report(done))
+    told = wire.dump_report(done)
     yield "processes: unpickling it", least(lambda: wire.load_report(told))
     yield "the machine: from a report to outcomes", handling()
     outcomes = [Outcome(index, index, True, None, None, 1) for index in range(BATCH)]
@@ -63,10 +64,8 @@ def measured() -> Iterator[tuple[str, float]]:
 
 def report(first: int) -> Report:
     """Of a batch whose first item has that number."""
-    many = BATCH
-    return Report(
-        list(range(first, first + many)), [None] * many, [2.0] * many, [2.1] * many, [0.0] * many, [WHO] * many, [], 0
-    )
+    times = [2.0 + k * 1e-6 for k in range(BATCH + 1)]  # each begins with the end of the one before it
+    return Report(list(range(first, first + BATCH)), [None] * BATCH, times[:-1], times[1:], [0.0] * BATCH, [WHO] * BATCH, [], 0)
 
 
 def least(work: Callable[[], object], before: Callable[[], object] = lambda: None) -> float:
@@ -109,7 +108,13 @@ def handling() -> float:
         made.read(list(range(BATCH)), 1.0)
         done[:] = [Done(0, report(first))]
 
-    return least(lambda: made.handle(done[0], 3.0), fill)
+    def take() -> None:
+        for command in made.handle(done[0], 3.0):
+            if isinstance(command, Emit):
+                for _ in command.outcomes:  # made now, one after another
+                    pass
+
+    return least(take, fill)
 
 
 def running(name: str, fn: Callable[..., Any]) -> float:
