@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from limit_scenarios import DOORS, OF_A_KEY, SEEDS, geomean, measure
@@ -92,6 +93,7 @@ def test_the_limit_alone_does_not_see_the_price_of_a_connection() -> None:
     assert measure(OF_A_KEY["the limit alone"], DOORS[1], SEEDS).ratio > 3
 
 
+@pytest.mark.slow
 def test_where_connections_cost_nothing_it_changes_next_to_nothing() -> None:
     for scenario in DOORS[-3:]:
         with_it, without = (measure(OF_A_KEY[name], scenario, SEEDS) for name in ("adaptive", "the limit alone"))
