@@ -361,7 +361,7 @@ def test_a_forest_gives_what_it_gives_in_line(digits: Any, model: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400, method="signal")
+@pytest.mark.timeout(900, method="signal")
 def test_joblibs_own_tests_of_its_backends(tmp_path: Path) -> None:
     path = os.pathsep.join([str(HERE), str(HERE / "joblib_site"), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-m", "pytest", "-p", "joblib_suite", "--noconftest", "-p", "no:cacheprovider"]
@@ -373,7 +373,7 @@ def test_joblibs_own_tests_of_its_backends(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=380,
+        timeout=860,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:]
