@@ -185,7 +185,7 @@ CASES = (
         n=100_000,
         quick_n=20_000,
         unit="µs",
-        target=Target("cost", 0.5),
+        target=Target("cost", 0.3),
         ours=_ours("coroutines"),
         peers={
             "asyncio.gather": _in_loop(_gather),
@@ -203,7 +203,7 @@ CASES = (
         n=100_000,
         quick_n=20_000,
         unit="µs",
-        target=Target("cost", 0.25),
+        target=Target("cost", 0.15),
         ours=_ours("threads"),
         peers={
             "ThreadPoolExecutor.map": _thread_executor,
@@ -218,7 +218,7 @@ CASES = (
         n=100_000,
         quick_n=20_000,
         unit="µs",
-        target=Target("cost", 0.5),
+        target=Target("cost", 0.3),
         ours=_ours("processes", parallelism=PROCESSES),
         peers={
             "joblib, loky, as they finish": _joblib("loky", PROCESSES, "generator_unordered"),

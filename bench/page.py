@@ -1,4 +1,4 @@
-"""`python -m bench.page result.json`: the result as a page of the docs, a table and a plot."""
+"""`python -m bench.page result.json…`: the results as a page of the docs, a table and a plot."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ What atonce costs beside other tools, measured by `make bench BENCH="--json resu
 `python -m bench.page result.json`. How it is measured, and why so: `bench/README.md`. A row that loses is
 reported as losing.
 
-{machine}. {versions}. Started {started}, {rounds} rounds after a warm-up, seed {seed}; load {load} at the start, {load_at_end}
-at the end.
+{machine}. {versions}. Runs: {runs}.
 
 ![How long ours takes beside each peer, on a logarithmic scale](bench.svg)
 
@@ -43,12 +42,12 @@ plus. The first peer of a row decides, the others are for information.
 
 def main(argv: list[str]) -> int:
     """Writes `docs/bench.md` and `docs/bench.svg`."""
-    if len(argv) != 1:
-        print("usage: python -m bench.page result.json", file=sys.stderr)
+    if not argv:
+        print("usage: python -m bench.page result.json…", file=sys.stderr)
         return 2
-    about = json.loads(Path(argv[0]).read_text(encoding="utf-8"))
-    results = [_result(record) for record in about["results"]]
-    (DOCS / "bench.md").write_text(_page(about, results), encoding="utf-8")
+    runs = [json.loads(Path(path).read_text(encoding="utf-8")) for path in argv]
+    results = [_result(record) for run in runs for record in run["results"]]
+    (DOCS / "bench.md").write_text(_page(runs, results), encoding="utf-8")
     _plot(results, DOCS / "bench.svg")
     return 0
 
@@ -58,17 +57,17 @@ def _result(record: dict[str, Any]) -> Result:
     return Result(case, record["n"], record["rounds"], record["failed"], record["skipped"])
 
 
-def _page(about: dict[str, Any], results: list[Result]) -> str:
-    facts = about["machine"]
+def _page(runs: list[dict[str, Any]], results: list[Result]) -> str:
+    facts = runs[0]["machine"]
     lines = [
         HEAD.format(
             machine=f"{facts['python']}, {facts['cpus']} × {facts['cpu']}, {facts['memory_gb']} GB, {facts['system']}",
             versions=", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
-            started=about["started"],
-            rounds=about["rounds"],
-            seed=about["seed"],
-            load=facts["load"],
-            load_at_end=about["load_at_end"],
+            runs="; then ".join(
+                f"started {run['started']}, {run['rounds']} rounds after a warm-up, seed {run['seed']}; "
+                f"load {run['machine']['load']} at the start, {run['load_at_end']} at the end"
+                for run in runs
+            ),
         )
     ]
     lines += [f"| {' | '.join(row)} |\n" for result in results for row in cells(result)]
