@@ -75,9 +75,9 @@ if __name__ == "__main__":
         main(*sys.argv[1:])
     except KeyboardInterrupt:
         sys.exit(130)
-    except atonce.errors.OutputError as error:
+    except atonce.errors.AtonceError as error:  # a full disk: for the journal, or for what workers share with this process
         print(error, file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)
     sys.exit(any(failed))
 """
 
