@@ -233,7 +233,8 @@ class Happened:
         kind, error = deed.kind, got.error
         attempts = run.attempts
         can_die = run.shape in ("processes", "hybrid-coroutines", "hybrid-threads")
-        flaky_ends_well = deed.fails < attempts
+        # without descriptors an attempt may fail before it has counted itself
+        flaky_ends_well = deed.fails < attempts and not self.storm.descriptors
         most = attempts + self._deaths()
         if got.attempts is not None and got.attempts > most:
             return f"{got.attempts} attempts, {most} are the most"
@@ -241,7 +242,7 @@ class Happened:
             never = {"raise", "two", "sys.exit", "hang", "block", *KILLERS}
             if kind in never:
                 return "it cannot succeed, and did"
-            if kind in ("flaky", "later") and not flaky_ends_well and not self._may_repeat():
+            if kind in ("flaky", "later") and deed.fails >= attempts and not self._may_repeat():
                 return "it succeeded in an attempt that it had not"
             if kind == "lock":
                 return "a lock crossed to another process" if can_die else None
