@@ -44,5 +44,18 @@ def add_helps(app: Any, docname: str, source: list[str]) -> None:
         source[0] += "".join(f"\n## {name}\n\n```text\n{text}\n```\n" for name, text in helps(cli, "atonce"))
 
 
+def show_code(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """In our docstrings an indented block after an empty line is code, which reStructuredText calls a quotation."""
+    shown: list[str] = []
+    for line in lines:
+        above = next((text for text in reversed(shown) if text.strip()), "")
+        begins = line.startswith("    ") and shown[-1:] == [""] and not above.startswith((" ", "- "))
+        if begins and not above.endswith("::"):
+            shown += ["::", ""]
+        shown.append(line)
+    lines[:] = shown
+
+
 def setup(app: Any) -> None:
     app.connect("source-read", add_helps)
+    app.connect("autodoc-process-docstring", show_code)

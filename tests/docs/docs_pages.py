@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,4 +36,15 @@ def script(page: Path) -> str:
     lines = ["import subprocess as _subprocess"]
     for language, text in blocks(page):
         lines.append(text if language == "python" else f"_subprocess.run(['sh', '-e', '-c', {text!r}], check=True)")
-    return "\n".join(lines)
+    return guarded("\n".join(lines))
+
+
+DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def guarded(program: str) -> str:
+    """All but its definitions under a main guard: from Python 3.14 on the standard pools import the program in each worker."""
+    tree = ast.parse(program)
+    guard = ast.parse("__name__ == '__main__'", mode="eval").body
+    tree.body = [node if isinstance(node, DEFINITIONS) else ast.If(guard, [node], []) for node in tree.body]
+    return ast.unparse(ast.fix_missing_locations(tree))
