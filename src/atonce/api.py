@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import contextvars
 import itertools
@@ -20,17 +19,18 @@ from .engine.observer import Observer
 from .errors import AtonceError, Interrupted, UsageError
 from .options import Display, Options
 from .outcome import Outcome, Run
-from .plan import calibration
-from .plan.advice import first_plan, probing_plan
+from .plan.first import first_plan, probing_plan
 from .plan.function import look_at
 from .plan.machine import look_around, usable_cpus
 from .plan.plan import Plan
-from .source import AsyncSource, Source, length_of
+from .source import Source, length_of
 from .source.resumed import Resumed
 from .worker.job import Job
 from .worker.nesting import depth
 
 if TYPE_CHECKING:
+    import asyncio
+
     from .sink.journal import JournalFile
 
 __all__ = ["amap", "arun", "astream", "explain", "map", "run", "stream"]
@@ -99,6 +99,8 @@ def explain(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> Pla
     plan = probing_plan(call._facts, call.options, call._cpus)
     if not plan.probing:
         return plan
+    from .plan import calibration
+
     if calibration.load().assumed:
         with contextlib.suppress(AtonceError):  # a platform without processes: what is assumed has to do
             machine = look_around()
@@ -115,6 +117,8 @@ _OF_A_RUN = ("journal", "trace", "metrics", "spans", "progress")
 
 def _timed(model: str, n: int) -> tuple[float, float]:
     """(seconds until the first item started, seconds from then on) for `n` items that do nothing."""
+    from .plan import calibration
+
     fn: Callable[..., Any] = calibration.nothing if model == "coroutines" else operator.index
     begun = time.monotonic()
     done = run(fn, range(n), model=model, parallelism=1 if model == "processes" else "auto")
@@ -174,7 +178,7 @@ class _Call:
             if journal is not None:
                 undo.callback(journal.close)
             # the user's own `__iter__` may raise
-            source: Any = Source(items) if isinstance(items, Iterable) else AsyncSource(items, hub.wake, loop)
+            source = self._source(items, hub, loop)
             observers = self._observers()
             undo.pop_all()
         return Conductor(
@@ -192,6 +196,14 @@ class _Call:
             measure_only=measure is not None,
             observers=observers,
         )
+
+    @staticmethod
+    def _source(items: Any, hub: Hub, loop: asyncio.AbstractEventLoop | None) -> Any:
+        if isinstance(items, Iterable):
+            return Source(items)
+        from .source.awaited import AsyncSource
+
+        return AsyncSource(items, hub.wake, loop)
 
     def _observers(self) -> list[Observer]:
         """Those that the options ask for. One that cannot be is refused here, before anything runs, and leaves nothing open."""
@@ -252,6 +264,8 @@ class _Call:
 
 
 def _callers_loop() -> asyncio.AbstractEventLoop:
+    import asyncio
+
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from atonce import Options
 from atonce.errors import PlanError
-from atonce.plan.advice import advise, first_plan, probing_plan
+from atonce.plan.advice import advise
 from atonce.plan.calibration import Calibration
 from atonce.plan.costs import KINDS_OF_WORK, LEAST_SHARE, kind_of_work, predict
+from atonce.plan.first import first_plan, probing_plan
 from atonce.plan.function import Facts
 from atonce.plan.machine import Machine
 from atonce.plan.models import COROUTINES, MOST_DEPTH, THREADS, plan_for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -12,7 +12,7 @@ from atonce.errors import OutputError
 from atonce.sink import writer
 from atonce.sink.base import Sink
 from atonce.sink.done import Done
-from atonce.sink.row import Body, Row
+from atonce.sink.row import Row
 from atonce.sink.writer import Writer
 
 
@@ -48,8 +48,8 @@ class Told(Sink):
         return [self.said.get_nowait() for _ in range(self.said.qsize())]
 
 
-def row(index: int, size: int = 0) -> Row:
-    return Row(index, 1, True, {}, Body(b"x" * size, "00/0.bin"))
+def row(index: int) -> Callable[[], Row]:
+    return lambda: Row(index, 1, True, {})
 
 
 def test_all_is_written_in_order_and_committed_on_leaving() -> None:
@@ -88,7 +88,7 @@ def test_whoever_brings_too_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def bring() -> None:
         for index in range(1, 4):
-            out.put(row(index, 9_000))
+            out.put(row(index), 9_000)
         through.set()
 
     with Writer(sink) as out:

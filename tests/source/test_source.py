@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.source import AsyncSource, PushSource, Source, length_of
+from atonce.source import PushSource, Source, length_of
+from atonce.source.awaited import AsyncSource
 
 LONG = 20.0
 

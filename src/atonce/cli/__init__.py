@@ -6,6 +6,7 @@ runs. Commands return an exit code or raise; `main` turns either into the end of
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import click
 from atonce import __version__
 from atonce.errors import AtonceError
 
+from .loading import uncollected
 from .talk import heard, show_error
 
 __all__ = ["cli", "main"]
@@ -40,7 +42,8 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f".{name}", __name__).command
+        with uncollected():
+            command: click.Command = importlib.import_module(f".{name}", __name__).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -75,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AtonceError as error:
         show_error(error)
         return error.exit_code
+    finally:
+        gc.unfreeze()  # what was loaded, for whoever called this: see `uncollected`
 
 
 def _see_help(error: click.ClickException) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .loading import uncollected
 from .options import CODES, Command, controls, given, in_group, number_or_auto, outputs
 from .shown import Shown, shows
 
@@ -116,20 +118,21 @@ def command(
     A folder gets a file for each body and manifest.jsonl, a row for each URL. The same command again goes on where
     the last one ended. What is listed twice is got once: the second row's same_as is the index of the first.
     """
-    from atonce import Retry, fetch
-    from atonce.errors import UsageError
-    from atonce.fetch import Timeouts
-    from atonce.fetch.credentials import Credentials
-    from atonce.fetch.failure import CUT
-    from atonce.fetch.page import COLUMNS
-    from atonce.fetch.partial import Partials
-    from atonce.fetch.request import mark_of
-    from atonce.sink import kind_of
-    from atonce.sink.shelf import shelf_of
-    from atonce.source.inputs import Input
+    with uncollected():
+        from atonce import Retry, fetch
+        from atonce.errors import UsageError
+        from atonce.fetch import Timeouts
+        from atonce.fetch.credentials import Credentials
+        from atonce.fetch.failure import CUT
+        from atonce.fetch.page import COLUMNS
+        from atonce.fetch.partial import Partials
+        from atonce.fetch.request import mark_of
+        from atonce.sink import kind_of
+        from atonce.sink.shelf import shelf_of
+        from atonce.source.inputs import Input
 
-    from .job import Job
-    from .reported import Reported
+        from .job import Job
+        from .reported import Reported
 
     if not urls and path is None:
         raise UsageError("there is nothing to get", hint="atonce fetch https://example.org/, or -i urls.txt")
@@ -285,7 +288,7 @@ def _repeat(entry: Entry, first: int, how: How) -> Record:
     }
     del fields["body"]
     row = Row(entry.index, entry.fingerprint, how.ok, fields, stays=how.stays)
-    return Record(row, how.kind, f"{told['url']}: {error}")
+    return Record(how.ok, lambda: row, how.stays, how.kind, f"{told['url']}: {error}")
 
 
 def _revise(line: bytes | None, request: Request) -> Request:
@@ -300,24 +303,28 @@ def _recorder(archive: bool, refresh: bool) -> Callable[[Page, Entry], Record]:
     from atonce.fetch.exchange import exchange_of
     from atonce.fetch.names import file_name
     from atonce.fetch.page import shown_headers
-    from atonce.fetch.url import host_of
+    from atonce.fetch.url import host_of, shown
     from atonce.sink.row import Body, Row
 
     from .job import Record
 
-    def record(page: Page, entry: Entry) -> Record:
+    def row(page: Page, entry: Entry, stays: bool) -> Row:
         fields = page.row()
         fields["headers"] = shown_headers(page)
         path = file_name(entry.index, page.url, fields["content_type"])
         body = Body(page.body, path, stored=page.stored) if page.complete else None
         exchange = exchange_of(page, entry.item) if archive else None
+        return Row(entry.index, entry.fingerprint, page.ok, fields, body, exchange, stays)
+
+    def record(page: Page, entry: Entry) -> Record:
+        kind = page.error_class
         # what is gone is gone; what the server or the way to it cannot give just now may be there the next time, and so may be
         # what it refuses for a condition that is none of a GET's (412)
-        stays = refresh and (page.status in (304, 412) or page.error_class not in (None, "http-4xx"))
-        row = Row(entry.index, entry.fingerprint, page.ok, fields, body, exchange, stays)
-        message = "" if page.ok else f"{fields['url']}: {page.error}"
+        stays = refresh and (page.status in (304, 412) or kind not in (None, "http-4xx"))
+        message = "" if kind is None else f"{shown(page.url)}: {page.error}"
         # a host that was left alone, since it did not answer, is not blamed for more
         host = host_of(page.url) if page.attempts else ""
-        return Record(row, page.error_class or "", message, host, page.bytes, page.total_s)
+        made = functools.partial(row, page, entry, stays)
+        return Record(kind is None, made, stays, kind or "", message, host, page.bytes, page.total_s)
 
     return record

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from atonce.errors import AtonceError, InputError, OutputError, UsageError
 from atonce.sink import sink_for
@@ -23,7 +23,7 @@ from atonce.sink.summary import Summary, Tally, grouped
 from atonce.sink.writer import Writer
 from atonce.source.inputs import Entry, Input
 
-from .feed import Fed
+from .loading import uncollected
 from .remaining import Remaining
 from .repeats import How, Mark, Repeats
 from .reported import Reported
@@ -34,18 +34,21 @@ from .talk import resume_command, say, show_error
 if TYPE_CHECKING:
     from atonce.sink.columns import Kind
 
+    from .feed import Fed
+
 __all__ = ["Job", "Record"]
 
 SHOWN = 10  # bad lines that are told
 SIGPIPE_CODE = 141  # what a shell shows for a tool that nobody listens to any more
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What is to be written of a result and, where it failed, its kind and message for the summary. Where it was asked of a
-    host: of which, how many bytes it brought, and the seconds it took."""
+class Record(NamedTuple):
+    """What came of a result: `row` makes what is to be written, in the thread that writes; `stays` is as there. Where it
+    failed, its kind and message for the summary. Where a host was asked: which, how many bytes it brought, and its seconds."""
 
-    row: Row
+    ok: bool
+    row: Callable[[], Row]
+    stays: bool = False
     kind: str = ""
     message: str = ""
     host: str = ""
@@ -86,10 +89,13 @@ class Job:
 
     def run(self) -> int:
         """The exit code; an AtonceError is raised only where nothing has run."""
-        with self.reported or contextlib.nullcontext(), alone() as mine:
-            return self._to_the_end(mine)
+        with self.reported or contextlib.nullcontext(), alone() as mine, contextlib.ExitStack() as stack:
+            with uncollected():
+                run = self._begun(mine, stack)
+            return run.to_the_end()
 
-    def _to_the_end(self, alone: bool) -> int:
+    def _begun(self, alone: bool, stack: contextlib.ExitStack) -> _Run:
+        """All checked, and the output open until the end of `stack`; nothing has run."""
         sink = sink_for(
             self.output,
             columns=self.columns,
@@ -103,19 +109,18 @@ class Job:
         rereadable = self.items.rereadable
         # the options are checked now; nothing is started before the first result is asked for
         display = self.shown.display(rows_on_terminal=not sink.resumable and sys.stdout.isatty(), alone=alone)
-        results = self.start(remaining if rereadable else Fed(remaining), display)
+        results = self.start(remaining if rereadable else _fed(remaining), display)
         if rereadable:
             remaining.count = total = self._count()
-        with contextlib.ExitStack() as stack:
-            with _nothing_ran():
-                stack.enter_context(sink)
-                if rereadable and (sink.done or sink.before):
-                    remaining.count = remaining.check()
-                    if sink.done:
-                        self.say(f"{grouped(total - remaining.count)} of {grouped(total)} already done")
-            if remaining.count == 0:
-                results = iter(())
-            return _Run(self, sink, remaining, results, display).to_the_end()
+        with _nothing_ran():
+            stack.enter_context(sink)
+            if rereadable and (sink.done or sink.before):
+                remaining.count = remaining.check()
+                if sink.done:
+                    self.say(f"{grouped(total - remaining.count)} of {grouped(total)} already done")
+        if remaining.count == 0:
+            results = iter(())
+        return _Run(self, sink, remaining, results, display)
 
     def say(self, text: str) -> None:
         if not self.shown.quiet:
@@ -199,17 +204,17 @@ class _Run:
             for result in self._results:
                 entry = self._remaining.entry(result.index)
                 record = job.record(result, entry)
-                ok = record.row.ok
+                ok = record.ok
                 if ok or job.on_failure != "skip":
-                    writer.put(record.row)
-                self._tally.unchanged += record.row.stays and ok
+                    writer.put(record.row, record.size)
+                self._tally.unchanged += record.stays and ok
                 example = self._count(entry, record)
                 if alarm := self._alarm.ended("" if ok else record.kind or "failed", example):
                     job.say(f"{alarm}; it goes on, Ctrl-C ends it")
                 if job.reported is not None:
                     job.reported.heard(result.index, ok, record.kind, example)
                 if self._remaining.repeats is not None:
-                    self._remaining.repeats.ended(entry, How(ok, record.kind, record.row.stays))
+                    self._remaining.repeats.ended(entry, How(ok, record.kind, record.stays))
                 if not ok and job.on_failure == "raise":
                     self._stopped = "ended at the first failure"
                     break
@@ -218,7 +223,7 @@ class _Run:
 
     def _count(self, entry: Entry, record: Record) -> str:
         """Count an item that has ended; returns how its failure is told."""
-        ok = record.row.ok
+        ok = record.ok
         example = "" if ok else f"{self._job.items.where(entry)}: {record.message}"
         with self._counting:
             if ok:
@@ -282,6 +287,12 @@ def _nothing_ran() -> Iterator[None]:
     except OutputError as error:
         error.exit_code = UsageError.exit_code
         raise
+
+
+def _fed(remaining: Remaining) -> Fed:
+    from .feed import Fed  # with asyncio, 10 ms
+
+    return Fed(remaining)
 
 
 def bad_lines(items: Input, first: InputError) -> InputError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +35,8 @@ class Reported:
 
     def __enter__(self) -> Reported:
         if "trace" not in self._options:
+            import tempfile
+
             folder = self._undo.enter_context(tempfile.TemporaryDirectory(prefix="atonce-"))
             self._options["trace"] = os.path.join(folder, "trace.json.gz")
         return self

@@ -6,26 +6,23 @@ the driver's thread.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import logging
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import AtonceError
 from ..options import Options
 from ..outcome import Outcome, Recorded, Stats
 from ..placement import Order, Placement, Worker
 from ..placement import load as load_placement
-from ..plan import advice
 from ..plan.function import Facts
 from ..plan.machine import look_around
 from ..plan.models import plan_for
 from ..plan.plan import Plan
-from ..plan.sample import Sample
 from ..worker.job import Job
 from ..worker.memory import resident
 from . import complaints
@@ -57,9 +54,13 @@ from .machine import Machine, Policy
 from .observer import Observer
 from .onlookers import Onlookers
 from .pressure import EVERY, Gauge, pressure
-from .probing import Probing, Review
 from .seat import Seat
 from .status import Status, status_of
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from .probing import Probing, Review
 
 __all__ = ["Conductor"]
 
@@ -279,6 +280,8 @@ class Conductor:
     async def close_async(self, *, cancel: bool) -> None:
         """As `close`, where runners may live in the caller's own loop: their tasks end in turns of that loop, also of one that
         cancels the caller meanwhile."""
+        import asyncio
+
         cancelled: asyncio.CancelledError | None = None
         for worker in [*self._workers.values(), *self._leaving.values()]:
             wait = getattr(worker, "wait_closed", None)
@@ -448,6 +451,8 @@ class Conductor:
         if not self.plan.probing:
             self._hire(self.plan)
             return
+        from .probing import Probing  # 15 ms with what it measures by: only where something is measured
+
         self._probing = Probing(
             self._job, look_around(), self._left(), self._hire_probe, thorough=self._measure_only, clock=self._clock
         )
@@ -467,6 +472,9 @@ class Conductor:
         probing = self._probing
         if probing is None or probing.sample is None:
             return
+        from ..plan import advice
+        from .probing import Review
+
         sample, left, probes = probing.sample, self._left(), probing.numbers
         slots, most = self.plan.concurrency, self.plan.most
         plan = advice.advise(self._facts, self._options, probing.machine, sample, left, probing.calibration)
@@ -515,6 +523,8 @@ class Conductor:
         sample, left = review.disagrees(now, self.machine), self._left()
         if sample is None or not left:
             return
+        from ..plan import advice
+
         plan = advice.advise(self._facts, self._options, review.machine, sample, left, review.calibration)
         if plan.placement == "process":
             weighed = review.weighed(sample)
@@ -572,6 +582,8 @@ class Conductor:
                     self._workers[number].abandon(slot, index)
                     if self._probing is not None:  # the first item itself hangs: it waits for something, and for long
                         assert self._options.timeout is not None
+                        from ..plan.sample import Sample
+
                         self._probing.give_up(Sample(self._options.timeout, 0.0))
                         self._adopt()
                 case Stop(error):

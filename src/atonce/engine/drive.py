@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Generator
+from typing import TYPE_CHECKING
 
 from .conductor import Conductor
 from .finished import Batch
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["drive", "drive_async"]
 
@@ -47,6 +50,8 @@ def drive(conductor: Conductor) -> Generator[Batch, None, None]:
 
 async def drive_async(conductor: Conductor) -> AsyncGenerator[Batch, None]:
     """As `drive`, in the running loop: it watches the hub's descriptor instead of sleeping in it."""
+    import asyncio  # 9 ms, which nobody else need wait for
+
     hub, loop = conductor.hub, asyncio.get_running_loop()
     news = asyncio.Event()
     fileno = hub.fileno()
@@ -85,6 +90,8 @@ async def drive_async(conductor: Conductor) -> AsyncGenerator[Batch, None]:
 
 
 def _soon(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
+    import asyncio
+
     try:
         running = asyncio.get_running_loop()
     except RuntimeError:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 import random
 import sys
-from asyncio import CancelledError
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -561,6 +560,8 @@ class Machine:
         if seat.condemned:
             late = [Failure(i, error, now, now, 0.0, None) for i, error in seat.condemned.items()]
             # one that was cancelled is not tried again, whatever `retry` says
+            from asyncio import CancelledError
+
             again = not any(isinstance(error, CancelledError) for error in seat.condemned.values())
             outcomes = self._failures(seat, late, now, may_retry=again)
         else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from statistics import median
+from collections.abc import Iterable
 
 __all__ = ["Opening"]
 
@@ -75,7 +75,7 @@ class Opening:
         """What a fresh one took tells whether more of them, or fewer, are opened at a time."""
         first = next(iter(self.fresh)) == item
         since = self.fresh.pop(item)
-        quick = bool(self._others_took) and latency <= QUICK * median(self._others_took)
+        quick = bool(self._others_took) and latency <= QUICK * _median(self._others_took)
         if quick and self.dear:
             self.width += LITTLE
             return
@@ -96,5 +96,12 @@ class Opening:
         slow = [seconds for seconds in self._fresh_took if seconds]
         if min(len(slow), self._in_turn, len(self._others_took)) < ENOUGH or 2 * len(slow) < len(self._fresh_took):
             return False
-        others, fresh = median(self._others_took), median(slow)
+        others, fresh = _median(self._others_took), _median(slow)
         return fresh > 2 * others and fresh - others > CROWDED * max(self._least - others, 0.0)
+
+
+def _median(values: Iterable[float]) -> float:
+    """As the standard library's, whose module takes 2.5 ms to load."""
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2

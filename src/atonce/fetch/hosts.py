@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,8 +58,9 @@ class Hosts:
         last = sorted(kept.items(), key=lambda entry: entry[1][1])[-MOST:]
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # mkstemp makes it 0600
-            handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix="hosts-")
+            import tempfile
+
+            handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix="hosts-")  # it makes it 0600
             try:
                 with open(handle, "w", encoding="utf-8") as out:
                     json.dump(dict(last), out, indent=1)

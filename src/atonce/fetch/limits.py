@@ -6,12 +6,12 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from .cookies import Cookies
 from .proxy import Proxy
 from .robots import Robots
 
 if TYPE_CHECKING:
     from ..sink.shelf import Shelf
+    from .cookies import Cookies
     from .partial import Partials
 
 __all__ = ["LONGEST_HEAD", "Policy", "Timeouts", "Watch"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import asyncio
 import dataclasses
 import importlib
 from collections.abc import Sequence
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from ..worker.job import Job
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ..engine.hub import Hub
     from ..engine.seat import Seat
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -44,7 +44,7 @@ class HereWorker(Worker):
         self._left = False
         self._ended = False
         # a thread that runs a loop, such as a notebook's, can run no coroutine in a second one
-        elsewhere = order.offload or (order.job.is_async and asyncio._get_running_loop() is not None)
+        elsewhere = order.offload or (order.job.is_async and _in_a_loop())
         name = "thread" if order.runner == "call" and elsewhere else order.runner
         self._inline = name == "call"
         make: Any = load(name)
@@ -116,3 +116,9 @@ class HereWorker(Worker):
 
     def gone(self) -> bool:
         return True
+
+
+def _in_a_loop() -> bool:
+    """Whether this thread runs one of asyncio's; where nobody has loaded that, none does."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None

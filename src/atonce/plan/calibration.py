@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -84,8 +83,9 @@ def save(calibration: Calibration, *, busy: bool = False) -> None:
         file = path()
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         kept = {**_kept(), key(): dataclasses.asdict(dataclasses.replace(calibration, assumed=False))}
-        # mkstemp makes it 0600
-        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix="calibration-")
+        import tempfile
+
+        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix="calibration-")  # it makes it 0600
         try:
             with open(handle, "w", encoding="utf-8") as out:
                 json.dump(kept, out, indent=1)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..worker.job import Job
 from ..worker.nesting import daemons_allowed
 from .sample import Beats, Carriage, Reading
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["Heartbeat", "Instruments", "Ticker", "carry", "children_at_work"]
 

@@ -40,12 +40,16 @@ class Shelf:
     folder: str
     maker: int = dataclasses.field(default_factory=os.getpid)
 
+    @property
+    def takes(self) -> bool:
+        """Whether this process puts bodies there."""
+        return os.getpid() != self.maker
+
     def put(self, body: bytes) -> Stored | None:
         """Write a file, or None: the body is to go the usual way, at whose end whatever is wrong here is met, and told."""
-        here = os.getpid()
-        if here == self.maker:
+        if not self.takes:
             return None
-        path = f"{self.folder}/{here}-{next(_numbers)}"
+        path = f"{self.folder}/{os.getpid()}-{next(_numbers)}"
         try:
             # 0666 less the umask: bodies are files as any other program writes them
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, 0o666)

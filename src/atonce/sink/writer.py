@@ -1,17 +1,19 @@
 """Rows on their way to an output, in a thread of their own: `Writer`.
 
-    put ──► rows that wait, bounded in bytes ──► the thread: write ──► commit when it is due
+    put ──► rows that wait, bounded in bytes ──► the thread: make, write ──► commit when it is due
                                                      └─ an error is raised by the next put, or by close
 
 Why a thread: an fsync takes milliseconds, in which whoever takes the results of a run would stand still; and rows that
 came while a write was going on go in the next one together, so that a busy run pays for batches and an idle one has
-each row written as it comes. It is also what commits when nothing comes any more.
+each row written as it comes. It is also what commits when nothing comes any more. And a row is made there, its body hashed:
+meanwhile whoever takes results takes the next ones.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from .base import Sink
@@ -23,21 +25,24 @@ BATCH = 256  # rows in one write: what a kill may find not yet written is small,
 MOST = 64 << 20  # bytes that wait; whoever brings more waits for room
 _ROW = 1000  # what a row counts for beside its body
 
+Made = tuple[Callable[[], Row], int]  # what makes a row, and what that counts for
+
 
 class Writer:
-    """`with Writer(sink) as writer:`, then `writer.put(row)`. All that was put is written and committed on leaving."""
+    """`with Writer(sink) as writer:`, then `writer.put(row)`, which is what makes a row. All that was put is written and
+    committed on leaving."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._changed = threading.Condition()
-        self._rows: list[Row] = []
+        self._rows: list[Made] = []
         self._size = 0
         self._ended = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="atonce-output", daemon=True)
 
-    def put(self, row: Row) -> None:
-        """Have it written soon. Raises what an earlier write raised."""
+    def put(self, row: Callable[[], Row], size: int = 0) -> None:
+        """Have what it returns written soon; `size` bytes wait with it. Raises what an earlier write raised."""
         with self._changed:
             while self._size >= MOST and self._error is None:
                 self._changed.wait()
@@ -45,8 +50,8 @@ class Writer:
                 raise self._error
             if not self._rows:
                 self._changed.notify_all()
-            self._rows.append(row)
-            self._size += _weight(row)
+            self._rows.append((row, _ROW + size))
+            self._size += _ROW + size
 
     def close(self) -> None:
         """Write and commit what is left. Raises what a write raised."""
@@ -73,7 +78,7 @@ class Writer:
         try:
             while (rows := self._take(due)) is not None:
                 if rows:
-                    self._sink.write(rows)
+                    self._sink.write([row() for row, _ in rows])
                     due = due or time.monotonic() + self._sink.commit_after
                 else:
                     self._sink.commit()
@@ -85,7 +90,7 @@ class Writer:
                 self._rows.clear()
                 self._changed.notify_all()
 
-    def _take(self, due: float | None) -> list[Row] | None:
+    def _take(self, due: float | None) -> list[Made] | None:
         """The next rows; none when it is time to commit; None at the end."""
         with self._changed:
             while not self._ended:
@@ -99,10 +104,6 @@ class Writer:
                 return None
             rows = self._rows[:BATCH]
             del self._rows[:BATCH]
-            self._size -= sum(map(_weight, rows))
+            self._size -= sum(size for _, size in rows)
             self._changed.notify_all()
             return rows
-
-
-def _weight(row: Row) -> int:
-    return _ROW if row.body is None else _ROW + len(row.body.data)

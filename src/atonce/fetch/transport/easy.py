@@ -80,6 +80,7 @@ class Transfer:
         self._policy = policy
         # whether an attempt has something to say before its request is sent; else it is made when it is needed
         self._eager = policy.begins
+        self._shelved = policy.shelf is not None and policy.shelf.takes
         self._watch = Watch(policy.timeouts)
         self._lines: list[bytes] = []
         self._chunks: list[bytes] = []
@@ -92,7 +93,7 @@ class Transfer:
         self.easy = easy = pycurl.Curl()
         self._put, self._info = easy.setopt, easy.getinfo  # looking up an attribute of a handle takes it a microsecond
         self._put(pycurl.SHARE, share)  # for good: `reset` leaves it in place
-        self._dressed: str | None = None  # as what; None: for one request alone
+        self._dressed: str | None = None  # as what, such as for `https:`; None: for one request alone
 
     @property
     def attempt(self) -> Attempt:
@@ -150,7 +151,7 @@ class Transfer:
         """
         lines, chunks = self._lines, self._chunks
         status = _PLAIN.get(lines[0]) if lines else None
-        if status is None or lines[-1] != _END or lines.index(_END) != len(lines) - 1 or self._policy.shelf is not None:
+        if status is None or lines[-1] != _END or lines.index(_END) != len(lines) - 1 or self._shelved:
             return None
         head = b"".join(lines)
         if b"\ncontent-encoding:" in head.lower():
@@ -222,7 +223,7 @@ class Transfer:
         url = hop.url
         self.shares = self._sharing.host(url) if url.startswith("https:") else ""
         plain = hop.method == "GET" and not hop.headers and hop.body is None and not self._policy.insecure
-        dress = ("sharing" if self.shares else "plain") if plain else None
+        dress = ("sharing" if self.shares else url[:6]) if plain else None
         if dress is None or dress != self._dressed:
             self._dress(hop)
             self._dressed = dress
@@ -251,7 +252,7 @@ class Transfer:
         put(pycurl.BUFFERSIZE, BUFFER)
         put(pycurl.CONNECTTIMEOUT, int(policy.timeouts.connect) + 2)  # ours comes first; its default might not
         put(pycurl.MAXFILESIZE_LARGE, policy.max_body)
-        if (bundle := ca_file()) is not None:
+        if hop.url.startswith("https:") and (bundle := ca_file()) is not None:
             put(pycurl.CAINFO, bundle)
         if policy.insecure and origin(hop.url)[1] in policy.insecure:
             put(pycurl.SSL_VERIFYPEER, 0)
