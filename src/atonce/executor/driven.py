@@ -35,6 +35,7 @@ from ..worker.calls import Call, call, call_async, with_resource
 from ..worker.job import Job
 from ..worker.nesting import daemons_allowed, depth
 from ..worker.runners import load as load_runner
+from ..worker.waits import join
 from .lane import LOG, AnyFuture, Lane, take_from
 
 __all__ = ["Driven", "Recipe", "recipe_for"]
@@ -200,8 +201,7 @@ class Driven(Lane):
         thread, me = self._thread, threading.current_thread()
         if thread is None or thread is me or me in self._inside:
             return True
-        thread.join(timeout)
-        return not thread.is_alive()
+        return join(thread, timeout)
 
     def cancel(self, future: AnyFuture) -> bool:
         # a thread cannot be ended, nor may a process be that others share

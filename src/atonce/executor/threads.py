@@ -19,6 +19,7 @@ from typing import Any
 from ..worker.calls import Call
 from ..worker.job import Job, calling
 from ..worker.nesting import daemons_allowed
+from ..worker.waits import join
 from .lane import LOG, AnyFuture, Lane, take_from
 
 __all__ = ["Threads", "settle"]
@@ -108,7 +109,7 @@ class Threads(Lane):
         if threading.current_thread() in threads:
             return True
         for thread in threads:
-            thread.join(None if until is None else max(0.0, until - time.monotonic()))
+            join(thread, None if until is None else max(0.0, until - time.monotonic()))
         return not any(thread.is_alive() for thread in threads)
 
     def counts(self) -> tuple[int, int]:

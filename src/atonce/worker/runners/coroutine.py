@@ -28,6 +28,7 @@ from ...outcome import WorkerId
 from ..job import IDLE, Cells, Job, _not_a_manager, leaving, setup_failed
 from ..nesting import daemons_allowed
 from ..outbox import DRY, FLUSH, Failure, Outbox
+from ..waits import join, wait
 from . import Runner
 
 __all__ = ["CoroutineRunner", "new_loop"]
@@ -85,7 +86,7 @@ class CoroutineRunner(Runner):
                 target=self._own_thread, args=(self._loop,), name="atonce-loop", daemon=daemons_allowed()
             )
             self._thread.start()
-            self._entered.wait()
+            wait(self._entered)
             if self._start_error is not None:
                 raise self._start_error
         else:
@@ -105,7 +106,7 @@ class CoroutineRunner(Runner):
             self._todo.clear()
         self._soon(partial(self._stop, cancel))
         if self._thread is not None:
-            self._thread.join(2 * GRACE if cancel else None)
+            join(self._thread, 2 * GRACE if cancel else None)
 
     def leave(self) -> None:
         self._todo.clear()

@@ -23,6 +23,7 @@ from ...outcome import WorkerId
 from ..job import Cells, Job, calling
 from ..nesting import daemons_allowed
 from ..outbox import Attendant, Outbox
+from ..waits import join, wait
 from . import Runner
 from .call import Place, run_items
 
@@ -58,7 +59,7 @@ class ThreadRunner(Runner):
         self._attendant = Attendant(self.outbox, also=self._help)
         if self.job.setup is not None:  # before it calls itself ready, it has entered one resource
             self._start_thread()
-            self._entered.wait()
+            wait(self._entered)
 
     def feed(self, batch: Iterable[tuple[int, Any]]) -> None:
         self._todo.extend(batch)
@@ -102,10 +103,10 @@ class ThreadRunner(Runner):
             self._tokens.put(False)
         now = time.monotonic()
         for thread in threads:
-            thread.join(max(0.0, now + PATIENCE - time.monotonic()) if cancel else None)
+            join(thread, max(0.0, now + PATIENCE - time.monotonic()) if cancel else None)
         for thread in threads:
             if not thread.in_items:
-                thread.join(max(0.0, now + PATIENCE_TO_EXIT - time.monotonic()))
+                join(thread, max(0.0, now + PATIENCE_TO_EXIT - time.monotonic()))
         self._attendant.stop()
         self.outbox.flush()
 

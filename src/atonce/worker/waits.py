@@ -1,0 +1,30 @@
+"""Waits for a thread or an event that Ctrl-C ends, whenever it is pressed.
+
+Python handles a signal in the main thread, between two steps of its program. One that comes after its last look for signals
+and before the system call, or on Windows at any time, does not end the wait for a lock: it would be as if it had not been
+pressed. So these look up from time to time.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+
+__all__ = ["join", "wait"]
+
+LOOK_UP = 0.5  # seconds
+
+
+def join(thread: threading.Thread, timeout: float | None = None) -> bool:
+    """`thread.join(timeout)`; whether it has ended."""
+    until = math.inf if timeout is None else time.monotonic() + timeout
+    while thread.is_alive() and (left := until - time.monotonic()) > 0:
+        thread.join(min(left, LOOK_UP))
+    return not thread.is_alive()
+
+
+def wait(event: threading.Event) -> None:
+    """`event.wait()`."""
+    while not event.wait(LOOK_UP):
+        pass
