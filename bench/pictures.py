@@ -120,11 +120,17 @@ def _child(item: int) -> None:
     subprocess.run([sys.executable, "-S", "-c", "sum(range(3_000_000))"], check=True)
 
 
+def _mixed(item: int) -> None:
+    _compute(0.01)
+    time.sleep(0.03)
+
+
 def measured(plt: Any) -> Any:
-    """Where an item's time goes, as the probe has it, for four functions."""
+    """Where an item's time goes, as the probe has it, for five functions."""
     functions = [
         ("a loop in Python", _loop),
         ("sha256 of 8 MB", _digest),
+        ("10 ms loop + 30 ms sleep", _mixed),
         ("a program of its own", _child),
         ("time.sleep", _nap),
     ]

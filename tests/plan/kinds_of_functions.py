@@ -74,6 +74,32 @@ def hash_then_nap(_: Any) -> None:
     time.sleep(0.008)
 
 
+def first_computes(seconds: float, nap: float) -> Callable[[Any], None]:
+    def work(_: Any) -> None:
+        spin(seconds)
+        time.sleep(nap)
+
+    return work
+
+
+def first_waits(seconds: float, nap: float) -> Callable[[Any], None]:
+    def work(_: Any) -> None:
+        time.sleep(nap)
+        spin(seconds)
+
+    return work
+
+
+# By what they do: some hold the GIL for all of their computing, those that hash for none of it.
+COMPUTES_AND_WAITS = {
+    "10 ms of a loop, then 30 ms of sleep": first_computes(0.01, 0.03),
+    "30 ms of sleep, then 10 ms of a loop": first_waits(0.01, 0.03),
+    "5 ms of each": first_computes(0.005, 0.005),
+    "20 ms of each": first_waits(0.02, 0.02),
+    "hash, then sleep": hash_then_nap,
+}
+
+
 class Echo(socketserver.ThreadingTCPServer):
     """Answers a line after 20 ms."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import subprocess
 import sys
 import threading
@@ -12,22 +13,55 @@ from typing import Any
 
 import pytest
 
-from atonce.plan.instruments import Heartbeat, Instruments, Ticker, carry, children_at_work
+from atonce.plan.instruments import Instruments, Nap, Ticker, carry, children_at_work, weigh
+from atonce.plan.sample import Beats
 from atonce.worker.job import Job
 from atonce.worker.runners.coroutine import new_loop
 
+MS = 0.001
 
-def test_the_heartbeat_counts_only_what_it_is_asked_about() -> None:
-    heart = Heartbeat()
-    heart.stop()
-    heart._begun = 0.0
-    heart._naps[:] = [(1.0, 0.0), (1.1, 0.09), (1.2, 0.09), (2.0, 0.5)]
-    heart._queued = 0.0
-    found = heart.beats(1.05, 1.25)
-    assert found.count == 2
-    assert found.late == pytest.approx(0.05 + 0.09)  # of the first, what lies inside
-    assert found.wall == pytest.approx(0.2)
-    assert found.share == pytest.approx(0.7)
+
+def naps(*rows: tuple[float, float, float]) -> list[Nap]:
+    """Of milliseconds, one after the other: how long each took, for how long it had no core, what was computed meanwhile."""
+    ends = itertools.accumulate(took for took, _, _ in rows)
+    return [Nap(end * MS, took * MS, queued * MS, cpu * MS) for end, (took, queued, cpu) in zip(ends, rows, strict=True)]
+
+
+IDLE = (0.6, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "seen", "share"),
+    [
+        pytest.param([IDLE] * 50, 0.0, 0.0, id="waits"),
+        pytest.param([(5.6, 0.0, 5.6)] * 4, 22.4, 1.0, id="a loop"),
+        pytest.param([(0.6, 0.0, 0.6)] * 40, 24.0, 0.0, id="native code that lets the GIL go"),
+        pytest.param([(5.6, 0.0, 5.6), (4.7, 0.0, 4.4), *[IDLE] * 50], 10.0, 1.0, id="a loop, then a wait"),
+        pytest.param([*[IDLE] * 50, (5.4, 0.0, 5.0), (5.4, 0.0, 5.0)], 10.0, 1.0, id="a wait, then a loop"),
+        pytest.param([(0.6, 0.0, 0.6)] * 8 + [IDLE] * 20, 4.8, 0.0, id="hashing, then a wait"),
+        pytest.param([(2.3, 0.0, 2.0), *[IDLE] * 10] * 3, 6.0, 1.0, id="short loops"),
+        pytest.param([(0.6, 0.0, 0.2), *[IDLE] * 10] * 3, 0.0, 0.0, id="over before the nap is: not seen"),
+        pytest.param([(5.6, 0.0, 5.6), *[(0.6, 0.0, 0.7)] * 8], 10.4, 5.6 / 10.4, id="half and half"),
+        pytest.param([(4.7, 4.0, 4.7)] * 2, 1.4, 0.0, id="it had no core: little is seen"),
+        pytest.param([(8.6, 3.0, 5.6)] * 2, 11.2, 1.0, id="it had no core when its turn came"),
+        pytest.param([(30.6, 0.0, 10.6)], 10.6, 1.0, id="who holds the GIL has no core"),
+        pytest.param([(0.6, 0.0, 2.4)] * 10, 6.0, 0.0, id="four threads of its own"),
+    ],
+)
+def test_what_naps_say_of_who_holds_the_gil(rows: list[tuple[float, float, float]], seen: float, share: float) -> None:
+    found = weigh(naps(*rows), 0.0, 1.0)
+    assert found.count == len(rows)
+    assert found.seen == pytest.approx(seen * MS)
+    assert found.share == pytest.approx(share)
+    assert found.held <= found.seen <= found.cpu + 1e-12 <= found.wall + 2e-12
+
+
+def test_naps_count_only_where_they_are_asked_about() -> None:
+    found = weigh(naps(*[(10.7, 0.0, 10.7)] * 5), 0.020, 0.040)
+    assert found.count == 3  # of the second, what lies inside; of the fourth as well
+    assert found.wall == pytest.approx(0.02)
+    assert found.held == pytest.approx(0.02)
+    assert weigh(naps(*[(10.7, 0.0, 10.7)] * 5), 1.0, 2.0) == Beats()
 
 
 def test_the_ticker_sees_a_blocked_loop_while_it_is_blocked() -> None:
@@ -87,10 +121,10 @@ def test_what_the_heartbeat_has_heard_is_told_while_it_goes_on() -> None:
     instruments.listen()
     since = time.monotonic()
     spent = time.thread_time()
-    while (found := instruments.heard(since)) is None or not found.valid or time.thread_time() - spent < 0.1:
+    while (found := instruments.heard(since)) is None or found.seen < 0.01 or time.thread_time() - spent < 0.1:
         pass
     instruments.drop()
-    assert found.share > 0.3  # this loop holds the GIL
+    assert found.share > 0.5  # this loop holds the GIL
 
 
 def test_readings_are_taken_around_a_step() -> None:

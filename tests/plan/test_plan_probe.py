@@ -14,6 +14,11 @@ def items(count: int, wall: float, cpu: float, queued: float = 0.0) -> list[Span
     return [Span(n * wall, (n + 1) * wall, cpu, queued) for n in range(count)]
 
 
+def beaten(held: float, cpu: float, wall: float) -> Beats:
+    """A heartbeat that has seen all of it."""
+    return Beats(max(1, int(wall / 0.0055)), held, wall, cpu, cpu, held)
+
+
 def follow(
     probe: Probe, wall: float, cpu: float, *, held: float = 1.0, gain: float = 1.0, late: float = 0.0, most: int = 20
 ) -> list[Step]:
@@ -28,7 +33,7 @@ def follow(
                 return steps
             case Run(count, beat):
                 spent += wall * count
-                beats = Beats(max(1, int(count * wall / 0.0055)), held * cpu * count, wall * count) if beat else None
+                beats = beaten(held * cpu * count, cpu * count, wall * count) if beat else None
                 probe.ran(Reading(items(count, wall, cpu), cpu * count, beats=beats, late=late * wall * count), spent)
             case Pair(count):
                 took = 2 * count * wall / gain
@@ -172,17 +177,17 @@ def test_an_item_that_still_waits_is_known_to_wait() -> None:
 def test_an_item_that_still_computes_is_known_when_others_could_run_beside_it(
     elapsed: float, cpu: float, held: float, expected: bool
 ) -> None:
-    beats = Beats(100, held, elapsed)
+    beats = beaten(held, cpu, elapsed)
     found = Probe(left=10, cpus=2).so_far(elapsed, cpu, beats=beats)
     assert (found is not None) is expected
-    assert found is None or (found.unfinished and found.held == held)
+    assert found is None or (found.unfinished and found.held == pytest.approx(held))
     assert Probe(left=10, cpus=2).so_far(elapsed, cpu) is None  # nobody has listened
     assert Probe(left=10, cpus=1).so_far(elapsed, cpu, beats=beats) is None
     assert Probe(left=10, cpus=2, in_loop=True).so_far(elapsed, cpu, beats=beats) is None
 
 
 def test_time_without_a_core_is_not_what_an_item_waits_for() -> None:
-    found = Probe(left=10, cpus=2).so_far(0.9, 0.3, beats=Beats(100, 0.0, 0.3), queued=0.65)
+    found = Probe(left=10, cpus=2).so_far(0.9, 0.3, beats=beaten(0.0, 0.3, 0.9), queued=0.65)
     assert found is not None
     assert found.wall == pytest.approx(0.3)
     assert found.share == pytest.approx(1.0)
@@ -210,7 +215,7 @@ def test_no_step_but_the_first_goes_beyond_what_probing_may_cost(wall: float, sh
         spent += took
         assert spent <= max(0.3, 0.03 * left * wall / cpus) + 1e-9
         both = Together(step.count, took, share * took)
-        beats = Beats(max(1, int(took / 0.0055)), share * took, took)
+        beats = beaten(share * took, share * took, took)
         if isinstance(step, Pair):
             probe.paired(Reading(), both, both, spent)
         else:
@@ -346,7 +351,7 @@ def test_how_much_of_it_holds_the_gil(held: float, gain: float, busy: float, exp
     probe = Probe(left=100, cpus=4)
     queued = busy / (1 - busy)
     spans = [Span(n * (1 + queued), (n + 1) * (1 + queued), 1.0, queued) for n in range(2)]
-    probe.ran(Reading(spans, 2.0, beats=Beats(100, held * 2, 2.0)))
+    probe.ran(Reading(spans, 2.0, beats=beaten(held * 2, 2.0, 2.0)))
     both = Together(1, 2.0 / gain, 1.0)
     probe.paired(Reading(), both, both._replace(took=1.0 + (2 - gain)))
     probe.gain = gain

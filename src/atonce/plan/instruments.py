@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..worker.job import Job
 from ..worker.nesting import daemons_allowed
@@ -17,33 +16,48 @@ from .sample import Beats, Carriage, Reading
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Heartbeat", "Instruments", "Ticker", "carry", "children_at_work"]
+__all__ = ["Heartbeat", "Instruments", "Nap", "Ticker", "carry", "children_at_work", "weigh"]
 
 # Seconds a beat naps, and how much later than that it wakes anyway on an idle machine (timer slack and a switch of threads).
 NAP, USUAL = 0.0005, 0.0002
+# Seconds beyond that which are no chance: somebody held the GIL.
+MET = 0.0003
 # Beats of one item at most: two to three seconds.
 MOST_BEATS = 4000
+# Threads whose CPU is read one by one.
+MOST_CLOCKS = 64
 # Seconds between the pings of an event loop: closer after one that came late, further apart while none does, since each wakes
 # the loop. How late one is anyway.
 PING, MOST_PING, PING_USUAL = 0.0005, 0.008, 0.0002
 
 
+class Nap(NamedTuple):
+    """One beat: when it ended and how many seconds it took, from the end of the one before; how many of them its thread wanted
+    a core and had none, and what others of this process computed meanwhile."""
+
+    ended: float
+    took: float
+    queued: float
+    cpu: float
+
+
 class Heartbeat:
-    """How long the GIL is held at a stretch: naps half a millisecond, again and again, and notes how late each nap ends.
+    """Who computes with the GIL held: naps half a millisecond, again and again, and notes how late each nap ends.
 
     A nap returns only with the GIL, so how late it is is how long somebody else held it; time without a core is left out,
-    where the system tells. Means nothing where there is no GIL. It ends by itself after `MOST_BEATS`: a long item is like its
+    where the system tells. Means nothing where there is no GIL. It naps already when this returns: what computes first and
+    waits then would else have computed before anybody looked. It ends by itself after `MOST_BEATS`: a long item is like its
     beginning, and what was noted must not grow with it. `cpu`: what it has used itself.
     """
 
     def __init__(self) -> None:
         self.cpu = 0.0
         self._stop = False
-        self._begun = math.inf  # its thread may be late itself
-        self._naps: list[tuple[float, float]] = []  # (when it ended, how late)
-        self._queued = 0.0  # for which its thread had no core
+        self._up = threading.Event()
+        self._naps: list[Nap] = []
         self._thread = threading.Thread(target=self._beat, name="atonce-heartbeat", daemon=daemons_allowed())
         self._thread.start()
+        self._up.wait()
 
     def stop(self) -> None:
         self._stop = True
@@ -51,30 +65,44 @@ class Heartbeat:
 
     def beats(self, start: float, end: float) -> Beats:
         """What it saw between two times of `time.monotonic`: while items ran, not while they were handed over. It may go on."""
-        start = max(start, self._begun)
-        if len(self._naps) >= MOST_BEATS:
-            end = min(end, self._naps[-1][0])
-        naps = self._naps.copy()
-        inside = [(ended, late) for ended, late in naps if ended > start and ended - late - NAP < end]
-        late = sum(min(late, ended - start, late + end - ended) for ended, late in inside)
-        total = sum(late for _, late in naps)
-        queued = min(late, self._queued * late / total if total > 0 else 0.0)
-        return Beats(len(inside), max(0.0, late - queued), max(0.0, end - start - queued)) if inside else Beats(0, 0.0, 0.0)
+        return weigh(self._naps.copy(), start, end)
 
     def _beat(self) -> None:
-        clock, sleep, note, cpu = time.monotonic, time.sleep, self._naps.append, time.thread_time
+        clock, sleep, note, mine = time.monotonic, time.sleep, self._naps.append, time.thread_time
         native = threading.get_native_id()
-        queued = _queued(native)
-        self._begun = clock()
+        others = _others(native)
+        queued, before, used = _queued(native), clock(), others()
+        self._up.set()
         while not self._stop and len(self._naps) < MOST_BEATS:
-            before = clock()
             sleep(NAP)
-            now = clock()
-            late = max(0.0, now - before - NAP - USUAL)
-            note((now, late))
-            if late:
-                self._queued = _queued(native) - queued
-            self.cpu = cpu()
+            now, self.cpu, lacked, cpu = clock(), mine(), queued, others()
+            if now - before > NAP + USUAL:  # to ask is to let the GIL go: that is part of the next nap
+                lacked = _queued(native)
+            note(Nap(now, now - before, lacked - queued, max(0.0, cpu - used)))
+            before, queued, used = now, lacked, cpu
+
+
+def weigh(naps: Iterable[Nap], start: float, end: float) -> Beats:
+    """What naps say of the time from `start` to `end`. Pure.
+
+    A nap that ends late met somebody who held the GIL, and who computed so until then; one that ends in time while somebody
+    computes was not kept from it. Not seen is what was computed while the nap's thread had no core, and what was so little
+    that it may have been over when the nap was.
+    """
+    count, late, wall, cpu, seen, held = 0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for nap in naps:
+        inside = min(nap.ended, end) - max(nap.ended - nap.took, start)
+        if inside <= 0:
+            continue
+        lateness = max(0.0, nap.took - NAP - USUAL - nap.queued)
+        computed = min(nap.cpu, inside)  # one thread can be asked about, and nothing before and after
+        known = min(computed, NAP + USUAL + lateness)
+        count, late, wall, cpu = count + 1, late + min(lateness, inside), wall + inside, cpu + computed
+        if lateness > MET:
+            seen, held = seen + known, held + known
+        elif computed > (NAP + USUAL) / 2:
+            seen, held = seen + known, held + min(known, lateness)
+    return Beats(count, late, wall, cpu, seen, held)
 
 
 class Ticker:
@@ -198,6 +226,34 @@ def _queued(native: int) -> float:
             return int(file.read().split()[1]) / 1e9
     except (OSError, ValueError, IndexError):
         return 0.0
+
+
+def _others(mine: int) -> Callable[[], float]:
+    """Reads the CPU seconds of the threads that are there now but this one (`mine` is its system's number).
+
+    On Linux each by its own clock: of what runs on another core the process's clock learns with the next tick only, which is
+    several naps. Above `MOST_CLOCKS` of them that would be too dear.
+    """
+    try:
+        tasks = [int(task) for task in os.listdir("/proc/self/task")] if sys.platform.startswith("linux") else []
+    except OSError:
+        tasks = []
+    if not 1 < len(tasks) <= MOST_CLOCKS:
+        return lambda: time.process_time() - time.thread_time()
+    # what pthread_getcpuclockid makes of a thread's number; of one that has ended it must not be asked
+    clocks = [~task << 3 | 6 for task in tasks if task != mine]
+    read = time.clock_gettime
+
+    def total() -> float:
+        seconds = 0.0
+        for clock in clocks.copy():
+            try:
+                seconds += read(clock)
+            except OSError:  # it has ended
+                clocks.remove(clock)
+        return seconds
+
+    return total
 
 
 def _queued_in_all() -> float:

@@ -52,8 +52,9 @@ MOST_STEPS = 5
 STEP = 0.02
 # Items in a step at most, and the share of all items: with 0.2 s of work in all that is still 10 ms.
 MOST_ITEMS, ITEMS_SHARE = 1024, 0.05
-# Beats that are too few to go by on a busy machine.
-FEW = 16
+# The heartbeat has seen enough of so many seconds of computing, or of this share of it where that is more than a turn: what
+# it has not seen nobody knows.
+PLENTY, SEEN = 0.1, 0.4
 # There, of items shorter than so many seconds, the slowest one in so many is the machine's: to lose a core and get it back
 # costs as much as a hundred of them, and some of that counts as CPU.
 SHORT, ONE_IN = 50e-6, 20
@@ -114,6 +115,7 @@ class Probe:
         self._error: str | None = None
         self._paired = False
         self._late = 0.0
+        self._watched = 0.0  # CPU of the items that ran beside the heartbeat
         self._beside, self._beside_took = 0, 0.0  # items of the pair, which say nothing of one alone
 
     # ── readings in ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -122,8 +124,8 @@ class Probe:
         """A `Run` is done. `spent`: seconds since probing began."""
         self._note(reading, spent)
         if reading.beats is not None:
-            new, old = reading.beats, self.beats or Beats(0, 0.0, 0.0)
-            self.beats = Beats(old.count + new.count, old.late + new.late, old.wall + new.wall)
+            self.beats = (self.beats or Beats()).plus(reading.beats)
+            self._watched += sum(span.cpu for span in reading.spans)
 
     def paired(self, reading: Reading, one: Together, other: Together, spent: float = 0.0) -> None:
         """A `Pair` is done, by two threads."""
@@ -163,10 +165,14 @@ class Probe:
         known = Sample(wall, cpu, items=len(self.spans) + 1, failed=self._failed, unfinished=True)
         if cpu <= WAITS * wall:
             return dataclasses.replace(known, blocked=0.0 if self.in_loop else None)
-        if self.in_loop or self.cpus == 1 or elapsed < BUDGET or (self.gil and (beats is None or not beats.valid)):
+        if self.in_loop or self.cpus == 1 or elapsed < BUDGET or (self.gil and beats is None):
             return None
-        held = beats.share * elapsed if self.gil and beats is not None else 0.0
-        return dataclasses.replace(known, held=held) if held < cpu / (2 * self.cpus) else None
+        if beats is None or not self.gil:
+            return dataclasses.replace(known, held=0.0)
+        if beats.wall < elapsed / 2:
+            return None
+        most = (beats.held + beats.cpu - beats.seen) * elapsed / beats.wall  # what it has not seen may have been
+        return dataclasses.replace(known, held=min(cpu, most)) if most < cpu / (2 * self.cpus) else None
 
     # ── steps out ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -202,8 +208,7 @@ class Probe:
         if not self._steady() and self.steps < MOST_STEPS:
             return Run(self._step(sample.wall, left), beat=computes and self.gil and self.cpus > 1)
         if computes and self.cpus > 1:
-            few = self.beats is None or (self.beats.count < FEW and self._busy > BUSY)
-            if self.gil and few and self.steps < MOST_STEPS:
+            if self.gil and not self._seen_enough and self.steps < MOST_STEPS:
                 return Run(self._step(sample.wall, left), beat=True)
             # waiting items pair well in any case
             if not self._paired and left >= 4 and sample.cpu > COMPUTES * sample.wall:
@@ -217,6 +222,11 @@ class Probe:
         if sample.wall > LONG_WAIT and sample.share < WAITS and not sample.blocked:
             return Enough("it waits, and long: better to wait for many at once")
         return Run(2 ** (self.steps + 1) if sample.wall > 0.001 else 64)
+
+    @property
+    def _seen_enough(self) -> bool:
+        """Whether the heartbeat knows of enough that was computed who held the GIL."""
+        return self.beats is not None and self.beats.seen >= min(PLENTY, max(TURN, SEEN * self._watched))
 
     def _needs_carry(self, sample: Sample) -> bool:
         if self.carriage is not None or self.cpus == 1:
@@ -313,11 +323,7 @@ class Probe:
         """
         if not self.gil:
             return 0.0
-        beats = None
-        if self.beats is not None and self.beats.valid:
-            beats = min(mean.cpu, self.beats.share * mean.wall)
-            # a beat that has no core sees nothing, so that on a busy machine it sees too little
-            beats = mean.cpu if beats > (0.65 if self._busy < BUSY else 0.35) * mean.cpu else beats
+        beats = self.beats.share * mean.cpu if self.beats is not None and self._seen_enough else None
         if self.gain is None or (beats is not None and self._busy > BUSY):
             return beats  # on a busy machine two threads cannot tell whether they wait for a core or for the GIL
         if self.gain < 1.6:

@@ -8,9 +8,6 @@ from typing import NamedTuple
 
 __all__ = ["Beats", "Carriage", "Reading", "Sample", "Span", "Together"]
 
-# Beats that say something, or the seconds after which any two do: the GIL changes hands each 5 ms.
-ENOUGH_BEATS, ENOUGH_SECONDS = 8, 0.01
-
 
 class Span(NamedTuple):
     """One item as its worker reported it; `queued` are the seconds its thread wanted a core and had none; one that failed (not
@@ -43,25 +40,36 @@ class Together(NamedTuple):
 
 
 class Beats(NamedTuple):
-    """What the heartbeat saw in `wall` seconds: how late its naps ended, in all and on average, beyond what is usual."""
+    """What the heartbeat saw in `wall` seconds, with `count` naps that ended `late` by so many in all: of `cpu` seconds that
+    were computed meanwhile it knows for `seen` who had the GIL, and for `held` that it was the one who computed."""
 
-    count: int  # type: ignore[assignment]  # hides tuple.count, on purpose
-    late: float
-    wall: float
+    count: int = 0  # type: ignore[assignment]  # hides tuple.count, on purpose
+    late: float = 0.0
+    wall: float = 0.0
+    cpu: float = 0.0
+    seen: float = 0.0
+    held: float = 0.0
+
+    def plus(self, other: Beats) -> Beats:
+        """Both."""
+        return Beats(
+            self.count + other.count,
+            self.late + other.late,
+            self.wall + other.wall,
+            self.cpu + other.cpu,
+            self.seen + other.seen,
+            self.held + other.held,
+        )
 
     @property
     def share(self) -> float:
-        """Of the time, somebody held the GIL."""
-        return min(1.0, self.late / self.wall) if self.wall > 0 else 0.0
+        """Of what it has seen of computing, with the GIL held."""
+        return min(1.0, self.held / self.seen) if self.seen > 0 else 0.0
 
     @property
     def stretch(self) -> float:
         """Seconds it was held at a time, on average."""
         return self.late / self.count if self.count else 0.0
-
-    @property
-    def valid(self) -> bool:
-        return self.count >= ENOUGH_BEATS or (self.wall >= ENOUGH_SECONDS and self.count > 1)
 
 
 class Carriage(NamedTuple):
