@@ -12,12 +12,15 @@ from atonce.worker.waits import join, wait
 
 # The signal goes to another thread, so the main one's system call goes on.
 PROGRAM = """
-import signal, threading
+import signal, sys, threading, traceback
 from atonce.worker.waits import join, wait
 
 never = threading.Event()
+main = threading.get_ident()
 
 def press():
+    while not any(frame.name in ("join", "wait") for frame in traceback.extract_stack(sys._current_frames()[main])[1:2]):
+        pass
     signal.pthread_kill(threading.get_ident(), signal.SIGINT)
     never.wait()
 
