@@ -113,6 +113,12 @@ DOORS = (
     Scenario("delay 100 ms, connections for nothing", 5000, lambda s: Delay(0.1 * s)),
     Scenario("delay lognormal 200 ms, the same", 5000, lambda s: Delay(lognormal(0.2 * s))),
     Scenario("20 servers of 50 ms, the same", 5000, lambda s: Queue(20, _exponential(0.05 * s))),
+    Scenario("50 ms ± 5 %, 10 000 items", 10_000, lambda s: Delay(lambda rng: 0.05 * s * rng.uniform(0.95, 1.05))),
+    Scenario("4 servers of 20 ms + 80 ms of network, the same", 5000, lambda s: Queue(4, _constant(0.02 * s), 0.08 * s)),
+    Scenario("16 connections of 100 ms, the same", 3000, lambda s: Connections(16, 0.1 * s)),
+    Scenario("100 connections of 300 ms, lognormal, the same", 5000, lambda s: Connections(100, lognormal(0.3 * s))),
+    Scenario("50/s, 50 ms, the same", 2000, lambda s: Bucket(50, 0.05 * s, burst=5), up_to=32),
+    Scenario("thrash, peak near 25, the same", 3000, lambda s: Sharing(thrash(25), 0.1 * s)),
 )
 
 

@@ -20,30 +20,16 @@ from typing import Literal
 
 from .kinds import Kind
 from .pacer import Pacer
+from .ramp import GROWTH, TAU, USED, Ramp
 from .window import Held, Window
 
 __all__ = ["AdaptiveLimit", "Pressure"]
 
 Pressure = Literal["none", "hold", "cut", "stop"]
 
-# The price of one more in flight: throughput must grow by at least this power of the limit. .NET's thread pool has the same
-# bias (10 % more threads for 1.5 % more throughput).
-TAU = 0.15
 UP, DOWN, HALF = 1.5, 1 / 1.25, 0.5
-# Successes that a window needs, and a round of START.
-WINDOW, ROUND = 24, 8
-# START: in flight grow to 3 times as many each latency, where TCP doubles (delay of 100 ms: 1.6 times the oracle's time, 1.8
-# with doubling; 4 gains 0.02 more, for a third more items in flight than were asked for when it ends).
-GROWTH = 3.0
-# START: a success makes room only if it took no longer than so many times what items take; twice as long, with little to show
-# for it, ends START (a server that thrashes: 1.45 times the oracle's time; 1.6 without).
-FLAT, TWICE = 1.5, 2.0
-# START, before anything is known: up to `FREE` (or twice as many as it began with) before a latency has passed, up to
-# `UNPROVEN` (or three times as many) before two rounds have been compared. With a start of 4, 8 and 12 cost a latency more.
-FREE, UNPROVEN = 16, 32
-# START: a round whose number in flight did not grow to so many times that of the best round counts half when it brings no
-# more: chance does as much (lognormal latencies: 4.8 times the oracle's time in the worst of 12 seeds, now 1.9).
-CLEARLY_MORE = 1.5
+# Successes that a window needs.
+WINDOW = 24
 # While nothing has come back at all, up to `SILENT` times `start` go out, `start` more each `SILENCE` seconds: a fixed pool
 # would send them at once. 200 items of 1 s take 2.0 times the oracle's time instead of 3.0. It costs a server that thrashes
 # (1.45 instead of 1.1), and with 8 times it would cost that one 2.7.
@@ -103,7 +89,6 @@ class AdaptiveLimit:
         self._before_cut = 0.0  # the limit, before it was cut for that
         # what was sent
         self._sent = 0
-        self._offered = self.limit  # the limit when room was last taken: what is in flight is measured by that
         self._first_sent = 0.0
         self._heard = False
         self._stopped_until = -math.inf
@@ -114,11 +99,7 @@ class AdaptiveLimit:
         self._bases: deque[float] = deque(maxlen=BASES)  # mean latencies, with their noise
         self._rates: deque[float] = deque(maxlen=10)
         self._latency = 0.0
-        # START
-        self._best = (0.0, 1.0)  # throughput, and the number in flight that brought it
-        self._misses = 0.0
-        self._usual = 0.0  # latency while there is no queue
-        self._unproven = math.inf  # not above this before two rounds have been compared
+        self._ramp = Ramp(self.start, self.limit)
         # HOLD, UP, DOWN
         self._held = Held()
         self._hold = SHORTEST_HOLD
@@ -167,13 +148,14 @@ class AdaptiveLimit:
         if not self._sent:
             self._first_sent = now
         self._sent += 1
-        self._offered = self.limit
+        self.offer(now)
         if self._pacer is not None:
             self._pacer.sent(now)
 
-    def offer(self) -> None:
+    def offer(self, now: float) -> None:
         """What came back together has been told: from now on items start under this limit. `sent` says so, too."""
-        self._offered = self.limit
+        if self._state == "START":
+            self._ramp.offer(now, self.limit)
 
     def finished(self, now: float, latency: float, in_flight: int, kind: Kind, retry_after: float | None = None) -> None:
         """An item ended: "ok", "overload" (the server says that it is too much), "timeout" (an overload if latency had
@@ -181,10 +163,9 @@ class AdaptiveLimit:
         if not self._heard:
             self._heard = True
             self._c = float(min(max(self.start, in_flight), self._ceiling))
-            self._unproven = max(GROWTH * self.start, UP * self._c, UNPROVEN)
+            self._ramp.begin(in_flight, self._c)
             self._window = Window(self._first_sent)
             self._settle()
-            self._offered = min(self._offered, in_flight)
             self._reason = "it begins"
         if kind == "timeout":
             kind = "overload" if self._bases and latency > 2 * min(self._bases) else "error"
@@ -223,8 +204,8 @@ class AdaptiveLimit:
         if self._pacer is not None:
             self._paced(self._pacer, now, latency)
             return
-        self._grow(latency, in_flight)
         started = now - latency + TICK
+        self._grow(latency, in_flight, started)
         window = self._window
         if window is None:
             if started >= self._mark:
@@ -232,9 +213,7 @@ class AdaptiveLimit:
             return
         window.add(latency, in_flight, fresh=started >= window.since)
         if self._state == "START":
-            # where latencies vary, the first to come back are the quick ones: then all must have, to know what is usual
-            enough = max(ROUND, 2.5 * (window.cv - 0.1) * self._c)
-            if window.fresh >= min(ROUND, self._c) and window.n >= min(enough, self._c):
+            if self._ramp.is_round(window, self._c):
                 self._round(window, now)
         else:
             enough = max(WINDOW, self._c)
@@ -244,47 +223,37 @@ class AdaptiveLimit:
             if window.n >= care * enough or (self._state == "UP" and self._has_clearly_paid(window, now)):
                 self._judge(window, now)
 
-    def _grow(self, latency: float, in_flight: int) -> None:
+    def _grow(self, latency: float, in_flight: int, started: float) -> None:
         """What came back makes room for more: 40 more in one instant are refused by a server that would take them in their
         turn (200/s of 1.5 s: 2.0 times the oracle's time, now 1.2), and one too many is one refusal, not eight."""
         if self._pressure != "none":
             return
         if self._state == "START":
-            flat = latency <= FLAT * self._usual if self._usual else self._c < max(2 * self.start, FREE)
-            if flat and self._misses < 1 and in_flight >= 0.7 * self._offered:
-                self._c = max(self._c, min(self._c + GROWTH - 1, self._unproven))
-                self._settle()
+            self._c = self._ramp.grown(self._c, latency, in_flight, started)
+            self._settle()
         elif self._c < self._goal:
             self._c = min(self._c + UP - 1, self._goal)
             self._settle()
 
     def _round(self, window: Window, now: float) -> None:
         """START: a latency has passed. It goes on while a round brings more than the one before."""
-        mean, noise = window.fresh_mean, window.noise
-        self._bases.append(mean * (1 + noise))
+        self._bases.append(window.fresh_mean * (1 + window.noise))
         self._window = Window(now)
-        if not self._usual:
-            self._usual = mean
-            return  # it began with nothing in flight: good for the usual latency, not for the throughput
+        ramp = self._ramp
+        if not ramp.usual:
+            after = ramp.first(window, self._c)
+            if self._pressure == "none":
+                self._c = after
+                self._settle()
+            return
         rate = window.rate(now)
         self._rates.append(rate)
-        if mean <= FLAT * self._usual:
-            self._unproven = math.inf
-        best, at = self._best
-        more = window.in_flight / at
-        if best and mean > TWICE * self._usual and rate <= best * max(1.5, math.sqrt(more)):
-            self._misses = 2.0
-        elif rate > best * more**TAU * (1 + 0.5 * noise) and (more > 1.1 or not best):
-            if best and rate > best * math.sqrt(more):
-                self._usual = max(self._usual, mean)
-            self._best = (rate, window.in_flight)
-            self._misses = 0.0
+        ramp.round(window, now, self._c)
+        if ramp.grows:
             self._reason = f"growing, {rate:.3g} a second"
-        elif window.in_flight >= 0.7 * self._c:
-            self._misses += 1 if more >= CLEARLY_MORE else 0.5
-        if self._misses >= 2:
+        if ramp.over:
             knee = EXIT_GAIN * max(self._rates) * min(self._bases)
-            self._c = max(min(max(self._best[1], self._c * HALF), knee), min(self._floor, self._c))
+            self._c = max(min(max(ramp.best[1], self._c * HALF), knee), min(self._floor, self._c))
             # the knee may be far below, where START had no look: halved while that costs nothing
             self._halving = True
             self._reason = f"{window.in_flight:.0f} in flight brought no more"
@@ -296,7 +265,7 @@ class AdaptiveLimit:
     def _judge(self, window: Window, now: float) -> None:
         """HOLD, UP or DOWN: a window at this limit is complete."""
         self._window = Window(now)
-        if window.in_flight < 0.7 * self.limit:
+        if window.in_flight < USED * self.limit:
             return  # the source is what is slow, not the limit
         rate, held = window.rate(now), self._held
         self._bases.append(window.mean * (1 + window.noise))

@@ -15,6 +15,8 @@ __all__ = ["Opening"]
 
 # What one that did not wait for others makes room for, as the growth of the limit: three times as many each latency.
 MORE = 2.0
+# And where the last of them took the same, to so many times: as many as the limit is allowed where latency is flat.
+SURE, SAME = 5.0, 1.3
 # What fresh ones take beyond the others, the median over the least: in a queue of 4 it is 2.5. Where each takes its time for
 # itself (TLS, some round trips) it is 1, whatever that time is.
 CROWDED = 2.2
@@ -85,11 +87,17 @@ class Opening:
             self._in_turn = self._in_turn + 1 if first else self._in_turn // 2
             self._least = min(self._least, latency)
         if not self._crowded():
-            self.width += MORE
+            self.width += SURE if self._alike else MORE
         elif since >= self._cut_at:
             self._cut_at = since + latency
             self.width = max(1.0, self.width / 2) if self.dear else 1.0
             self.dear = True
+
+    @property
+    def _alike(self) -> bool:
+        """Whether nothing speaks against many more of them."""
+        took = self._fresh_took
+        return not self.dear and len(took) >= ENOUGH and max(took) <= SAME * min(took)
 
     def _crowded(self) -> bool:
         """Whether those that open connections wait for one another."""

@@ -67,7 +67,7 @@ class Steering:
         for ended, started, kind, after in rows:
             limit.finished(ended, max(0.0, ended - started), max(1, in_flight), kind, after)
             in_flight -= kind != "ok"
-        limit.offer()
+        limit.offer(now)
         if limit.limit < before:
             limit.took_effect(now)  # until now as many were given out as before
         self.slots = limit.limit
