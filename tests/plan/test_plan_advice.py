@@ -15,7 +15,7 @@ from atonce import Options
 from atonce.errors import PlanError
 from atonce.plan.advice import advise
 from atonce.plan.calibration import Calibration
-from atonce.plan.costs import KINDS_OF_WORK, LEAST_SHARE, kind_of_work, predict
+from atonce.plan.costs import KINDS_OF_WORK, LEAST_SHARE, kind_of_work, pick, predict
 from atonce.plan.first import first_plan, probing_plan
 from atonce.plan.function import Facts
 from atonce.plan.machine import Machine
@@ -328,6 +328,15 @@ def test_an_event_loop_does_one_thing_at_a_time_also_without_the_gil() -> None:
         assert seconds(found, "hybrid") < 0.4 * seconds(found, "coroutines")
 
 
+@pytest.mark.parametrize(("busy", "threads"), [(0.0, 10.0), (0.5, 5.0)])
+def test_two_threads_in_each_others_way_are_no_faster_whoever_holds_the_gil(busy: float, threads: float) -> None:
+    """A lock around native code; on a busy machine it may have been the others."""
+    locked = dataclasses.replace(RELEASES, gain=1.0, busy=busy, items=5)
+    found = predict(DEF, Options(), M2, locked, 100, SEEN)
+    assert seconds(found, "threads") == pytest.approx(threads, rel=0.05)
+    assert pick(found, locked).model == ("threads" if busy else "processes")
+
+
 def test_what_a_fresh_worker_pays_again_is_start_up() -> None:
     cold = dataclasses.replace(HOLDS, items=5, cold=2.1)
     late, early = (predict(DEF, Options(), M4, each, 100, SEEN) for each in (cold, HOLDS))
@@ -346,6 +355,7 @@ def test_what_a_fresh_worker_pays_again_is_start_up() -> None:
         (dataclasses.replace(HOLDS, items=4, failed=4, error="ValueError"), 100, "4 of them failed (ValueError)"),
         (dataclasses.replace(HOLDS, busy=0.5), 100, "the machine is busy: 50 %"),
         (dataclasses.replace(HOLDS, gain=1.02), 100, "two threads at once got 1.02 ×"),
+        (dataclasses.replace(RELEASES, gain=1.05), 100, "two threads were in each other's way all the same"),
         (dataclasses.replace(WAITS, unfinished=True), 100, "has taken 100 ms so far"),
         (TOOL, 100, "280 ms of it in children"),
     ],

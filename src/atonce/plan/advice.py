@@ -17,7 +17,7 @@ from .function import Facts
 from .machine import Machine
 from .models import plan_for
 from .plan import Candidate, Plan, in_time
-from .probe import BUSY, COMPUTES, LEAST_GAIN
+from .probe import BUSY, COMPUTES, FREE, LEAST_GAIN
 from .sample import Sample
 
 __all__ = ["advise"]
@@ -56,6 +56,8 @@ def advise(
     reasons = [measured, KINDS_OF_WORK[work], *_compared(chosen, candidates, n, left)]
     if machine.cpus == 1 and work == "holds the GIL":
         reasons.append("there is one core: nothing can run beside it")
+    if work == "releases the GIL" and sample.gain is not None and sample.gain < FREE and sample.busy <= BUSY:
+        reasons.append("two threads were in each other's way all the same: a lock or threads of its own, or memory")
     if machine.depth and sample.share > COMPUTES:
         reasons.append("it runs in a worker of another run: the other cores are the other workers'")
     if sample.stuck is not None and sample.share > COMPUTES:

@@ -3,14 +3,15 @@
 model        placement  runner                            P      C      predicted seconds for N items
 sync         here       call                              1      1      N·w
 coroutines   here       coroutine, or a transport's own   1      n      max(N·c, N·w/C) + tail, c with all that blocks the loop
-threads      here       thread                            1      n      max(N·h, N·c/cores, N·w/C) + tail
+threads      here       thread                            1      n      max(N·h, N·c/cores, N·w/C, N·w/g) + tail
 processes    process    call                              n      1      T0 + max(M·(c+e)/min(W, cores), M·w/W, M·d) + tail
 hybrid       process    coroutine, thread or own          n      m      T0 + max(M·c/min(W, cores), M·w/(W·C), M·d) + tail
              thread     where there is no GIL             n      m      max(N·c/min(W, cores), N·w/(W·C)) + tail
 
-w wall, c CPU, h GIL-holding seconds an item; d and e what carrying it costs the near and the far side; T0 the start-up of
-the workers; M the items that are left when they have started, since others run here meanwhile; tail, when slots have nothing
-left to do. A model further down is taken only when it gains more than 15 % and 0.2 s over those above it.
+w wall, c CPU, h GIL-holding seconds an item; g what two threads gained over one, where they were in each other's way; d and e
+what carrying it costs the near and the far side; T0 the start-up of the workers; M the items that are left when they have
+started, since others run here meanwhile; tail, when slots have nothing left to do. A model further down is taken only when it
+gains more than 15 % and 0.2 s over those above it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .function import Facts
 from .machine import Machine
 from .models import COROUTINES, THREADS, in_threads
 from .plan import Candidate
-from .probe import BUSY, COMPUTES, LEAST_GAIN, LONG_WAIT, WAITS
+from .probe import BUSY, COMPUTES, FREE, LEAST_GAIN, LONG_WAIT, WAITS
 from .sample import Sample
 
 __all__ = ["ALL_CPU", "KINDS_OF_WORK", "LEAST_SHARE", "kind_of_work", "pick", "predict"]
@@ -89,6 +90,14 @@ def _held(machine: Machine, sample: Sample) -> float:
     return sample.cpu if sample.held is None else min(sample.held, sample.cpu)
 
 
+def _in_each_others_way(machine: Machine, sample: Sample) -> float:
+    """Seconds an item keeps another one of this process waiting, whatever for: a lock of the function's own, memory."""
+    believed = not machine.gil or sample.busy <= BUSY
+    if sample.gain is None or sample.gain >= FREE or not believed:
+        return 0.0
+    return min(sample.cpu * sample.inflation, sample.wall / sample.gain)
+
+
 # ── the cost model ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -109,8 +118,7 @@ def predict(
             Candidate("coroutines", 1, slots, n * max(loop, wall / slots, calibration.coroutine) + _tail(n, slots, sample))
         )
     slots = _useful_slots("thread", options, machine, sample, n, _little(cores, cpu, held, wall))
-    side_by_side = wall / sample.gain if sample.gain is not None and not machine.gil and sample.gain < 1.6 else 0.0
-    each = max(held, cpu * sample.inflation / cores, wall / slots, side_by_side)
+    each = max(held, cpu * sample.inflation / cores, wall / slots, _in_each_others_way(machine, sample))
     found.append(Candidate("threads", 1, slots, n * (each + calibration.thread) + _tail(n, slots, sample)))
     if cores > 1 and not machine.depth:  # in a worker of another run the other cores are the other workers'
         found += _with_processes(facts, options, machine, sample, n, calibration, bandwidth)

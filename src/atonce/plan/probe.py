@@ -26,7 +26,7 @@ from typing import NamedTuple
 from .plan import in_time
 from .sample import Beats, Carriage, Reading, Sample, Span, Together
 
-__all__ = ["Carry", "Enough", "Pair", "Probe", "Run", "Step", "gain_of_two", "in_turns", "no_more_than"]
+__all__ = ["FREE", "Carry", "Enough", "Pair", "Probe", "Run", "Step", "gain_of_two", "in_turns", "no_more_than"]
 
 # ── the thresholds of the protocol ───────────────────────────────────────────────────────────────────────────────────
 
@@ -60,6 +60,8 @@ PLENTY, SEEN = 0.1, 0.4
 SHORT, ONE_IN = 50e-6, 20
 # The GIL changes hands each 5 ms: two threads that run for less than this do not meet.
 TURN = 0.006
+# Two threads that are so many times as fast as one run side by side.
+FREE = 1.6
 # Of its time, a thread without a core: the machine is busy. Of less than so many seconds it cannot be told.
 BUSY, LEAST_BUSY = 0.15, 0.005
 
@@ -113,7 +115,7 @@ class Probe:
         self._grown = 0
         self._failed = self._failed_together = 0
         self._error: str | None = None
-        self._paired = False
+        self._pairs = 0
         self._late = 0.0
         self._watched = 0.0  # CPU of the items that ran beside the heartbeat
         self._beside, self._beside_took = 0, 0.0  # items of the pair, which say nothing of one alone
@@ -128,10 +130,13 @@ class Probe:
             self._watched += sum(span.cpu for span in reading.spans)
 
     def paired(self, reading: Reading, one: Together, other: Together, spent: float = 0.0) -> None:
-        """A `Pair` is done, by two threads."""
-        self._paired = True
+        """A `Pair` is done, by two threads. Whatever else slows them down says nothing, so of two pairs the better counts."""
+        self._pairs += 1
         self._failed_together = reading.failed if not self._failed else 0
-        self.gain, self.inflation = gain_of_two(self._mean(), one, other)
+        disturbed = one.queued + other.queued > BUSY * (one.took + other.took)
+        gain, inflation = gain_of_two(self._mean(), one, other)
+        if gain is not None and gain > (self.gain or 0.0) and not (disturbed and self._seen_enough):
+            self.gain, self.inflation = gain, inflation
         self._beside += one.items + other.items
         self._beside_took += max(one.took, other.took)
         self._note(reading._replace(spans=()), spent)
@@ -211,7 +216,7 @@ class Probe:
             if self.gil and not self._seen_enough and self.steps < MOST_STEPS:
                 return Run(self._step(sample.wall, left), beat=True)
             # waiting items pair well in any case
-            if not self._paired and left >= 4 and sample.cpu > COMPUTES * sample.wall:
+            if self._pairs <= self._doubtful and left >= 4 and sample.cpu > COMPUTES * sample.wall:
                 return Pair(max(1, self._step(sample.wall, left) // 2))
         return Carry() if self._needs_carry(sample) else Enough("enough is known")
 
@@ -227,6 +232,11 @@ class Probe:
     def _seen_enough(self) -> bool:
         """Whether the heartbeat knows of enough that was computed who held the GIL."""
         return self.beats is not None and self.beats.seen >= min(PLENTY, max(TURN, SEEN * self._watched))
+
+    @property
+    def _doubtful(self) -> bool:
+        """Whether two threads were in each other's way where nobody held the GIL: that may have been by chance."""
+        return self._seen_enough and self.beats is not None and self.beats.share < 0.5 and (self.gain or 0.0) < FREE
 
     def _needs_carry(self, sample: Sample) -> bool:
         if self.carriage is not None or self.cpus == 1:
@@ -316,19 +326,21 @@ class Probe:
         )
 
     def _held(self, mean: Span) -> float | None:
-        """Seconds an item holds the GIL. The pair, where it was run, is the truth; the heartbeat fills in what it cannot say.
+        """Seconds an item holds the GIL. The heartbeat knows; where it has not seen enough, the pair says what it can.
 
         Two threads whose items hold the GIL for h of their c CPU seconds finish min(2/w, 1/h) items a second, so a gain of g
-        over one thread means h = w/g, as long as the GIL is what limits them (g clearly under 2).
+        over one thread means h = w/g, as long as it is the GIL that limits them. It may be a lock of the function's own,
+        memory, or other programs.
         """
         if not self.gil:
             return 0.0
-        beats = self.beats.share * mean.cpu if self.beats is not None and self._seen_enough else None
-        if self.gain is None or (beats is not None and self._busy > BUSY):
-            return beats  # on a busy machine two threads cannot tell whether they wait for a core or for the GIL
-        if self.gain < 1.6:
-            return min(mean.cpu, mean.wall / max(1.0, self.gain))
-        return min(mean.cpu / 2, beats if beats is not None else mean.cpu / 2)
+        side_by_side = self.gain is not None and self.gain >= FREE and self._busy <= BUSY
+        if self.beats is not None and self._seen_enough:
+            beats = self.beats.share * mean.cpu
+            return min(mean.cpu / 2, beats) if side_by_side else beats
+        if self.gain is None:
+            return None
+        return mean.cpu / 2 if side_by_side else min(mean.cpu, mean.wall / max(1.0, self.gain))
 
 
 def gain_of_two(alone: Span, one: Together, other: Together) -> tuple[float | None, float]:
