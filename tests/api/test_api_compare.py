@@ -45,6 +45,13 @@ def test_medians_speedup_and_winner() -> None:
         ({"sync": [10.0], "threads": [2.0], "auto_sync": [2.1]}, False, "the advice was wrong"),
         ({"sync": [2.1], "threads": [2.0], "auto_sync": [2.1]}, True, "which is as good"),
         ({"auto_sync": [2.1]}, None, "no model ran to its end"),
+        ({"sync": [9, 10, 3], "threads": [2, 2, 3], "auto_sync": [2]}, None, "within noise, since their times overlap (2 s"),
+        ({"sync": [9, 10, 4], "threads": [2, 2, 3], "auto_sync": [2, 2, 2]}, False, "the advice was wrong"),
+        (
+            {"sync": [10, 11, 12], "auto_threads": [2, 3, 2]},
+            True,
+            "which was quicker still",
+        ),  # threads had no turn
     ],
 )
 def test_whether_the_advice_agreed(seconds: dict[str, list[float]], agreed: bool | None, said: str) -> None:

@@ -100,12 +100,33 @@ class Comparison:
 
     @property
     def agreed(self) -> bool | None:
-        """Whether the advice was the winner, or so near that the rule of `advice` does not tell them apart."""
-        seconds = {row.model: row.seconds for row in self.rows}
+        """Whether the advice was the winner, or so near that the rule of `advice` does not tell them apart; None where that
+        is within noise."""
         if self.winner is None or self.advised is None:
             return None
-        gain = seconds.get(self.advised, float("inf")) - seconds[self.winner]
-        return gain <= max(LEAST_GAIN, LEAST_SHARE * seconds.get(self.advised, 0.0))
+        gain = self._as_advised.seconds - self.rows_by_model[self.winner].seconds
+        if gain <= max(LEAST_GAIN, LEAST_SHARE * self._as_advised.seconds):
+            return True
+        return None if self.within_noise else False
+
+    @property
+    def within_noise(self) -> bool:
+        """Whether the winner was no quicker in each of its rounds than what was advised in any: then another time it may be
+        the other way round. More rounds tell."""
+        if self.winner is None or self.advised in (None, self.winner):
+            return False
+        return self._as_advised.spread[0] <= self.rows_by_model[self.winner].spread[1]
+
+    @property
+    def rows_by_model(self) -> dict[str, Row]:
+        """The rows by their model's name."""
+        return {row.model: row for row in self.rows}
+
+    @property
+    def _as_advised(self) -> Row:
+        """The row of the model that `auto` chose; `auto`'s own where that was not among the models."""
+        rows = self.rows_by_model
+        return rows.get(self.advised or "", rows["auto"])
 
     @property
     def others(self) -> float:
@@ -119,13 +140,25 @@ class Comparison:
         if self.winner is None:
             return "no model ran to its end"
         text = f"{self.winner} was quickest"
-        if self.advised is not None and self.agreed:
-            near = "" if self.advised == self.winner else f", which is as good: under {LEAST_SHARE:.0%} or {LEAST_GAIN} s apart"
-            text += f"; auto chose {self.advised}{near}"
-        elif self.advised is not None:
-            text += f"; auto chose {self.advised}: the advice was wrong"
-            text += f", on a machine of which others used {self.others:.1f} cores" if self.others > BUSY else ""
-        return text
+        if self.advised is None:
+            return text
+        text += f"; auto chose {self.advised}"
+        if self.agreed:
+            return text + self._how_near
+        if self.within_noise:
+            overlap = f"{_range(self.rows_by_model[self.winner])}, {_range(self._as_advised)}"
+            text += f": within noise, since their times overlap ({overlap})"
+        else:
+            text += ": the advice was wrong"
+        return text + (f", on a machine of which others used {self.others:.1f} cores" if self.others > BUSY else "")
+
+    @property
+    def _how_near(self) -> str:
+        if self.winner is None or self.advised == self.winner:
+            return ""
+        if self._as_advised.seconds < self.rows_by_model[self.winner].seconds:
+            return ", which was quicker still"
+        return f", which is as good: under {LEAST_SHARE:.0%} or {LEAST_GAIN} s apart"
 
     def __str__(self) -> str:
         table = _table(self.rows)
@@ -146,7 +179,8 @@ class Comparison:
 
     def to_json(self) -> str:
         """Everything, turn by turn."""
-        verdict = {"winner": self.winner, "advised": self.advised, "agreed": self.agreed, "verdict": self.verdict}
+        verdict = {"winner": self.winner, "advised": self.advised, "agreed": self.agreed, "within_noise": self.within_noise}
+        verdict["verdict"] = self.verdict
         about = {"name": self.name, "items": self.items, "rounds": self.rounds, **verdict}
         rows, turns = ([dataclasses.asdict(each) for each in some] for some in (self.rows, self.turns))
         more = {"models": rows, "turns": turns, "left_out": self.left_out, "notes": [*self.notes, *self._disturbed]}
@@ -191,6 +225,10 @@ def _count(n: int, what: str) -> str:
 _HEADINGS = ("model", "seconds", "(from – to)", "× sync", "CPU s", "memory", "processes", "threads", "failed")
 
 
+def _range(row: Row) -> str:
+    return f"{in_time(row.spread[0])} – {in_time(row.spread[1])}"
+
+
 def _table(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     return [_HEADINGS, *(_cells(row) for row in rows)]
 
@@ -198,7 +236,7 @@ def _table(rows: Sequence[Row]) -> list[tuple[str, ...]]:
 def _cells(row: Row) -> tuple[str, ...]:
     name = f"auto → {row.chose}" if row.model == "auto" else row.model
     speedup = "" if row.speedup is None else f"{row.speedup:.2f}"
-    times = (in_time(row.seconds), f"({in_time(row.spread[0])} – {in_time(row.spread[1])})")
+    times = (in_time(row.seconds), f"({_range(row)})")
     counts = (str(row.pids), str(row.threads), str(row.failed))
     return (name, *times, speedup, f"{row.cpu:.2f}", in_bytes(row.peak) if row.peak else "", *counts)
 

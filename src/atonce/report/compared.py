@@ -30,6 +30,7 @@ def told(comparison: Comparison, command: str = "") -> dict[str, Any]:
         "winner": comparison.winner,
         "advised": comparison.advised,
         "agreed": comparison.agreed,
+        "within_noise": comparison.within_noise,
         "rows": rows,
         "left_out": [[model, line(why)] for model, why in comparison.left_out.items()],
         "broken": [[turn.model, turn.round, line(turn.error)] for turn in comparison.turns if turn.error],

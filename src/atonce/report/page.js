@@ -263,7 +263,7 @@
     done.append(el("p", { class: "lead", id: "verdict-heading", role: "heading", "aria-level": 2 }, best ? t("quickest", { model: best.model, seconds: inTime(best.seconds) }) : t("none_ran")));
     const says = [];
     if (best && best.speedup && best.model !== "sync") says.push(t("times_sync", { times: short(best.speedup) }) + ".");
-    if (data.advised) says.push(t(data.agreed ? (data.advised === data.winner ? "advised_right" : "advised_near") : "advised_wrong", { model: data.advised }));
+    if (data.advised) says.push(t(data.agreed ? (data.advised === data.winner ? "advised_right" : "advised_near") : data.within_noise ? "advised_noise" : "advised_wrong", { model: data.advised }));
     done.append(el("p", { class: "sub" }, says.join(" ")), el("p", { class: "muted" }, t("about_comparison", { name: data.title, items: many(data.items), rounds: data.rounds })));
     page.append(done);
     const most = Math.max(...rows.map((row) => row.spread[1]), 1e-9);
