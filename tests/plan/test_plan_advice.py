@@ -183,7 +183,8 @@ def test_kinds_of_work(facts: Facts, measured: Sample, machine: Machine, expecte
         (DEF, WAITS, 1, M4, {}, "sync", 1, 1),
         (DEF, WAITS, 0, M4, {}, "sync", 1, 1),
         (DEF, dataclasses.replace(WAITS, unfinished=True), 1, M4, {}, "threads", 1, 2),
-        (DEF, SHORT_WAITS, 20, M4, {}, "sync", 1, 1),  # 0.2 s in all: nothing is worth it
+        (DEF, SHORT_WAITS, 10, M4, {}, "sync", 1, 1),  # 0.1 s in all: nothing is worth it
+        (DEF, SHORT_WAITS, 20, M4, {}, "threads", 1, 20),
         (DEF, SHORT_WAITS, 100, M4, {}, "threads", 1, 100),
         # computes
         (DEF, HOLDS, 100, M4, {}, "processes", 4, 1),
@@ -326,6 +327,14 @@ def test_an_event_loop_does_one_thing_at_a_time_also_without_the_gil() -> None:
     for machine in (M4, FREE):
         found = predict(ASYNC, Options(), machine, computes, 1000, SEEN)
         assert seconds(found, "hybrid") < 0.4 * seconds(found, "coroutines")
+
+
+@pytest.mark.parametrize(("contended", "processes"), [(False, 10.0), (True, 5.0)])
+def test_what_a_lock_costs_two_threads_it_does_not_cost_two_processes(contended: bool, processes: float) -> None:
+    slow = dataclasses.replace(RELEASES, gain=1.0, inflation=2.0, contended=contended, items=5)
+    found = predict(DEF, Options(), M2, slow, 100, SEEN)
+    assert seconds(found, "threads") == pytest.approx(10.0, rel=0.05)
+    assert seconds(found, "processes") == pytest.approx(processes, rel=0.1)
 
 
 @pytest.mark.parametrize(("busy", "threads"), [(0.0, 10.0), (0.5, 5.0)])

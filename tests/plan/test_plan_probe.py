@@ -391,3 +391,25 @@ def test_two_threads_that_had_no_core_say_nothing_against_the_heartbeat() -> Non
     probe = released()
     probe.paired(Reading(), Together(1, 0.05, 0.01, queued=0.03), Together(1, 0.05, 0.01, queued=0.03))
     assert probe.sample().gain is None
+
+
+@pytest.mark.parametrize(("slices", "expected"), [(40, False), (400, True)])
+def test_whether_two_threads_cost_each_other_memory_or_a_lock(slices: int, expected: bool) -> None:
+    """Who waits for a lock is given a core anew each time it has it."""
+    probe = released()
+    both = Together(4, 0.08, 0.08, slices=slices)
+    probe.paired(Reading(), both, both)
+    assert probe.sample().inflation == pytest.approx(2.0)
+    assert probe.sample().contended is expected
+
+
+def test_of_what_waits_one_more_is_enough() -> None:
+    assert follow(Probe(left=400, cpus=2), 0.005, 0.0001) == [Run(1), Run(1), Enough("it waits")]
+    computes = follow(Probe(left=400, cpus=2), 0.03, 0.0025)  # a second of it in all
+    assert any(step.beat for step in computes if isinstance(step, Run))
+
+
+def test_a_loop_that_was_a_little_late_is_not_blocked() -> None:
+    probe = Probe(left=5000, cpus=2, in_loop=True)
+    probe.ran(Reading(items(1, 0.0496, 0.0001), late=0.0003), 0.05)
+    assert isinstance(probe.next(), Enough)

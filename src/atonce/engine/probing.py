@@ -54,6 +54,7 @@ class Probing:
         self._workers: dict[int, tuple[Seat, Worker]] = {}
         self._spans: dict[int, list[Span]] = {}
         self._queued: dict[int, float] = {}  # seconds for which a worker's thread had no core
+        self._slices: dict[int, int] = {}  # how often it was given one
         self._step: Step = Run(1)
         self._missing = 0  # items of this step that have not ended
         self._failed = 0
@@ -105,7 +106,9 @@ class Probing:
         rows += [Span(failure.started, failure.ended, failure.cpu, ok=False) for failure in report.failures]
         spans += rows
         idents = {who.thread for who in (*report.workers, *(f.worker for f in report.failures)) if who is not None}
-        self._queued[worker] = self._queued.get(worker, 0.0) + sum(map(self._instruments.queued, idents))
+        for found in map(self._instruments.scheduled, idents):
+            self._queued[worker] = self._queued.get(worker, 0.0) + found.queued
+            self._slices[worker] = self._slices.get(worker, 0) + found.slices
         self._failed += len(report.failures)
         if report.failures:
             self._error = type(report.failures[-1].error).__name__
@@ -118,8 +121,11 @@ class Probing:
         self.check_at = math.inf
         for _, worker in self._workers.values():
             since = min((since for _, _, since in worker.running()), default=None)
-            if since is None:  # not come yet, the source is slow
-                self.check_at = now + LONG_WAIT
+            if since is None:  # not come yet: the source is slow, or its loop has just been made
+                self.check_at = now + LONG_WAIT / 3
+                return
+            if now - since < LONG_WAIT:  # it has begun later than it was given
+                self.check_at = since + 1.05 * LONG_WAIT
                 return
             late = self._ticker.late - self._late if self._ticker is not None else 0.0
             used = self._instruments.busy() - (self._ticker.cpu if self._ticker is not None else 0.0)
@@ -140,7 +146,7 @@ class Probing:
 
     def _do(self, step: Step) -> None:
         self._step = step
-        self._spans, self._queued = {}, {}
+        self._spans, self._queued, self._slices = {}, {}, {}
         self._failed, self._error = 0, None
         match step:
             case Run(count, beat):
@@ -205,7 +211,8 @@ class Probing:
     def _together(self, number: int) -> Together:
         spans = self._spans.get(number, [])
         took = max((span.ended for span in spans), default=0.0) - self._instruments.started
-        return Together(len(spans), max(0.0, took), sum(span.cpu for span in spans), self._queued.get(number, 0.0))
+        cpu = sum(span.cpu for span in spans)
+        return Together(len(spans), max(0.0, took), cpu, self._queued.get(number, 0.0), self._slices.get(number, 0))
 
     def _spent(self) -> float:
         return self._clock() - self._begun

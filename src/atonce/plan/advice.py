@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 from ..options import Options
 from .calibration import ASSUMED, Calibration
-from .costs import ALL_CPU, KINDS_OF_WORK, LEAST_SHARE, kind_of_work, pick, predict
+from .costs import ALL_CPU, KINDS_OF_WORK, LEAST_SHARE, kind_of_work, least_gain, pick, predict
 from .first import first_plan
 from .function import Facts
 from .machine import Machine
 from .models import plan_for
 from .plan import Candidate, Plan, in_time
-from .probe import BUSY, COMPUTES, FREE, LEAST_GAIN
+from .probe import BUSY, COMPUTES, FREE
 from .sample import Sample
 
 __all__ = ["advise"]
@@ -53,7 +53,7 @@ def advise(
         chosen = next(each for each in candidates if each.model == model)
         return _filled(plan, facts, options, machine, sample, left, calibration, work, chosen)
     chosen = pick(candidates, sample)
-    reasons = [measured, KINDS_OF_WORK[work], *_compared(chosen, candidates, n, left)]
+    reasons = [measured, KINDS_OF_WORK[work], *_compared(sample, chosen, candidates, n, left)]
     if machine.cpus == 1 and work == "holds the GIL":
         reasons.append("there is one core: nothing can run beside it")
     if work == "releases the GIL" and sample.gain is not None and sample.gain < FREE and sample.busy <= BUSY:
@@ -120,7 +120,7 @@ def _measured(machine: Machine, sample: Sample) -> str:
     return text
 
 
-def _compared(chosen: Candidate, candidates: Sequence[Candidate], n: float, left: int | None) -> list[str]:
+def _compared(sample: Sample, chosen: Candidate, candidates: Sequence[Candidate], n: float, left: int | None) -> list[str]:
     """The two best predictions, and the rule where it decided."""
     others = sorted((each for each in candidates if each is not chosen), key=lambda each: each.seconds)
     if not others or not math.isfinite(others[0].seconds):
@@ -134,7 +134,11 @@ def _compared(chosen: Candidate, candidates: Sequence[Candidate], n: float, left
         texts = [f"{for_them}, {in_time(other.seconds)} with {other.model}"]
     if other.seconds < chosen.seconds:
         gain = chosen.seconds - other.seconds
-        texts.append(f"a gain of {in_time(gain)} is not worth it (over {100 * LEAST_SHARE:.0f} % and {LEAST_GAIN} s would be)")
+        enough = f"over {100 * LEAST_SHARE:.0f} % and {least_gain(other)} s would be"
+        if sample.unfinished and other.parallelism > 1:
+            texts.append("of an item that still runs nobody knows what it will compute, which is no reason for processes")
+        else:
+            texts.append(f"a gain of {in_time(gain)} is not worth it ({enough})")
     return texts
 
 

@@ -11,7 +11,7 @@ hybrid       process    coroutine, thread or own          n      m      T0 + max
 w wall, c CPU, h GIL-holding seconds an item; g what two threads gained over one, where they were in each other's way; d and e
 what carrying it costs the near and the far side; T0 the start-up of the workers; M the items that are left when they have
 started, since others run here meanwhile; tail, when slots have nothing left to do. A model further down is taken only when it
-gains more than 15 % and 0.2 s over those above it.
+gains more than 15 % and 0.2 s (0.1 s in this process) over those above it.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ from .plan import Candidate
 from .probe import BUSY, COMPUTES, FREE, LEAST_GAIN, LONG_WAIT, WAITS
 from .sample import Sample
 
-__all__ = ["ALL_CPU", "KINDS_OF_WORK", "LEAST_SHARE", "kind_of_work", "pick", "predict"]
+__all__ = ["ALL_CPU", "KINDS_OF_WORK", "LEAST_SHARE", "kind_of_work", "least_gain", "pick", "predict"]
 
 # Of an item's time, so little computing that it does nothing but wait, and how many times as many of those begin: what Little's
 # law allows, up to that. A growing limit finds it as well, but three latencies later. Not more, since a server may be behind
 # it that nobody has heard yet; with `key=` there certainly is one, and there it does not hold.
 ONLY_WAITS, MORE_TO_BEGIN = 0.02, 4
-# What a model must gain over a simpler one: this share of its time and, so that a short run stays simple, `LEAST_GAIN`.
-LEAST_SHARE = 0.15
+# What a model must gain over a simpler one: this share of its time and, so that a short run stays simple, `LEAST_GAIN` seconds,
+# or without other processes so many.
+LEAST_SHARE, LEAST_GAIN_HERE = 0.15, 0.1
 # Of an item's CPU, so much with the GIL held means that threads take turns.
 HOLDS = 0.5
 # Of an item's time, so much computing means that it does nothing else worth speaking of.
@@ -107,7 +108,8 @@ def predict(
     """Every model that could be, simplest first, with what the formulas above say for `n` items."""
     wall, cpu, cores = max(sample.wall, 1e-9), sample.total, machine.cpus
     held = _held(machine, sample)
-    bandwidth = sample.inflation if machine.gil else 1.0
+    # what a lock costs two threads, or counters without a GIL, it does not cost two processes; what memory does, it does
+    bandwidth = sample.inflation if machine.gil and not sample.contended else 1.0
     found = []
     if facts.kind != "async":
         found.append(Candidate("sync", 1, 1, n * (wall + calibration.call)))
@@ -227,8 +229,13 @@ def _useful_slots(runner: str, options: Options, machine: Machine, sample: Sampl
     return int(max(1, min(most, wanted, math.ceil(min(n, most)))))
 
 
+def least_gain(candidate: Candidate) -> float:
+    """Seconds that it must gain to be worth it: less where it is this process alone, which can do no harm to others."""
+    return LEAST_GAIN if candidate.parallelism > 1 else LEAST_GAIN_HERE
+
+
 def pick(candidates: Sequence[Candidate], sample: Sample) -> Candidate:
-    """The simplest one that no other beats by more than 15 % and 0.2 s; a long wait beats one by one whatever it gains.
+    """The simplest one that no other beats by more than 15 % and `least_gain`; a long wait beats one by one whatever it gains.
 
     Of an item that still runs nobody knows what it will compute, nor whether its result can travel: it is no reason for
     processes.
@@ -239,6 +246,6 @@ def pick(candidates: Sequence[Candidate], sample: Sample) -> Candidate:
             continue
         gain = best.seconds - each.seconds
         waits = best.concurrency == 1 and each.parallelism == 1 and sample.wall > LONG_WAIT and sample.share < WAITS
-        if gain > LEAST_SHARE * best.seconds and (gain > LEAST_GAIN or waits):
+        if gain > LEAST_SHARE * best.seconds and (gain > least_gain(each) or waits):
             best = each
     return best

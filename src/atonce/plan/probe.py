@@ -33,6 +33,8 @@ __all__ = ["FREE", "Carry", "Enough", "Pair", "Probe", "Run", "Step", "gain_of_t
 # Seconds after which an item that has mostly waited ends the probing (waiting one by one is the largest source of regret):
 # 50 ms, less what is taken off for time without a core.
 LONG_WAIT = 0.045
+# Seconds of one that waits at least: what is shorter may be no wait but a switch of threads.
+WAITING = 0.002
 # CPU per wall second under which it mostly waits, and above which CPU decides.
 WAITS = 0.1
 COMPUTES = 0.3
@@ -60,6 +62,9 @@ PLENTY, SEEN = 0.1, 0.4
 SHORT, ONE_IN = 50e-6, 20
 # The GIL changes hands each 5 ms: two threads that run for less than this do not meet.
 TURN = 0.006
+# Times a second of computing that a thread is given a core above which it waits for a lock again and again: the GIL changes
+# hands 200 times a second, SQLite's lock of memory 4000 times and more.
+CONTENDED = 2000
 # Two threads that are so many times as fast as one run side by side.
 FREE = 1.6
 # Of its time, a thread without a core: the machine is busy. Of less than so many seconds it cannot be told.
@@ -110,6 +115,7 @@ class Probe:
         self.beats: Beats | None = None
         self.gain: float | None = None
         self.inflation = 1.0
+        self.contended = False
         self.carriage: Carriage | None = None
         self._process_cpu = self._children_cpu = 0.0
         self._grown = 0
@@ -137,6 +143,7 @@ class Probe:
         gain, inflation = gain_of_two(self._mean(), one, other)
         if gain is not None and gain > (self.gain or 0.0) and not (disturbed and self._seen_enough):
             self.gain, self.inflation = gain, inflation
+            self.contended = inflation > 1.0 and one.slices + other.slices > CONTENDED * (one.cpu + other.cpu)
         self._beside += one.items + other.items
         self._beside_took += max(one.took, other.took)
         self._note(reading._replace(spans=()), spent)
@@ -210,6 +217,9 @@ class Probe:
     def _next_alone(self, sample: Sample, left: float) -> Step:
         """Warm items, with the heartbeat where they compute; then two at once; then what one weighs."""
         computes = sample.cpu > COMPUTES * sample.wall or left * sample.cpu > MATTERS * LEAST_GAIN
+        if not computes and sample.wall > WAITING and sample.share < WAITS:
+            # one more, which is warm, tells that; how long exactly is the limit's affair
+            return Run(1) if self._telling[0] is self.spans[0] and self.steps < MOST_STEPS else Enough("it waits")
         if not self._steady() and self.steps < MOST_STEPS:
             return Run(self._step(sample.wall, left), beat=computes and self.gil and self.cpus > 1)
         if computes and self.cpus > 1:
@@ -224,7 +234,7 @@ class Probe:
         """A few at once, then more, until the loop was watched for a while: what is inside a blocked loop is stuck there."""
         if self.steps > 1 and (self.spent >= LONG_WAIT or self.steps >= MOST_STEPS or sample.wall < 0.001):
             return Carry() if self._needs_carry(sample) else Enough("enough is known")
-        if sample.wall > LONG_WAIT and sample.share < WAITS and not sample.blocked:
+        if sample.wall > LONG_WAIT and sample.share < WAITS and (sample.blocked or 0.0) < COMPUTES:
             return Enough("it waits, and long: better to wait for many at once")
         return Run(2 ** (self.steps + 1) if sample.wall > 0.001 else 64)
 
@@ -312,6 +322,7 @@ class Probe:
             held=held,
             gain=self.gain,
             inflation=self.inflation,
+            contended=self.contended,
             stretch=self.beats.stretch if self.beats else 0.0,
             cold=self.spans[0].wall if self.spans else None,
             spread=spread,
