@@ -121,7 +121,9 @@ def test_explain_measures_even_if_it_matters_little() -> None:
     ("wall", "late", "expected"),
     [
         (0.02, 0.0, [Run(1), Run(4), Enough("enough is known")]),
-        (0.02, 0.9, [Run(1), Run(4), Carry(), Enough("enough is known")]),
+        (0.02, 0.9, [Run(1), Run(1), Carry(), Enough("enough is known")]),  # they go by one after another
+        (0.003, 0.9, [Run(1), Run(4), Carry(), Enough("enough is known")]),
+        (0.003, 0.1, [Run(1), Run(4), Run(8), Run(16), Enough("enough is known")]),
         (1e-5, 0.9, [Run(1), Run(64), Enough("enough is known")]),
         (0.3, 0.0, [Run(1), Enough("it waits, and long: better to wait for many at once")]),
     ],
@@ -158,6 +160,8 @@ def test_an_item_that_still_waits_is_known_to_wait() -> None:
     probe = Probe(left=10, cpus=4)
     assert probe.so_far(0.02, 0.0) is None  # too early
     assert probe.so_far(0.05, 0.04) is None  # it computes
+    assert Probe(left=10, cpus=4, thorough=True).so_far(0.05, 0.001) is None  # it may compute after that
+    assert Probe(left=10, cpus=4, thorough=True).so_far(0.4, 0.001) is not None
     found = probe.so_far(0.05, 0.001)
     assert found is not None
     assert found.unfinished

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import platform
 import sys
@@ -83,6 +82,7 @@ def save(calibration: Calibration, *, busy: bool = False) -> None:
         file = path()
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         kept = {**_kept(), key(): dataclasses.asdict(dataclasses.replace(calibration, assumed=False))}
+        import json
         import tempfile
 
         handle, temporary = tempfile.mkstemp(dir=file.parent, prefix="calibration-")  # it makes it 0600
@@ -141,7 +141,10 @@ def _pickling() -> float:
 
 def _kept() -> dict[str, dict[str, float]]:
     try:
-        kept = json.loads(path().read_text(encoding="utf-8"))
+        text = path().read_text(encoding="utf-8")
+        import json  # where there is something to read
+
+        kept = json.loads(text)
     except (OSError, ValueError):
         return {}
     return kept if isinstance(kept, dict) else {}

@@ -245,7 +245,8 @@ def pick(candidates: Sequence[Candidate], sample: Sample) -> Candidate:
         if each.parallelism > 1 and sample.unfinished:
             continue
         gain = best.seconds - each.seconds
-        waits = best.concurrency == 1 and each.parallelism == 1 and sample.wall > LONG_WAIT and sample.share < WAITS
+        long = sample.wall > LONG_WAIT or sample.unfinished
+        waits = best.concurrency == 1 and each.parallelism == 1 and long and sample.share < WAITS
         if gain > LEAST_SHARE * best.seconds and (gain > least_gain(each) or waits):
             best = each
     return best

@@ -172,6 +172,10 @@ class Instruments:
         self._at_work = children_at_work()  # what they had used before is not this item's
         self._heartbeat = Heartbeat() if beat else None
 
+    def leave_out(self, cpu: float) -> None:
+        """Seconds of this process's CPU that were no item's."""
+        self._cpu += cpu
+
     def listen(self) -> None:
         """The heartbeat, from now on."""
         self._heartbeat = self._heartbeat or Heartbeat()

@@ -19,7 +19,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -35,6 +34,8 @@ __all__ = ["FREE", "Carry", "Enough", "Pair", "Probe", "Run", "Step", "gain_of_t
 LONG_WAIT = 0.045
 # Seconds of one that waits at least: what is shorter may be no wait but a switch of threads.
 WAITING = 0.002
+# Of an item's time, its loop could do nothing else: that is no chance. So many seconds at a time can be seen of one item alone.
+BLOCKS, LONG_BLOCK = 0.8, 0.01
 # CPU per wall second under which it mostly waits, and above which CPU decides.
 WAITS = 0.1
 COMPUTES = 0.3
@@ -172,7 +173,7 @@ class Probe:
         when all that probing may cost has gone by and others could run beside it on threads. Not when it would be processes:
         whether its result can travel is known when it is there."""
         wall = max(elapsed - queued, min(cpu, elapsed))  # what it would be on an idle machine
-        if wall < LONG_WAIT or late > COMPUTES * elapsed:
+        if wall < LONG_WAIT or late > COMPUTES * elapsed or (self.thorough and elapsed < BUDGET):
             return None
         known = Sample(wall, cpu, items=len(self.spans) + 1, failed=self._failed, unfinished=True)
         if cpu <= WAITS * wall:
@@ -236,6 +237,11 @@ class Probe:
             return Carry() if self._needs_carry(sample) else Enough("enough is known")
         if sample.wall > LONG_WAIT and sample.share < WAITS and (sample.blocked or 0.0) < COMPUTES:
             return Enough("it waits, and long: better to wait for many at once")
+        blocks = (sample.blocked or 0.0) > BLOCKS and sample.wall > WAITING
+        if blocks and self.steps > 1:
+            return Carry() if self._needs_carry(sample) else Enough("enough is known")
+        if blocks and sample.wall > LONG_BLOCK:
+            return Run(1)  # one after another they would go by; the first call may have blocked for an import
         return Run(2 ** (self.steps + 1) if sample.wall > 0.001 else 64)
 
     @property
@@ -266,7 +272,8 @@ class Probe:
         walls = [span.wall for span in telling]
         if len(walls) == 1:
             return walls[0] >= STEP  # a short one may have been lucky
-        return statistics.stdev(walls) / math.sqrt(len(walls)) <= STEADY * statistics.fmean(walls)
+        mean, deviation = _mean_and_deviation(walls)
+        return deviation / math.sqrt(len(walls) - 1) <= STEADY * mean
 
     def _step(self, wall: float, left: float) -> int:
         """How many items fill a step: none may take a large share of all there are."""
@@ -310,7 +317,8 @@ class Probe:
         pool_and_children = pool + self._children_cpu / max(1, count + self._beside)
         held = self._held(mean)
         walls = [span.wall for span in self._telling]
-        spread = statistics.pstdev(walls) / statistics.fmean(walls) if len(walls) > 1 and sum(walls) > 0 else 0.0
+        average, deviation = _mean_and_deviation(walls)
+        spread = deviation / average if average > 0 else 0.0
         # items that share a loop delay each other: the quickest is nearest to what one takes alone
         wall = min(walls, default=0.0) if self.in_loop else mean.wall
         return Sample(
@@ -352,6 +360,12 @@ class Probe:
         if self.gain is None:
             return None
         return mean.cpu / 2 if side_by_side else min(mean.cpu, mean.wall / max(1.0, self.gain))
+
+
+def _mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Of these alone, not of what they are a sample of. (`statistics` takes longer to import than most steps.)"""
+    mean = math.fsum(values) / max(1, len(values))
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / max(1, len(values)))
 
 
 def gain_of_two(alone: Span, one: Together, other: Together) -> tuple[float | None, float]:
