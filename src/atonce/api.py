@@ -292,6 +292,10 @@ class _Outcomes(Iterator[Outcome[Any]]):
     def __next__(self) -> Outcome[Any]:
         return next(self._outcomes)
 
+    def batches(self) -> Generator[Batch, None, None]:
+        """The same, as they come in: for what in the package need not look at each. Not after one was asked for."""
+        return self._batches
+
     def close(self) -> None:
         """End the run, as leaving the loop does."""
         self._outcomes = itertools.chain()

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import repeat
 from typing import Any
 
-from ..outcome import Outcome
+from .finished import Batch
 
 __all__ = ["Backlog", "Queued"]
 
@@ -75,7 +75,7 @@ class Backlog:
     def done(self, indices: Iterable[int]) -> None:
         """These no longer count as in flight."""
 
-    def forget(self, outcomes: Iterable[Outcome[Any]]) -> None:
+    def forget(self, outcomes: Batch) -> None:
         """These are final."""
 
     def unpark(self, now: float) -> None:

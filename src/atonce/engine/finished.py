@@ -24,6 +24,11 @@ class Finished(Collection[Outcome[Any]]):
 
     __slots__ = ("_attempts", "_items", "_read_at", "_rest", "_started", "indices", "values")
 
+    @property
+    def at_once(self) -> bool:
+        """Whether each of them succeeded at its first attempt."""
+        return isinstance(self._attempts, repeat)
+
     def __init__(
         self,
         indices: Sequence[int],

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from ..errors import Unreachable
 from ..options import Learned, Spaced
-from ..outcome import Outcome
 from .backlog import Backlog, Queued
 from .circuit import Circuit
+from .finished import Batch, Finished
 from .kinds import Kind, kind_of
 from .lane import Lane
 from .limit import AdaptiveLimit
@@ -87,25 +87,33 @@ class KeyedBacklog(Backlog):
 
     def extend(self, first: int, items: Sequence[Any], now: float) -> list[tuple[int, Any, BaseException]]:
         failed: list[tuple[int, Any, BaseException]] = []
-        lanes = self._lanes
+        several: list[tuple[int, Any, float]] = []  # items one after another that have the same key
+        last: Lane | None = None
         for index, item in enumerate(items, first):
             try:
                 key = self._key(item)
-                lane = lanes.get(key)  # hashes it
+                lane = self._lanes.get(key)  # hashes it
             except Exception as error:  # the user's key function: this item's fault
                 failed.append((index, item, error))
                 continue
-            if lane is None:
-                lane = lanes[key] = self._new_lane(key)
-            elif not lane.items:
-                self._idle.pop(key, None)
-            lane.items += 1
-            lane.total += 1
-            lane.queue.append((index, item, now))
-            self._of[index] = lane
-            self._back_in_turn(lane)
+            if lane is None or lane is not last:
+                self._append(last, several)
+                last = lane = lane or self._lanes.setdefault(key, self._new_lane(key))
+                several = []
+            several.append((index, item, now))
+        self._append(last, several)
         self._size += len(items) - len(failed)
         return failed
+
+    def _append(self, lane: Lane | None, several: list[Queued]) -> None:
+        if lane is not None:
+            if not lane.items:
+                self._idle.pop(lane.key, None)
+            lane.items += len(several)
+            lane.total += len(several)
+            lane.queue.extend(several)
+            self._of.update(zip(map(itemgetter(0), several), repeat(lane)))
+            self._back_in_turn(lane)
 
     def first(self, queued: Queued) -> None:
         lane = self._of[queued[0]]
@@ -124,9 +132,17 @@ class KeyedBacklog(Backlog):
                 if lane.queue:
                     self._wake(lane, at)
                 continue
-            queued = lane.queue.popleft()
-            taken.append(queued)
-            self._start(lane, queued[0], now)
+            if turn or not lane.is_free(now):
+                queued = lane.queue.popleft()
+                taken.append(queued)
+                self._start(lane, queued[0], now)
+            else:  # it is the only one, and nothing but a number holds it
+                room = min(count - len(taken), len(lane.queue), self._most - lane.in_flight)
+                several = [lane.queue.popleft() for _ in range(int(room))]
+                taken += several
+                lane.in_flight += len(several)
+                lane.started_at = now
+                self._started.update(map(itemgetter(0), several))
             if lane.queue:
                 turn.append(lane)
             else:
@@ -154,18 +170,22 @@ class KeyedBacklog(Backlog):
         return True
 
     def done(self, indices: Iterable[int]) -> None:
-        for index in indices:
-            if index in self._started:
-                self._started.discard(index)
-                lane = self._of[index]
-                lane.left(index)
-                self._back_in_turn(lane)
+        mine = [index for index in indices if index in self._started]
+        self._started.difference_update(mine)
+        if self._adapts:
+            for index in mine:
+                self._of[index].left(index)
+                self._back_in_turn(self._of[index])
+            return
+        for lane, number in Counter(map(self._of.__getitem__, mine)).items():
+            lane.in_flight -= number
+            self._back_in_turn(lane)
 
-    def forget(self, outcomes: Iterable[Outcome[Any]]) -> None:
-        for outcome in outcomes:
-            lane = self._of.pop(outcome.index, None)
+    def forget(self, outcomes: Batch) -> None:
+        indices = outcomes.indices if isinstance(outcomes, Finished) else [outcome.index for outcome in outcomes]
+        for lane, number in Counter(map(self._of.pop, indices, repeat(None))).items():
             if lane is not None:
-                lane.items -= 1
+                lane.items -= number
                 if not lane.items:
                     self._retire(lane)
 

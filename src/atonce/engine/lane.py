@@ -89,6 +89,10 @@ class Lane:
         if self.opening is not None and self.opening.fresh:
             self.opening.left(index)
 
+    def is_free(self, now: float) -> bool:
+        """Whether as many may start now as the run allows a key."""
+        return self.limit is None and self.spacing == 0 and self.circuit is None and self.parked <= now
+
     @property
     def promised(self) -> float:
         """Until when nothing of it may start, whatever is known of it."""
