@@ -152,8 +152,8 @@ def test_it_travels_to_workers() -> None:
 @contextmanager
 def transfer(url: str, policy: Policy | None = None) -> Iterator[Transfer]:
     share = pycurl.CurlShare()
-    made = Transfer(0, policy or Policy(), share, Sharing())
-    made.begin(0, Request(url), 0.0)
+    made = Transfer(0, policy or Policy(), share, Sharing(), opened=lambda: None)
+    made.begin(0, Request(url), 0.0, 0.0)
     yield made
     made.close()
     share.close()

@@ -24,7 +24,7 @@ import pycurl
 
 from ...errors import ItemError
 from ...outcome import WorkerId
-from ...worker.job import Cells, Job
+from ...worker.job import IDLE, Cells, Job
 from ...worker.nesting import daemons_allowed
 from ...worker.outbox import DRY, FLUSH, Failure, Outbox
 from ...worker.runners import Runner
@@ -123,7 +123,6 @@ class MultiRunner(Runner):
         self._sharing = Sharing()
         self._in_flight = 0
         self._cpu = _CpuShare()
-        self._who = [WorkerId(os.getpid(), threading.get_ident(), slot) for slot in range(self.cells.slots)]
         try:
             self._loop()
         except BaseException as error:
@@ -172,17 +171,17 @@ class MultiRunner(Runner):
 
     def _fill(self, now: float) -> bool:
         """Start what there is and may be started. True if anything was."""
-        todo, started = self._todo, False
-        view, add = self.cells.view, self._add
+        todo, idle, started = self._todo, self._idle, False
+        view, add, wall = self.cells.view, self._add, time.time()
         while todo and self._in_flight < self.slots:
-            transfer = self._idle.pop() if self._idle else self._new_transfer()
+            transfer = idle.pop() if idle else self._new_transfer()
             index, request = todo.popleft()
-            at = self.cells.at(transfer.number)
+            at = transfer.cell
             view[at + 1] = now
             view[at] = index
             self._in_flight += 1
             started = True
-            refused = transfer.begin(index, request, now)
+            refused = transfer.begin(index, request, now, wall)
             if refused is None:
                 add(transfer.easy)
             else:
@@ -191,7 +190,9 @@ class MultiRunner(Runner):
         return started
 
     def _new_transfer(self) -> Transfer:
-        transfer = Transfer(len(self._transfers), self._policy, self._share, self._sharing)
+        number = len(self._transfers)
+        transfer = Transfer(self.cells.at(number), self._policy, self._share, self._sharing, self._sockets.opened)
+        transfer.who = WorkerId(os.getpid(), threading.get_ident(), number)
         self._transfers.append(transfer)
         self._by_easy[transfer.easy] = transfer
         return transfer
@@ -216,16 +217,16 @@ class MultiRunner(Runner):
         self.outbox.due(now)
 
     def _end(self, transfer: Transfer, result: Page | ItemError, now: float) -> None:
-        number, started = transfer.number, transfer.started
+        started = transfer.started
         cpu = (now - started) * self._cpu.share
-        if isinstance(result, Page):
-            self.outbox.rows.append((transfer.index, result, started, now, cpu, self._who[number]))
+        if type(result) is Page:
+            self.outbox.rows.append((transfer.index, result, started, now, cpu, transfer.who))
         else:
-            self.outbox.failures.append(Failure(transfer.index, result, started, now, cpu, self._who[number]))
-        transfer.rest()
+            self.outbox.failures.append(Failure(transfer.index, cast(ItemError, result), started, now, cpu, transfer.who))
+        transfer.request = transfer.tried = None
         if transfer.shares:
             self._sharing.connected(transfer)
-        self.cells.leave(number)
+        self.cells.view[transfer.cell] = IDLE
         self._idle.append(transfer)
         self._in_flight -= 1
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-import time
+from collections.abc import Callable
 from typing import Any
 
 import pycurl
 
+from ...outcome import WorkerId
 from ..attempt import Attempt
 from ..decode import ENCODINGS, BadEncoding, Body, TooBig
 from ..failure import FetchError
@@ -16,6 +17,7 @@ from ..page import Page, headers_of, plain_page
 from ..partial import Part
 from ..request import Request
 from ..url import origin
+from .interest import TOLD_OF_ALL
 from .sharing import Sharing
 from .trust import ca_file
 
@@ -71,12 +73,14 @@ _END = b"\r\n"
 class Transfer:
     """`begin` an attempt, have it performed, then `done` or `broken`: a page, an error, or None for another hop."""
 
-    def __init__(self, number: int, policy: Policy, share: Any, sharing: Sharing) -> None:
-        self.number = number
+    def __init__(self, cell: int, policy: Policy, share: Any, sharing: Sharing, opened: Callable[[], None]) -> None:
+        self.cell = cell  # where in the runner's cells the number of its item is
+        self.who = WorkerId(0, 0, 0)  # for whoever runs it to say
+        self._opened = opened  # told of each new socket
         self.index = -1
         self.started = self._started_at = 0.0
         self.request: Request | None = None  # None: it is idle
-        self._attempt: Attempt | None = None
+        self.tried: Attempt | None = None  # `attempt`, once somebody has asked for it
         self._policy = policy
         # whether an attempt has something to say before its request is sent; else it is made when it is needed
         self._eager = policy.begins
@@ -98,20 +102,20 @@ class Transfer:
     @property
     def attempt(self) -> Attempt:
         """The attempt under way: made when it is first asked for, since most get a plain answer and need none."""
-        if self._attempt is None:
+        if self.tried is None:
             assert self.request is not None
-            self._attempt = Attempt(self.request, self._policy, self.started, self._watch, self.index)
-            self._attempt.started_at = self._started_at
+            self.tried = Attempt(self.request, self._policy, self.started, self._watch, self.index)
+            self.tried.started_at = self._started_at
             if not self._eager:
-                self._attempt.begin(self.started)
-        return self._attempt
+                self.tried.begin(self.started)
+        return self.tried
 
-    def begin(self, index: int, request: Request, now: float) -> FetchError | None:
-        """Ready to be performed, unless an error says why not."""
+    def begin(self, index: int, request: Request, now: float, wall: float) -> FetchError | None:
+        """Ready to be performed, unless an error says why not. `wall`: `time.time()`."""
         self.index = index
         self.request = request
         self.started = now
-        self._started_at = time.time()
+        self._started_at = wall
         if self._eager:
             try:
                 self.attempt.begin(now)
@@ -121,13 +125,9 @@ class Transfer:
         self._send(request, now)
         return None
 
-    def rest(self) -> None:
-        """The attempt is over, whatever came of it."""
-        self.request = self._attempt = None
-
     def done(self, now: float) -> Page | FetchError | None:
         """The hop ended well as far as libcurl is concerned."""
-        if self._attempt is None and (page := self._plain(now)) is not None:
+        if self.tried is None and (page := self._plain(now)) is not None:
             return page
         attempt, chunks = self._observed(), self._chunks
         attempt.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -208,8 +208,8 @@ class Transfer:
         self._dressed = None
 
     def close(self) -> None:
-        if self._attempt is not None:
-            self._attempt.leave()
+        if self.tried is not None:
+            self.tried.leave()
         self.easy.close()
 
     # ── before ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -235,10 +235,12 @@ class Transfer:
         """Everything but the URL. `reset` keeps the connections."""
         policy, put = self._policy, self._put
         self.easy.reset()
-        goes_on = self._attempt is not None and self._attempt.part is not None and self._attempt.part.goes_on
+        goes_on = self.tried is not None and self.tried.part is not None and self.tried.part.goes_on
         put(pycurl.WRITEFUNCTION, self._came if goes_on else self._chunks.append)
         put(pycurl.HEADERFUNCTION, self._lines.append)
         put(pycurl.OPENSOCKETFUNCTION, self._open)
+        if TOLD_OF_ALL:
+            put(pycurl.RESOLVER_START_FUNCTION, self._opened)
         put(pycurl.NOSIGNAL, 1)
         put(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         put(pycurl.PROXY, "" if policy.proxy is None else policy.proxy.url)  # not even one from the environment
@@ -282,6 +284,7 @@ class Transfer:
         """Gives the socket to connect with, unless the address is not one to connect to."""
         if not self.attempt.allows(address.addr[0]):
             return pycurl.SOCKET_BAD
+        self._opened()
         try:
             return _Descriptor(socket.socket(address.family, address.socktype, address.protocol).detach())
         except OSError as error:

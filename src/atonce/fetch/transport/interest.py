@@ -2,8 +2,9 @@
 
 libcurl drops its interest in a socket when a transfer ends and takes it up again when the next transfer uses that
 connection, most often before anything has been waited for in between. So what it says is only noted, and settled once
-before each wait: one system call a transfer instead of two. Descriptors may have been closed and their numbers given
-anew meanwhile: the poller's own state is the truth, and it is asked.
+before each wait: no system call for a transfer whose connection was there, instead of two. Descriptors may have been
+closed and their numbers given anew meanwhile, to a connection or to a look-up of a name: each is told (`opened`), and
+then the poller's own state is the truth again, and it is asked.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import selectors
 import pycurl
 
 __all__ = ["Interest", "interest"]
+
+# Whether libcurl says when it is about to look up a name.
+TOLD_OF_ALL = hasattr(pycurl, "RESOLVER_START_FUNCTION")
 
 READ, WRITE = pycurl.CSELECT_IN, pycurl.CSELECT_OUT  # 1 and 2, as POLL_IN and POLL_OUT are
 
@@ -28,6 +32,9 @@ class Interest:
     def note(self, what: int, fd: int, multi: object, data: object) -> None:
         """libcurl's M_SOCKETFUNCTION."""
         self._said[fd] = what
+
+    def opened(self) -> None:
+        """There is about to be a new descriptor, perhaps under the number of one that was closed unnoticed."""
 
     def wait(self, seconds: float) -> list[tuple[int, int]]:
         """(descriptor, READ and WRITE bits) of what is ready, at most `seconds` from now."""
@@ -65,6 +72,21 @@ if hasattr(select, "epoll"):
             self._said = {}
             self._poller = select.epoll()
             self._kept: set[int] = set()
+            self._sure: dict[int, int] = {}  # what the poller waits for, as libcurl said it, where nothing else can be
+
+        def opened(self) -> None:
+            self._sure.clear()
+
+        def wait(self, seconds: float) -> list[tuple[int, int]]:
+            said, sure = self._said, self._sure
+            if said:
+                for fd, what in said.items():
+                    if sure.get(fd) != what:
+                        self._settle(fd, what & (READ | WRITE) if what != pycurl.POLL_REMOVE else 0)
+                        if TOLD_OF_ALL:
+                            sure[fd] = what
+                said.clear()
+            return self._ready(seconds)
 
         def close(self) -> None:
             self._poller.close()
