@@ -10,16 +10,18 @@ import gc
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
 from atonce import __version__
 from atonce.errors import AtonceError
 
+from .ending import end_at_once
 from .loading import uncollected
 from .talk import heard, show_error
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "main", "run"]
 
 _COMMANDS = {
     "fetch": "Get many URLs: fast, politely, and safely.",
@@ -80,6 +82,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     finally:
         gc.unfreeze()  # what was loaded, for whoever called this: see `uncollected`
+
+
+def run() -> NoReturn:
+    """`main` as a program. Who runs nobody's functions but ours has nothing to take apart at its end."""
+    code = main()
+    if sys.argv[1:2] == ["fetch"]:
+        end_at_once(code)
+    sys.exit(code)
 
 
 def _see_help(error: click.ClickException) -> str:
