@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ from typing import Any
 import pytest
 
 from atonce.cli import main
+from atonce.cli.job import MANY
 from atonce.lab import Lab
+from atonce.plan.machine import usable_cpus
+from atonce.sink.summary import grouped
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -144,3 +148,30 @@ def test_the_summary_has_bytes_and_the_slowest_hosts(lab: Lab, capsys: pytest.Ca
     assert (told["bytes"], told["hosts"]) == (2000, 2)
     assert {host["items"] for host in told["slowest_hosts"]} == {2}
     assert ", 2.0 kB from 2 hosts\n  slowest of 2 hosts: " in err
+
+
+# ── who writes ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+TELLS = """
+import sys
+from atonce.cli import main
+from atonce.sink.apart import Apart
+start = Apart.start
+def told(apart):
+    print("apart:", start(apart))
+    return True
+Apart.start = told
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux" or usable_cpus() < 2, reason="forks on Linux, where there is a core for them")
+@pytest.mark.parametrize("output", ["pages/", "out.jsonl", "out.sqlite"])
+@pytest.mark.parametrize("count", [MANY - 1, MANY])
+def test_many_pages_are_written_by_a_process_of_its_own(lab: Lab, folder: Path, output: str, count: int) -> None:
+    Path("urls.txt").write_text("".join(f"{url}\n" for url in lab.urls(count, path="/bytes/10")))
+    command = ["fetch", "-i", "urls.txt", "-o", output, "--progress", "--no-remember", "--per-host", "32"]
+    done = subprocess.run([sys.executable, "-c", TELLS, *command], capture_output=True, text=True, check=True, timeout=50)
+    assert done.stdout == ("apart: True\n" if count == MANY and output != "out.sqlite" else "")
+    assert f"{grouped(count)} ok" in done.stderr

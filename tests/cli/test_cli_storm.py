@@ -62,6 +62,12 @@ def test_three_kills(tmp_path: Path, output: str) -> None:
     storm(tmp_path, output, OUTPUTS[output], items=300, kills=3, rate="120/s")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("output", ["pages/", "out.jsonl"])
+def test_two_kills_of_a_run_that_another_process_writes(tmp_path: Path, output: str) -> None:
+    storm(tmp_path, output, OUTPUTS[output], items=2500, kills=2, rate="1500/s")
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("output", OUTPUTS)

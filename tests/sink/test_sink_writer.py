@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import pytest
 
@@ -12,7 +12,7 @@ from atonce.errors import OutputError
 from atonce.sink import writer
 from atonce.sink.base import Sink
 from atonce.sink.done import Done
-from atonce.sink.row import Row
+from atonce.sink.row import Raw, Row
 from atonce.sink.writer import Writer
 
 
@@ -48,8 +48,8 @@ class Told(Sink):
         return [self.said.get_nowait() for _ in range(self.said.qsize())]
 
 
-def row(index: int) -> Callable[[], Row]:
-    return lambda: Row(index, 1, True, {})
+def row(index: int) -> Row:
+    return Row(index, 1, True, {})
 
 
 def test_all_is_written_in_order_and_committed_on_leaving() -> None:
@@ -60,6 +60,21 @@ def test_all_is_written_in_order_and_committed_on_leaving() -> None:
     *batches, commit = sink.all_said()
     assert [index for batch in batches for index in batch] == list(range(1000))  # type: ignore[attr-defined]
     assert commit == "commit"
+
+
+def test_what_a_row_is_made_of_is_made_one_by_the_thread() -> None:
+    sink = Told()
+    made: list[object] = []
+
+    def make(body: bytes, index: int) -> Row:
+        made.append((threading.current_thread().name, body))
+        return row(index)
+
+    with Writer(sink, make) as out:
+        out.put(Raw(b"a", (7,)), 1)
+        out.put(row(8))
+    assert made == [("atonce-output", b"a")]
+    assert [index for batch in sink.all_said()[:-1] for index in batch] == [7, 8]  # type: ignore[attr-defined]
 
 
 def test_what_comes_during_a_write_goes_in_the_next_one_together() -> None:

@@ -110,6 +110,6 @@ def _recorder() -> Callable[[Outcome[Any], Entry], Record]:
     def record(outcome: Outcome[Any], entry: Entry) -> Record:
         row = value_row(outcome, entry.index, entry.fingerprint, lambda seconds: seconds + offset)
         kind, message = row.fields.get("error_type", ""), row.fields.get("error", "")
-        return Record(row.ok, lambda: row, False, kind, message, size=0 if row.body is None else row.body.size)
+        return Record(row.ok, row, False, kind, message, size=0 if row.body is None else row.body.size)
 
     return record

@@ -104,7 +104,7 @@ class Page(NamedTuple):
 
     @property
     def content_type(self) -> str | None:
-        return next((value for name, value in self.headers if name.lower() == "content-type"), None)
+        return _content_type(self.head)
 
     @property
     def sha256(self) -> str | None:
@@ -128,6 +128,10 @@ class Page(NamedTuple):
         if self.index == index and self.attempts == attempts:
             return self
         return Page._make((*self[:-2], index, attempts))
+
+    def around_body(self) -> tuple[tuple[Any, ...], Bytes, tuple[Any, ...]]:
+        """The fields before the body, the body, those behind it: it may travel by another way."""
+        return self[:_BODY], self.body, self[_BODY + 1 :]
 
     def row(self) -> dict[str, Any]:
         """The row that every output has of a page, without `path`, `body` and `headers`. No secrets are in it."""
@@ -161,6 +165,8 @@ class Page(NamedTuple):
         return f"<Page {self.index} {self.method} {shown(self.url)} {what}, {self.bytes} bytes>"
 
 
+_BODY = Page._fields.index("body")
+
 Times = tuple[float, float | None, float | None, float | None, float | None, float]  # from started_at to total_s
 
 
@@ -175,12 +181,26 @@ def plain_page(
 
 def shown_headers(page: Page) -> tuple[tuple[str, str], ...]:
     """The headers of a page as they may be shown and recorded: no secrets in the URLs that they name."""
-    if not _LEADS.search(page.head):
-        return page.headers
-    return tuple((name, shown(value) if name.lower() in _LEADING else value) for name, value in page.headers)
+    return _shown_headers(page.head)
 
 
-@functools.lru_cache(8)  # a page is asked more than once, and pages of one server may have the same
+_of_a_few = functools.lru_cache(8)  # a page is asked more than once, and pages of one server may have the same head
+
+
+@_of_a_few
+def _shown_headers(head: bytes) -> tuple[tuple[str, str], ...]:
+    headers = headers_of(head)
+    if not _LEADS.search(head):
+        return headers
+    return tuple((name, shown(value) if name.lower() in _LEADING else value) for name, value in headers)
+
+
+@_of_a_few
+def _content_type(head: bytes) -> str | None:
+    return next((value for name, value in headers_of(head) if name.lower() == "content-type"), None)
+
+
+@_of_a_few
 def headers_of(head: bytes) -> tuple[tuple[str, str], ...]:
     """The pairs in a block of status line and headers. Beyond ASCII, bytes are read as Latin-1; folded lines are joined."""
     pairs: list[tuple[str, str]] = []

@@ -17,11 +17,12 @@ class Sink(abc.ABC):
 
     `with sink:` opens it, which is when another run's lock, missing rights and foreign content are found, and closes
     it. In between `done` says which items it held when it was opened. `resumable` is false where a run cannot be
-    continued. Rows are recorded when they are committed, which `Writer` has done `commit_after` seconds after the first
-    one that is not.
+    continued; `forks`: whether a fork of the process that opened it may write it. Rows are recorded when they are committed,
+    which `Writer` has done `commit_after` seconds after the first one that is not.
     """
 
     resumable = True
+    forks = False
     commit_after = 0.5
 
     @property

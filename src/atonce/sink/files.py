@@ -48,7 +48,7 @@ def trouble(path: str) -> Iterator[None]:
         ) from error
 
 
-def write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes | memoryview) -> None:
     """All of it: a single `os.write` may stop short, on a full disk for one."""
     written = os.write(fd, data)
     while written < len(data):

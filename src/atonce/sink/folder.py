@@ -36,6 +36,7 @@ from .shelf import PART, PARTIAL
 
 __all__ = ["Folder"]
 
+_NEW = f"{PARTIAL}{os.sep}body"  # the one that is being written
 _PATH = re.compile(r"[0-9a-f]{2}/[0-9A-Za-z-]+\.[0-9a-z]+")
 
 
@@ -60,6 +61,12 @@ class Folder(Sink):
         self._rows = self._refreshed or self._manifest
         self._sub_folders: set[str] = set()
         self._is_open = False
+        # its folder, from which names are looked up, where the system can; a file costs 1.5 us less then
+        self._at: int | None = None
+
+    @property
+    def forks(self) -> bool:  # type: ignore[override]
+        return self._refreshed is None  # else both processes would read rows of the earlier run, at one place in one file
 
     @property
     def done(self) -> Done:
@@ -86,6 +93,8 @@ class Folder(Sink):
                     self._earlier = Earlier(self._manifest.path)
                     self._refreshed.open()
                 self._make_partial()
+                if {os.open, os.rename, os.unlink} <= os.supports_dir_fd:
+                    self._at = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
             except BaseException:
                 self.close()
                 raise
@@ -103,12 +112,11 @@ class Folder(Sink):
                         continue
                     if head and head.path and (row.body is None or head.path != row.body.path):
                         replaced.append(head.path)
-                    fields = row.fields
+                    place = None
                     if row.body is not None and self._bodies:
                         self._store(row.body)
-                        placed = {"path": row.body.path, "bytes": row.body.size}
-                        fields = {**placed, **fields, **placed}  # first, where a resumed run looks, and with these values
-                    lines.append(encoded(row, fields))
+                        place = {"path": row.body.path, "bytes": row.body.size}
+                    lines.append(encoded(row, row.fields, place))
         finally:  # those before one that failed, too
             self._rows.append(b"".join(lines), len(lines))
         for path in replaced:
@@ -127,6 +135,9 @@ class Folder(Sink):
     def close(self) -> None:
         if self._is_open:
             self._is_open = False
+            if self._at is not None:
+                os.close(self._at)
+                self._at = None
             with contextlib.suppress(OSError):  # what cannot be removed now, the next opening removes
                 self._clear_partial(but_parts=True)
                 os.rmdir(self._partial)
@@ -143,17 +154,21 @@ class Folder(Sink):
         if sub_folder not in self._sub_folders:
             os.makedirs(os.path.join(self.path, sub_folder), exist_ok=True)
             self._sub_folders.add(sub_folder)
-        os.replace(partial, f"{self.path}{os.sep}{body.path}")
+        os.replace(partial, self._place(body.path), src_dir_fd=self._at, dst_dir_fd=self._at)
 
-    def _written(self, data: bytes) -> str:
-        partial = os.path.join(self._partial, "body")
+    def _place(self, path: str) -> str:
+        """What a path below the folder is called by `_at`."""
+        return path if self._at is not None else f"{self.path}{os.sep}{path}"
+
+    def _written(self, data: bytes | memoryview) -> str:
+        partial = self._place(_NEW)
         # 0666 less the umask: bodies are files as any other program writes them
-        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, 0o666)
+        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, 0o666, dir_fd=self._at)
         try:
             write_all(fd, data)
         except BaseException:
             os.close(fd)
-            os.unlink(partial)
+            os.unlink(partial, dir_fd=self._at)
             raise
         os.close(fd)
         return partial

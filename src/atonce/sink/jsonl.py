@@ -16,6 +16,8 @@ class Jsonl(Sink):
     """`bodies=False` leaves the bodies out. `retry_failed` takes failed rows out when opening, so that they run
     again."""
 
+    forks = True
+
     def __init__(self, path: str, *, bodies: bool = True, retry_failed: Again = False) -> None:
         self._bodies = bodies
         self._file = RecordFile(

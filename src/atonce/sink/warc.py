@@ -74,14 +74,13 @@ class Warc(Sink):
         lines: list[bytes] = []
         end = self._end
         for row in rows:
-            fields = row.fields
+            place = None
             if row.exchange is not None:
-                found = _records(row.exchange, b"" if row.body is None else row.body.data)
+                found = _records(row.exchange, b"" if row.body is None else bytes(row.body.data))
                 place = {"offset": end, "length": len(found)}
-                fields = {**place, **fields, **place}  # first, where a resumed run looks, and with these values
                 records.append(found)
                 end += len(found)
-            lines.append(encoded(row, fields))
+            lines.append(encoded(row, row.fields, place))
         with trouble(self.path):
             self._append(b"".join(records))
         self._rows.append(b"".join(lines), len(lines))

@@ -5,19 +5,21 @@
 
 Why a thread: an fsync takes milliseconds, in which whoever takes the results of a run would stand still; and rows that
 came while a write was going on go in the next one together, so that a busy run pays for batches and an idle one has
-each row written as it comes. It is also what commits when nothing comes any more. And a row is made there, its body hashed:
-meanwhile whoever takes results takes the next ones.
+each row written as it comes. It is also what commits when nothing comes any more. What can be made of a result by whoever
+writes it is made there, such as the hash of its body: meanwhile whoever takes results takes the next ones. For many of them
+all of that is done in a process of its own (`apart.py`), where the output and the system have it.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
+from .apart import Apart, can_fork
 from .base import Sink
-from .row import Row
+from .row import Made, Make, rows_of
 
 __all__ = ["Writer"]
 
@@ -25,24 +27,26 @@ BATCH = 256  # rows in one write: what a kill may find not yet written is small,
 MOST = 64 << 20  # bytes that wait; whoever brings more waits for room
 _ROW = 1000  # what a row counts for beside its body
 
-Made = tuple[Callable[[], Row], int]  # what makes a row, and what that counts for
-
 
 class Writer:
-    """`with Writer(sink) as writer:`, then `writer.put(row)`, which is what makes a row. All that was put is written and
-    committed on leaving."""
+    """`with Writer(sink) as writer:`, then `writer.put(row)`. All that was put is written and committed on leaving.
 
-    def __init__(self, sink: Sink) -> None:
+    `make` makes rows of what is `Raw`. `apart`: there will be so many that another process is worth its start.
+    """
+
+    def __init__(self, sink: Sink, make: Make | None = None, *, apart: bool = False) -> None:
         self._sink = sink
+        self._make: Any = make
+        self._apart = Apart(sink, make) if apart and make is not None and sink.forks and can_fork() else None
         self._changed = threading.Condition()
-        self._rows: list[Made] = []
+        self._rows: list[tuple[Made, int]] = []
         self._size = 0
         self._ended = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="atonce-output", daemon=True)
 
-    def put(self, row: Callable[[], Row], size: int = 0) -> None:
-        """Have what it returns written soon; `size` bytes wait with it. Raises what an earlier write raised."""
+    def put(self, row: Made, size: int = 0) -> None:
+        """Have it written soon; its body has `size` bytes. Raises what an earlier write raised."""
         with self._changed:
             while self._size >= MOST and self._error is None:
                 self._changed.wait()
@@ -59,10 +63,14 @@ class Writer:
             self._ended = True
             self._changed.notify_all()
         self._thread.join()
+        if self._apart is not None:
+            self._apart.end()
         if self._error is not None:
             raise self._error
 
     def __enter__(self) -> Writer:
+        if self._apart is not None and not self._apart.start():
+            self._apart = None
         self._thread.start()
         return self
 
@@ -75,15 +83,20 @@ class Writer:
 
     def _run(self) -> None:
         due: float | None = None  # when what was written has to be committed
+        apart = self._apart
+        commit = self._sink.commit if apart is None else apart.commit
         try:
             while (rows := self._take(due)) is not None:
-                if rows:
-                    self._sink.write([row() for row, _ in rows])
-                    due = due or time.monotonic() + self._sink.commit_after
-                else:
-                    self._sink.commit()
+                if not rows:
+                    commit()
                     due = None
-            self._sink.commit()
+                    continue
+                if apart is None:
+                    self._sink.write(rows_of(rows, self._make))
+                else:
+                    apart.write(rows)
+                due = due or time.monotonic() + self._sink.commit_after
+            commit()
         except BaseException as error:
             with self._changed:
                 self._error = error
@@ -102,8 +115,8 @@ class Writer:
                 self._changed.wait(wait)
             if not self._rows:
                 return None
-            rows = self._rows[:BATCH]
+            taken = self._rows[:BATCH]
             del self._rows[:BATCH]
-            self._size -= sum(size for _, size in rows)
+            self._size -= sum(size for _, size in taken)
             self._changed.notify_all()
-            return rows
+            return [row for row, _ in taken]

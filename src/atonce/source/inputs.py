@@ -30,6 +30,7 @@ from atonce.errors import InputError, UsageError
 __all__ = ["KINDS", "Entry", "Input", "fingerprint"]
 
 KINDS = ("text", "jsonl", "csv")
+KEPT = 2 << 20  # bytes of a file whose items are kept when they have been counted: they take some times as much
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -51,7 +52,8 @@ def fingerprint(raw: bytes, salt: bytes = b"") -> int:
 
 
 class Input:
-    """The items of the arguments in `first`, then those in the file at `path`; each iteration reads anew.
+    """The items of the arguments in `first`, then those in the file at `path`; each iteration reads anew (but what is short and
+    was counted).
 
     `kind` is one of KINDS, None for what the name says. `parse` turns an item into what the job wants and raises
     ValueError where it cannot. `salt` says what the items are for, so that one job's output is not taken for
@@ -74,6 +76,7 @@ class Input:
         self._comments = comments
         self._parse = parse
         self._salt = salt.encode()
+        self._kept: list[Entry] | None = None  # all of them
 
     @property
     def name(self) -> str:
@@ -98,16 +101,34 @@ class Input:
         return f"{self.name}, line {entry.line}"
 
     def __iter__(self) -> Iterator[Entry]:
-        for index, (line, raw, item) in enumerate(self._raw()):
-            yield self._parsed(Entry(index, line, fingerprint(raw, self._salt), item))
+        return self._read() if self._kept is None else iter(self._kept)
+
+    def count(self) -> int:
+        """How many items there are: each is read and parsed. A short input is not read again."""
+        if self.path is not None and _size(self.path) > KEPT:
+            return sum(1 for _ in self)
+        self._kept = kept = list(self)
+        return len(kept)
 
     def checked(self) -> Iterator[Entry | InputError]:
         """The items, with the error of each that `parse` does not take in its place."""
         for index, (line, raw, item) in enumerate(self._raw()):
+            entry = Entry(index, line, fingerprint(raw, self._salt), item)
             try:
-                yield self._parsed(Entry(index, line, fingerprint(raw, self._salt), item))
-            except InputError as error:
-                yield error
+                yield entry if self._parse is None else entry._replace(item=self._parse(item))
+            except (ValueError, UsageError) as error:
+                yield self._refused(entry, error)
+
+    def _read(self) -> Iterator[Entry]:
+        parse, salt = self._parse, zlib.crc32(self._salt)
+        for index, (line, raw, item) in enumerate(self._raw()):
+            number = zlib.crc32(raw, salt) or 1  # its `fingerprint`
+            if parse is not None:
+                try:
+                    item = parse(item)
+                except (ValueError, UsageError) as error:
+                    raise self._refused(Entry(index, line, number, item), error) from error
+            yield Entry(index, line, number, item)
 
     def _raw(self) -> Iterator[tuple[int, bytes, Any]]:
         for number, text in enumerate(self._first, 1):
@@ -123,15 +144,19 @@ class Input:
             else:
                 yield from _text(lines, self._comments)
 
-    def _parsed(self, entry: Entry) -> Entry:
-        if self._parse is None:
-            return entry
-        try:
-            return entry._replace(item=self._parse(entry.item))
-        except (ValueError, UsageError) as error:
-            what = error.what if isinstance(error, UsageError) else str(error)
-            hint = error.hint if isinstance(error, UsageError) else None
-            raise InputError(f"{self.where(entry)}: {what}", hint=hint) from error
+    def _refused(self, entry: Entry, error: ValueError | UsageError) -> InputError:
+        """What `parse` has to say of an item, with its place."""
+        what = error.what if isinstance(error, UsageError) else str(error)
+        hint = error.hint if isinstance(error, UsageError) else None
+        return InputError(f"{self.where(entry)}: {what}", hint=hint)
+
+
+def _size(path: str) -> int:
+    """0 of one that is not there, which whoever opens it will say."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def _kind_of(path: str) -> str:
