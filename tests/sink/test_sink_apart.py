@@ -27,8 +27,8 @@ from atonce.sink import apart, sink_for, writer
 from atonce.sink.row import Body, Raw, Row
 from atonce.sink.writer import Writer
 
-def make(body, index):
-    fields = {"sha256": hashlib.sha256(body).hexdigest(), "by": os.getpid()}
+def make(body, sha256, index):
+    fields = {"sha256": sha256 or hashlib.sha256(body).hexdigest(), "near": bool(sha256), "by": os.getpid()}
     return Row(index, 1, True, fields, Body(body, f"{index % 256:02x}/{index:08d}-0.bin"))
 
 def body(index, size=5000):
@@ -68,6 +68,40 @@ print(os.getpid())
     assert not (tmp_path / "out" / ".partial").exists()
 
 
+def test_where_it_is_behind_bodies_are_hashed_here(tmp_path: Path) -> None:
+    """The third batch finds two before it, which the other side is held in: with the lock of a file, so that nobody sleeps."""
+    done = run(
+        tmp_path,
+        """
+import fcntl
+held = os.open("held", os.O_CREAT | os.O_RDWR)
+fcntl.lockf(held, fcntl.LOCK_EX)
+plain = make
+def make(body, sha256, index):
+    if index == 0:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+    return plain(body, sha256, index)
+
+class Told(apart.Apart):
+    def _hashed(self, batch):
+        helped = super()._hashed(batch)
+        fcntl.lockf(held, fcntl.LOCK_UN)
+        return helped
+
+apart.Apart = Told
+with sink_for("out.jsonl") as sink, Writer(sink, make, apart=True) as out:
+    for index in range(5 * writer.BATCH):
+        out.put(Raw(body(index), (index,)), 5000)
+""",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    found = rows(tmp_path / "out.jsonl")
+    assert len(found) == 5 * 256
+    assert {row["near"] for row in found} == {False, True}
+    for row in found:
+        assert row["sha256"] == hashlib.sha256(bytes([row["index"] % 256]) * 5000).hexdigest()
+
+
 def test_bodies_that_find_no_room_go_along(tmp_path: Path) -> None:
     done = run(
         tmp_path,
@@ -87,7 +121,7 @@ def test_its_error_is_raised_here_and_nothing_is_tried_after_it(tmp_path: Path) 
     done = run(
         tmp_path,
         """
-def make(body, index):
+def make(body, sha256, index):
     if index == 600:
         raise OutputError("full", item="this one", causes=("a", "b"), hint="make room")
     return Row(index, 1, True, {})

@@ -66,7 +66,7 @@ def test_what_a_row_is_made_of_is_made_one_by_the_thread() -> None:
     sink = Told()
     made: list[object] = []
 
-    def make(body: bytes, index: int) -> Row:
+    def make(body: bytes, sha256: str | None, index: int) -> Row:
         made.append((threading.current_thread().name, body))
         return row(index)
 

@@ -332,6 +332,7 @@ def _maker(archive: bool) -> Callable[..., Row]:
 
     def make(
         body: bytes,
+        sha256: str | None,
         before: tuple[Any, ...],
         after: tuple[Any, ...],
         index: int,
@@ -340,7 +341,7 @@ def _maker(archive: bool) -> Callable[..., Row]:
         request: Request | None,
     ) -> Row:
         page: Page = tuple.__new__(Page, (*before, body, *after))  # as `Page(…)`, at a third of its cost
-        fields = page.row()
+        fields = page.row(sha256)
         fields["headers"] = shown_headers(page)
         path = file_name(index, page.url, fields["content_type"])
         kept = Body(page.body, path, stored=page.stored) if page.complete else None

@@ -133,8 +133,9 @@ class Page(NamedTuple):
         """The fields before the body, the body, those behind it: it may travel by another way."""
         return self[:_BODY], self.body, self[_BODY + 1 :]
 
-    def row(self) -> dict[str, Any]:
-        """The row that every output has of a page, without `path`, `body` and `headers`. No secrets are in it."""
+    def row(self, sha256: str | None = None) -> dict[str, Any]:
+        """The row that every output has of a page, without `path`, `body` and `headers`. No secrets are in it. `sha256` is that
+        of the body, where it is known."""
         url = shown(self.url)
         return {
             "index": self.index,
@@ -156,7 +157,7 @@ class Page(NamedTuple):
             "peer_ip": self.peer_ip,
             "content_type": self.content_type,
             "bytes": self.bytes,
-            "sha256": self.sha256,
+            "sha256": sha256 or self.sha256,
             "complete": self.complete,
         }
 

@@ -108,10 +108,12 @@ class Row(NamedTuple):
 
 
 class Raw(NamedTuple):
-    """What a row is made of where it is written, by `make(body, *fields)`. `fields` can be pickled."""
+    """What a row is made of where it is written, by `make(body, sha256, *fields)`. `fields` can be pickled; `sha256` is that of
+    the body, where somebody has had the time."""
 
     body: bytes | memoryview
     fields: tuple[Any, ...]
+    sha256: str | None = None
 
 
 Made = Row | Raw
@@ -120,7 +122,7 @@ Make = Callable[..., Row]
 
 def rows_of(batch: Sequence[Made], make: Make) -> list[Row]:
     """The rows, with those made that are not yet."""
-    return [make(each[0], *each[1]) if type(each) is Raw else cast(Row, each) for each in batch]
+    return [make(each[0], each[2], *each[1]) if type(each) is Raw else cast(Row, each) for each in batch]
 
 
 class Head(NamedTuple):

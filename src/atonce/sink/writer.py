@@ -15,11 +15,13 @@ from __future__ import annotations
 import threading
 import time
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .apart import Apart, can_fork
 from .base import Sink
 from .row import Made, Make, rows_of
+
+if TYPE_CHECKING:
+    from .apart import Apart
 
 __all__ = ["Writer"]
 
@@ -37,7 +39,7 @@ class Writer:
     def __init__(self, sink: Sink, make: Make | None = None, *, apart: bool = False) -> None:
         self._sink = sink
         self._make: Any = make
-        self._apart = Apart(sink, make) if apart and make is not None and sink.forks and can_fork() else None
+        self._apart = _apart(sink, make) if apart and make is not None and sink.forks else None
         self._changed = threading.Condition()
         self._rows: list[tuple[Made, int]] = []
         self._size = 0
@@ -120,3 +122,9 @@ class Writer:
             self._size -= sum(size for _, size in taken)
             self._changed.notify_all()
             return [row for row, _ in taken]
+
+
+def _apart(sink: Sink, make: Make) -> Apart | None:
+    from . import apart
+
+    return apart.Apart(sink, make) if apart.can_fork() else None
