@@ -95,6 +95,7 @@ SCENARIOS = (
     ),
     Scenario("50/s, quick refusals", 2000, lambda s: Bucket(50, 0.2 * s, burst=5, refusal=0.1), core=False, up_to=64),
     Scenario("100 connections, 300 ms lognormal", 5000, lambda s: Connections(100, lognormal(0.3 * s)), core=False),
+    Scenario("100 ms, 1 % refused by chance", 20_000, lambda s: Flaky(0.1 * s, 0.0, refused=0.01), core=False),
     Scenario("a cold server", 5000, _cold, core=False),
     Scenario("a rival takes ¾, on and off", 5000, _rival, core=False),
     Scenario("items that become dearer", 5000, _drifting, core=False),

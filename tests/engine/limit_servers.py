@@ -19,6 +19,7 @@ __all__ = [
     "Bucket",
     "Connections",
     "Delay",
+    "Draw",
     "Flaky",
     "Handshakes",
     "Queue",
@@ -62,15 +63,19 @@ class Delay(Server):
 
 
 class Flaky(Delay):
-    """A share of the answers are errors, whatever the load."""
+    """A share of the answers are errors, or refusals, or take `late` seconds and are given up, whatever the load."""
 
-    def __init__(self, seconds: float, share: float) -> None:
+    def __init__(
+        self, seconds: float | Draw, errors: float, *, refused: float = 0.0, given_up: float = 0.0, late: float | None = None
+    ) -> None:
         super().__init__(seconds)
-        self.share = share
+        self.kinds, self.weights = ("error", "overload", "timeout", "ok"), (errors, refused, given_up)
+        self.late = late
 
     def arrive(self, item: int) -> None:
-        kind = "error" if self.rng.random() < self.share else "ok"
-        self.sim.after(self.draw(self.rng), self.sim.answer, item, kind)
+        kind = self.rng.choices(self.kinds, (*self.weights, 1 - sum(self.weights)))[0]
+        seconds = self.draw(self.rng)
+        self.sim.after(self.late or seconds if kind == "timeout" else seconds, self.sim.answer, item, kind)
 
 
 class Queue(Server):

@@ -10,7 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from limit_scenarios import SCENARIOS, SEEDS, Scenario, geomean, measure, seconds_of
-from limit_servers import Bucket, Connections, Delay, Flaky, Queue, Server, Sharing, bandwidth, bimodal, lognormal, thrash
+from limit_servers import (
+    Bucket,
+    Connections,
+    Delay,
+    Draw,
+    Flaky,
+    Queue,
+    Server,
+    Sharing,
+    bandwidth,
+    bimodal,
+    lognormal,
+    thrash,
+)
 from limit_simulator import Fixed, Result, Simulation, settled, simulate
 
 from atonce.engine.kinds import Kind
@@ -273,13 +286,55 @@ def test_errors_by_chance_do_not_lower_it() -> None:
     assert limit.limit == 1000
 
 
-def test_a_timeout_is_an_overload_only_where_latency_has_doubled() -> None:
-    for latency, falls in ((0.15, False), (1.0, True)):
+@pytest.mark.parametrize(
+    "latency", [0.05, lognormal(0.05), lambda rng: rng.uniform(0.01, 0.1)], ids=["constant", "lognormal", "even"]
+)
+@pytest.mark.parametrize(
+    ("errors", "refused", "given_up", "late"),
+    [
+        (0.04, 0.0, 0.0, None),  # a ValueError
+        (0.0, 0.0, 0.01, None),  # a TimeoutError
+        (0.03, 0.0, 0.01, None),
+        (0.03, 0.0, 0.01, 1.0),  # one that took a second
+        (0.0, 0.0, 0.10, 1.0),
+        (0.0, 0.01, 0.0, None),  # a 503, however few there are
+        (0.03, 0.02, 0.01, 1.0),
+    ],
+)
+def test_what_fails_whatever_the_load_does_not_keep_it_down(
+    latency: float | Draw, errors: float, refused: float, given_up: float, late: float | None
+) -> None:
+    server = Flaky(latency, errors, refused=refused, given_up=given_up, late=late)
+    limit = AdaptiveLimit(32, 256)
+    result = simulate(limit, server, 40_000, 1)
+    assert settled(result)[0] == 256, limit
+    assert result.seconds <= 2 * simulate(Fixed(256), server, 40_000, 1).seconds
+
+
+def test_refused_by_chance_is_no_reason_to_hammer_a_server_that_refuses_more_later() -> None:
+    limit = AdaptiveLimit(32, 256)
+    server = Flaky(0.05, 0.0, refused=0.01)
+    simulation = Simulation(limit, server, 60_000, seed=1)
+    simulation.after(6, setattr, server, "weights", (0.0, 0.4, 0.0))
+    simulation.after(16, setattr, server, "weights", (0.0, 0.0, 0.0))
+    result = simulation.run()
+    trace = [(when, most) for when, most in result.trace if when < 16]
+    assert max(most for when, most in trace if when < 6) == 256
+    assert max(most for when, most in trace if when > 8) <= 64
+    assert limit.limit > 64  # and it is found out again
+
+
+def test_a_timeout_is_an_overload_only_where_many_are_and_took_twice_as_long() -> None:
+    for latency, many, falls in ((0.15, 100, False), (1.0, 1, False), (1.0, 3, False), (1.0, 100, True)):
         limit = AdaptiveLimit(32)
         simulate(limit, Delay(0.1), 500)
         before = limit.limit
-        limit.finished(10.0, latency, 20, "timeout")
-        assert (limit.limit < before) == falls
+        for _ in range(many):
+            limit.finished(10.0, latency, 20, "timeout")
+        assert (limit.limit < before) == falls, (latency, many)
+        if falls:
+            assert limit.limit >= before // 2, "one cut a latency"
+            assert "take too long" in limit.why
 
 
 def test_pressure_here_holds_cuts_and_stops() -> None:

@@ -81,7 +81,7 @@ class KeyedBacklog(Backlog):
     def why(self) -> str:
         told = (lane for lane in self._lanes.values() if lane.limit or lane.spacing)
         lane = max(told, key=lambda lane: (lane.items, lane.total), default=None)
-        return "" if lane is None else f"{lane.key}: {lane.why}"
+        return "" if lane is None else lane.in_words
 
     # ── items ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -61,6 +61,12 @@ class Lane:
             return ""
         return f"{self.limit.why}{', connections are opened a few at a time' if self.opening and self.opening.dear else ''}"
 
+    @property
+    def in_words(self) -> str:
+        """The same, of this key: `5 of example.com: refused with 6 in flight`."""
+        number, _, reason = self.why.partition(": ")
+        return f"{number} of {self.key}: {reason}" if number.isdecimal() else f"{self.key}: {self.why}"
+
     def steer(self, limit: AdaptiveLimit) -> None:
         """Find out from now on how many may be in flight."""
         self.limit, self.opening = limit, Opening(limit.start)

@@ -21,6 +21,7 @@ from typing import Literal
 from .kinds import Kind
 from .pacer import Pacer
 from .ramp import GROWTH, TAU, USED, Ramp
+from .refusals import TWICE, Refusals
 from .window import Held, Window
 
 __all__ = ["AdaptiveLimit", "Pressure"]
@@ -57,9 +58,6 @@ MOST_CARE = 4
 SURPRISE = 0.3
 # Refusals within so many seconds, or half a latency, are one round.
 SOON = 0.01
-# Rounds of refusals, within so many seconds, after which it is a rate that is limited and not the number in flight. Up to
-# `COARSE` in flight two do: there a step is over 12 %, too coarse to hit a rate with.
-ROUNDS, ROUNDS_SPAN, COARSE = 4, 30.0, 8
 # Sums of floats are not exact: an item that started this much before a window counts as started in it.
 TICK = 1e-6
 
@@ -112,9 +110,7 @@ class AdaptiveLimit:
         self._halving = False
         # refusals
         self._cut_at = -math.inf
-        self._rounds: deque[float] = deque(maxlen=ROUNDS)
-        self._first_cut = 0.0
-        self._accepted = 0  # since the first cut
+        self._refusals = Refusals()
 
     def __repr__(self) -> str:
         return f"<AdaptiveLimit {self._state} {self.why}>"
@@ -128,7 +124,7 @@ class AdaptiveLimit:
     def proven(self) -> int | None:
         """The limit, less what a probe adds, where enough has come back under it to be believed another time; None where a rate
         is what holds back."""
-        if self._pacer is not None or self._accepted < WINDOW:
+        if self._pacer is not None or self._refusals.accepted < WINDOW:
             return None
         return int(self._from) if self._state in ("UP", "DOWN") else self.limit
 
@@ -167,12 +163,14 @@ class AdaptiveLimit:
             self._window = Window(self._first_sent)
             self._settle()
             self._reason = "it begins"
-        if kind == "timeout":
-            kind = "overload" if self._bases and latency > 2 * min(self._bases) else "error"
+        slow = bool(self._bases) and latency > TWICE * min(self._bases)
+        kind = self._refusals.weigh(kind, slow=slow, asked=retry_after is not None)
         if kind == "ok":
             self._ok(now, latency, in_flight)
         elif kind == "overload":
             self._overload(now, latency, in_flight, retry_after)
+        elif kind == "timeout":
+            self._late(now, latency)
 
     def took_effect(self, when: float) -> None:
         """A lower limit, or a slower pace, holds from `when` on only: what starts before is no news, if it is refused."""
@@ -200,7 +198,7 @@ class AdaptiveLimit:
 
     def _ok(self, now: float, latency: float, in_flight: int) -> None:
         self._latency += (latency - self._latency) / 16 if self._latency else latency
-        self._accepted += 1
+        self._refusals.accepted += 1
         if self._pacer is not None:
             self._paced(self._pacer, now, latency)
             return
@@ -343,8 +341,13 @@ class AdaptiveLimit:
             # up to 10 % more, so that those told the same do not come back together
             self._stopped_until = max(self._stopped_until, now + retry_after * (1 + 0.1 * self._rng.random()))
         if self._pacer is not None:
-            if self._pacer.refused(now, latency):
+            if self._pacer.refused(now, latency, rare=self._refusals.rare):
                 self._pace(self._pacer)
+            if self._pacer.helpless:
+                self._refusals.come_by_chance()
+                self._unpace(now, "some are refused, however few there are")
+                if not self._ramp.over:  # it was they that ended it
+                    self._state, self._window = "START", Window(now)
             return
         # not one of those that were on their way when it was cut, nor the next of a burst that is refused one by one
         news = now - latency >= self._cut_at and now - self._cut_at >= max(SOON, 0.5 * self._latency)
@@ -365,38 +368,29 @@ class AdaptiveLimit:
                 # It was asked for, and at once: too many connections, which is no sign against the limit that held. One that
                 # comes after as many have been fine is a rate's.
                 self._step = 1 + (self._step - 1) / 2
-            elif self._is_a_rate(now):
-                self._begin_pacing(now, latency)
+            elif self._refusals.are_a_rate(now, self._c, self._latency):
+                self._pacer = Pacer(self._refusals.rate(now), now, self._latency or latency)
+                self._pace(self._pacer)
                 return
-        self._reason = f"more was refused, as with {in_flight}"
+        self._reason = f"refused with {in_flight} in flight"
         self._settle()
         self._enter("HOLD", now)
 
-    def _is_a_rate(self, now: float) -> bool:
-        """Another round of refusals: whether there have been so many that no limit would do."""
-        rounds = self._rounds
-        while rounds and rounds[0] < now - max(ROUNDS_SPAN, 20 * self._latency):
-            rounds.popleft()
-        if not rounds:
-            self._first_cut, self._accepted = now, 0
-        rounds.append(now)
-        enough = len(rounds) >= (2 if self._c <= COARSE else ROUNDS)
-        return enough and (self._c < 2 or now - rounds[0] >= max(0.5, 3 * self._latency))
-
-    def _begin_pacing(self, now: float, latency: float) -> None:
-        rate = max(1, self._accepted) / max(now - self._first_cut, 1e-3)
-        self._pacer = Pacer(rate, now, self._latency or latency)
-        self._pace(self._pacer)
+    def _late(self, now: float, latency: float) -> None:
+        """A good part of what comes back had to be given up: it takes too long with so many."""
+        if self._pacer is None and now - latency >= self._cut_at:
+            self._cut_at = now
+            self._c *= CUT
+            self._reason = "many take too long"
+            self._enter("HOLD", now)
 
     def _paced(self, pacer: Pacer, now: float, latency: float) -> None:
         before = pacer.rate
         if self._pressure == "none":
             pacer.accepted(now, latency)
         if pacer.idle(now):
-            self._pacer = None
-            self._rounds.clear()
-            self._reason = "nothing is refused any more"
-            self._enter("HOLD", now)
+            self._refusals.forget()
+            self._unpace(now, "nothing is refused any more")
         elif pacer.rate != before:
             self._pace(pacer)
 
@@ -405,7 +399,12 @@ class AdaptiveLimit:
         self._state = "PACED"
         self._c = 2 * pacer.rate * self._latency + 2
         self._settle()
-        self._reason = f"{pacer.rate:.3g} a second, more is refused"
+        self._reason = f"{pacer.rate:.3g} starts a second, more is refused"
+
+    def _unpace(self, now: float, reason: str) -> None:
+        self._pacer = None
+        self._reason = reason
+        self._enter("HOLD", now)
 
     # ── the limit ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -295,7 +295,7 @@ class Machine:
         steering, keys = self.steering, self._queue.why
         if steering is None:
             return None, keys
-        return steering.slots, f"{steering.why}; {keys}" if keys else steering.why
+        return steering.slots, f"{steering.slots} in all, {keys}" if keys else steering.why
 
     def learned(self) -> None:
         """The run is over: what was found out about keys may be remembered."""

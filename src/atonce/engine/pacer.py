@@ -13,6 +13,11 @@ MARGIN = 0.97
 QUICK, SLOW, FINEST, FAR = 1.5, 1.08, 1.02, 0.6
 # Seconds of an interval at most, and how long it must have been clean and of no effect to be given up.
 LONGEST, CLEAN = 30.0, 30.0
+# A server that limits a rate lets all through that stays below it. Where it has let so many through in a row and then refused
+# one, twice, with nothing but lowering between, much less is tried; where so many are refused at half of what it once let
+# through, it does so by chance. What it once let through is forgotten by that share at a raise after so many in a row: it may
+# have become slower.
+MANY, MUCH_LESS, HALF, BY_CHANCE, LONG, FORGOTTEN = 19, 0.8, 0.5, 3, 100, 0.1
 # Items let through from which an estimate is taken for itself; fewer are added to those of the next interval.
 ENOUGH = 10
 # Seconds that starts may come late and be made up for: timers are no finer than a few milliseconds.
@@ -38,7 +43,16 @@ class Pacer:
         self._clean = 0.0  # the rate before it was last raised, if nothing has been refused since
         self._anchor = now
         self._sends = self._refusals = 0  # since the anchor
+        self._shown = rate  # the most that it let through
+        self._in_a_row = 0  # let through
+        self._in_vain = 0  # refusals after many of them, at a rate that had been lowered
+        self._by_chance = 0  # refusals at less than half of that rate
         self._bound_at = now  # when it last held an item back
+
+    @property
+    def helpless(self) -> bool:
+        """Whether as many are refused however slow it is."""
+        return self._by_chance >= BY_CHANCE
 
     def gate(self, now: float) -> float:
         return max(now, self._next)
@@ -50,16 +64,19 @@ class Pacer:
         self._sends += 1
 
     def accepted(self, now: float, latency: float) -> None:
+        self._in_a_row += now - latency >= self._set_at
         interval = max(self._interval, 2 * latency)
         if now - self._quiet_since >= interval and now - latency > self._set_at:
             if self._clean:  # the raise before was fine, too: the server is another one
                 self._growth = min(1 + 2 * (self._growth - 1), QUICK)
                 self._interval = max(self._interval / 2, 1.0)
             self._clean = self.rate
+            if self._in_a_row >= LONG:
+                self._shown = max(self.rate, self._shown * (1 - FORGOTTEN))
             self._set(self.rate * (QUICK if self.rate < FAR * self._refused_at else self._growth), now)
 
-    def refused(self, now: float, latency: float) -> bool:
-        """False where it was sent at an older rate, and is no news."""
+    def refused(self, now: float, latency: float, *, rare: bool = False) -> bool:
+        """False where it was sent at an older rate, and is no news. `rare`: few are, of all."""
         sent = now - latency
         self._quiet_since = now
         if sent < self._set_at:
@@ -69,16 +86,28 @@ class Pacer:
         # of what went out since `sent` nobody knows yet what becomes of it
         passed = self._sends * elapsed / max(now - self._anchor, 1e-9) - self._refusals
         showed = max(passed, 0.5) / elapsed
+        self._weigh(rare)
         if passed >= ENOUGH:
+            self._shown = max(self._shown, showed)
             self._anchor, self._sends, self._refusals = now, 0, 0
         if self._clean:
             self._interval = min(2 * self._interval, LONGEST)
             self._growth = max(FINEST, 1 + (self._growth - 1) / 2)
         self._growth = min(self._growth, SLOW)
         self._refused_at = self.rate
-        self._set(max(self._clean, MARGIN * min(self.rate, showed)), now)
+        self._set(max(self._clean, (MUCH_LESS if self._in_vain > 1 else MARGIN) * min(self.rate, showed)), now)
         self._clean = 0.0
         return True
+
+    def _weigh(self, rare: bool) -> None:
+        """Whether a refusal may have come by chance."""
+        raised = bool(self._clean) or not self._refused_at
+        self._in_vain = 0 if raised else self._in_vain + (self._in_a_row >= MANY)
+        self._in_a_row = 0
+        if not rare:
+            self._by_chance = 0
+        elif not raised and self.rate <= HALF * self._shown:
+            self._by_chance += 1
 
     def took_effect(self, when: float) -> None:
         """What starts before `when` was sent at an older rate."""
