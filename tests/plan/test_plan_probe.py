@@ -397,7 +397,7 @@ def test_two_threads_that_had_no_core_say_nothing_against_the_heartbeat() -> Non
     assert probe.sample().gain is None
 
 
-@pytest.mark.parametrize(("slices", "expected"), [(40, False), (400, True)])
+@pytest.mark.parametrize(("slices", "expected"), [(8, False), (400, True)])
 def test_whether_two_threads_cost_each_other_memory_or_a_lock(slices: int, expected: bool) -> None:
     """Who waits for a lock is given a core anew each time it has it."""
     probe = released()

@@ -63,9 +63,9 @@ PLENTY, SEEN = 0.1, 0.4
 SHORT, ONE_IN = 50e-6, 20
 # The GIL changes hands each 5 ms: two threads that run for less than this do not meet.
 TURN = 0.006
-# Times a second of computing that a thread is given a core above which it waits for a lock again and again: the GIL changes
-# hands 200 times a second, SQLite's lock of memory 4000 times and more.
-CONTENDED = 2000
+# Times a second of computing that a thread is given a core above which it waits for a lock again and again: what only computes
+# is given one some 100 times, for SQLite's lock of memory 4000 times and more.
+CONTENDED = 500
 # Two threads that are so many times as fast as one run side by side.
 FREE = 1.6
 # Of its time, a thread without a core: the machine is busy. Of less than so many seconds it cannot be told.
