@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,20 @@ def _kills(item: int) -> int:
     if item == 7:
         os.kill(os.getpid(), signal.SIGKILL)
     return item
+
+
+@on_each
+def test_an_executor_keeps_its_workers_and_loses_the_call_that_kills_them_alone(address: tuple[str, str]) -> None:
+    model, where = address
+    with atonce.Executor(model, 2, cluster=where) as executor:
+        first = {executor.submit(os.getpid).result() for _ in range(10)}
+        bad, good = executor.submit(_kills, 7), executor.map(_kills, range(5))
+        with pytest.raises(BrokenProcessPool, match="SIGKILL"):
+            bad.result()
+        assert list(good) == [*range(5)]
+        assert list(executor.map(str, range(50), chunksize=10)) == [*map(str, range(50))]
+    assert len(first) <= 2
+    assert os.getpid() not in first
 
 
 @on_each

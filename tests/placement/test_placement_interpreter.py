@@ -77,3 +77,11 @@ def _where(item: int) -> tuple[int, int]:
 def test_what_it_cannot_do_is_refused(options: dict[str, float]) -> None:
     with pytest.raises(errors.PlanError):
         atonce.run(str, range(3), model="interpreters", **options)
+
+
+@NEW
+def test_an_executor_of_interpreters() -> None:
+    with atonce.Executor("interpreters", 2) as executor:
+        assert list(executor.map(str, range(20))) == [*map(str, range(20))]
+        with pytest.raises(ValueError, match="invalid literal"):
+            executor.submit(int, "x").result()

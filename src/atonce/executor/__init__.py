@@ -34,6 +34,9 @@ LANES = {
     "sync": {"any": "sync"},
     "threads": {"any": "threads"},
     "processes": {"any": "processes"},
+    "interpreters": {"any": "interpreters"},
+    "dask": {"any": "dask"},
+    "ray": {"any": "ray"},
     "coroutines": {"async": "coroutines"},
     "auto": {"sync": "threads", "async": "coroutines"},
     "hybrid": {"sync": "hybrid", "async": "hybrid"},
@@ -54,7 +57,8 @@ class Executor(concurrent.futures.Executor):
     `auto`        as `threads`                         as `coroutines`                     of each
     ============  ===================================  ==================================  ====================
 
-    At once: before `submit` returns. Each process of `hybrid` has `concurrency` calls in flight.
+    At once: before `submit` returns. Each process of `hybrid` has `concurrency` calls in flight. `interpreters` is as
+    `processes`, and so are `dask` and `ray` on the cluster that `cluster=` names, whose workers stay until `shutdown`.
 
     Parameters: `initializer(*initargs)` runs once in each worker's thread of execution before its first call, as in the
     standard. Further keywords are `atonce.Options`: `setup` (each call then gets the resource as its first argument),
@@ -268,7 +272,7 @@ def _options(
     if max_workers is not None:
         if not isinstance(max_workers, int) or max_workers <= 0:
             raise UsageError(f"max_workers must be greater than 0, and is {max_workers!r}")
-        options["parallelism" if model in ("processes", "hybrid", "sync") else "concurrency"] = max_workers
+        options["concurrency" if model in ("threads", "coroutines", "auto") else "parallelism"] = max_workers
     if initializer is not None:
         if not callable(initializer):
             raise UsageError(f"initializer must be a callable, and is {initializer!r}")

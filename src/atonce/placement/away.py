@@ -63,7 +63,7 @@ class Away(FramedWorker):
         super().__init__(number, dataclasses.replace(order, share=1), hub)
         self._cluster = cluster
         self._job = job
-        self._stretch = max(1.0, order.among / CROWD)
+        self._stretch = max(cluster.stretch, order.among / CROWD)
         self._greeting = wire.dumps(self._hello() | {"pace": FLUSH_COMPUTING * self._stretch})
         self._out: deque[bytes] = deque()
         self._running: list[tuple[int, int, float]] = []

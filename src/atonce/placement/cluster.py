@@ -44,6 +44,8 @@ class Cluster(Placement):
 
     name: ClassVar[str]
     package: ClassVar[str]
+    # how many times less often a worker is called for news than one of this machine would report, since calls are dear
+    stretch: ClassVar[float] = 1.0
 
     def __init__(self) -> None:
         self._packed: tuple[Job, bytes] | None = None
