@@ -48,6 +48,15 @@ def test_what_takes_turns_after_all_holds_the_gil(took: float) -> None:
     assert found.held == pytest.approx(found.cpu)
 
 
+def test_what_threads_cost_each_other_is_seen_at_a_tenth() -> None:
+    """As SQLite does, and what maps and unmaps memory: twice the CPU of one alone, and no faster."""
+    found = review().disagrees(0.12, engine(15, 0.05 + 0.24, mean=0.024))
+    assert found is not None
+    assert (found.cpu, found.inflation, found.gain) == (0.01, pytest.approx(2.4), pytest.approx(10 / 12))
+    weighed = dataclasses.replace(found, carry=Carriage(), items=15)
+    assert advise(Facts("f", "sync"), Options(), MACHINE, weighed, 85, ASSUMED).model == "processes"
+
+
 def test_workers_that_have_started_are_not_started_again() -> None:
     """A machine that is busy is no reason to leave them: what they would take to start once more is not what is compared."""
     holds = Sample(wall=0.01, cpu=0.01, held=0.01, cold=2.0, items=5, carry=Carriage())

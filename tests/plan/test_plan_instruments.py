@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from atonce.plan.instruments import Instruments, Nap, Scheduled, Ticker, carry, children_at_work, weigh
+from atonce.plan.instruments import Instruments, Nap, Ticker, carry, children_at_work, weigh
 from atonce.plan.sample import Beats
 from atonce.worker.job import Job
 from atonce.worker.runners.coroutine import new_loop
@@ -137,8 +137,8 @@ def test_readings_are_taken_around_a_step() -> None:
     reading = instruments.stop(start, time.monotonic())
     assert reading.process_cpu >= 0.02
     assert reading.beats is not None
-    assert instruments.scheduled(threading.get_ident()).queued >= 0.0
-    assert instruments.scheduled(-1) == Scheduled()  # a thread that is gone
+    assert instruments.queued(threading.get_ident()) >= 0.0
+    assert instruments.queued(-1) == 0.0  # a thread that is gone
     assert children_at_work() >= 0.0
 
 

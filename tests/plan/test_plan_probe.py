@@ -397,14 +397,20 @@ def test_two_threads_that_had_no_core_say_nothing_against_the_heartbeat() -> Non
     assert probe.sample().gain is None
 
 
-@pytest.mark.parametrize(("slices", "expected"), [(8, False), (400, True)])
-def test_whether_two_threads_cost_each_other_memory_or_a_lock(slices: int, expected: bool) -> None:
-    """Who waits for a lock is given a core anew each time it has it."""
+@pytest.mark.parametrize(("again", "inflation"), [(0.02, 2.0), (0.008, 1.0)])
+def test_two_items_that_were_dear_beside_each_other_are_not_enough(again: float, inflation: float) -> None:
+    """They may have been dear in themselves: four tell."""
     probe = released()
-    both = Together(4, 0.08, 0.08, slices=slices)
+    both = Together(1, 0.02, 0.02)
     probe.paired(Reading(), both, both)
-    assert probe.sample().inflation == pytest.approx(2.0)
-    assert probe.sample().contended is expected
+    assert probe.sample().gain is None
+    assert probe.next() == Pair(2)
+    probe.paired(Reading(), Together(2, 2 * again, 2 * again), Together(2, 2 * again, 2 * again))
+    found = probe.sample()
+    assert found.inflation == pytest.approx(inflation)
+    assert found.gain == pytest.approx(2.0 / inflation, abs=0.05)
+    assert found.items == 9
+    assert not isinstance(probe.next(), Pair)
 
 
 def test_of_what_waits_one_more_is_enough() -> None:

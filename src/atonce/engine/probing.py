@@ -20,7 +20,7 @@ from ..plan.calibration import Calibration
 from ..plan.instruments import Instruments, Ticker, carry
 from ..plan.machine import Machine
 from ..plan.plan import Plan
-from ..plan.probe import LONG_WAIT, WAITS, Carry, Enough, Pair, Probe, Run, Step, in_turns, no_more_than
+from ..plan.probe import COMPUTES, DEARER, LONG_WAIT, WAITS, Carry, Enough, Pair, Probe, Run, Step, in_turns, no_more_than
 from ..plan.sample import Carriage, Sample, Span, Together
 from ..worker.job import Job
 from .machine import Machine as EngineMachine
@@ -54,7 +54,6 @@ class Probing:
         self._workers: dict[int, tuple[Seat, Worker]] = {}
         self._spans: dict[int, list[Span]] = {}
         self._queued: dict[int, float] = {}  # seconds for which a worker's thread had no core
-        self._slices: dict[int, int] = {}  # how often it was given one
         self._step: Step = Run(1)
         self._missing = 0  # items of this step that have not ended
         self._failed = 0
@@ -110,9 +109,7 @@ class Probing:
         rows += [Span(failure.started, failure.ended, failure.cpu, ok=False) for failure in report.failures]
         spans += rows
         idents = {who.thread for who in (*report.workers, *(f.worker for f in report.failures)) if who is not None}
-        for found in map(self._instruments.scheduled, idents):
-            self._queued[worker] = self._queued.get(worker, 0.0) + found.queued
-            self._slices[worker] = self._slices.get(worker, 0) + found.slices
+        self._queued[worker] = self._queued.get(worker, 0.0) + sum(map(self._instruments.queued, idents))
         self._failed += len(report.failures)
         if report.failures:
             self._error = type(report.failures[-1].error).__name__
@@ -150,7 +147,7 @@ class Probing:
 
     def _do(self, step: Step) -> None:
         self._step = step
-        self._spans, self._queued, self._slices = {}, {}, {}
+        self._spans, self._queued = {}, {}
         self._failed, self._error = 0, None
         match step:
             case Run(count, beat):
@@ -215,8 +212,7 @@ class Probing:
     def _together(self, number: int) -> Together:
         spans = self._spans.get(number, [])
         took = max((span.ended for span in spans), default=0.0) - self._instruments.started
-        cpu = sum(span.cpu for span in spans)
-        return Together(len(spans), max(0.0, took), cpu, self._queued.get(number, 0.0), self._slices.get(number, 0))
+        return Together(len(spans), max(0.0, took), sum(span.cpu for span in spans), self._queued.get(number, 0.0))
 
     def _spent(self) -> float:
         return self._clock() - self._begun
@@ -297,11 +293,15 @@ class Review:
         self.found = f"the first {count} came at {rate:.3g} a second where {self._rate:.3g} were predicted"
         ratio = each / old.cpu if old.cpu > 0 else 1.0
         crowded = self._plan.placement == "here" and self._plan.concurrency > 1
+        turns = crowded and 0.7 < rate * each < 1.3  # about one core in all
+        if crowded and ratio > DEARER and not turns and old.share > COMPUTES and not old.unfinished:
+            # the threads cost each other that, by locks and page tables, unless these are dear ones; two processes would not
+            return dataclasses.replace(old, inflation=ratio, gain=min(rate * old.wall, old.gain or math.inf), busy=0.0)
         # What computes takes longer in its slot when others want the core or the GIL, which is not its own time: what it
         # waited for alone stays, what it computes is as measured now. What waits is as slow as it is seen to be.
         idle = max(0.0, old.wall - old.total)
         wall = slot if old.share < WAITS else idle + each + old.elsewhere * ratio
         held = None if old.held is None else min(each, old.held * ratio)
-        if crowded and 0.7 < rate * each < 1.3:  # about one core in all: they take turns
+        if turns:
             held = each
         return dataclasses.replace(old, wall=wall, cpu=each, elsewhere=old.elsewhere * ratio, held=held, unfinished=False)

@@ -108,8 +108,6 @@ def predict(
     """Every model that could be, simplest first, with what the formulas above say for `n` items."""
     wall, cpu, cores = max(sample.wall, 1e-9), sample.total, machine.cpus
     held = _held(machine, sample)
-    # what a lock costs two threads, or counters without a GIL, it does not cost two processes; what memory does, it does
-    bandwidth = sample.inflation if machine.gil and not sample.contended else 1.0
     found = []
     if facts.kind != "async":
         found.append(Candidate("sync", 1, 1, n * (wall + calibration.call)))
@@ -123,14 +121,16 @@ def predict(
     each = max(held, cpu * sample.inflation / cores, wall / slots, _in_each_others_way(machine, sample))
     found.append(Candidate("threads", 1, slots, n * (each + calibration.thread) + _tail(n, slots, sample)))
     if cores > 1 and not machine.depth:  # in a worker of another run the other cores are the other workers'
-        found += _with_processes(facts, options, machine, sample, n, calibration, bandwidth)
+        found += _with_processes(facts, options, machine, sample, n, calibration)
     return found
 
 
 def _with_processes(
-    facts: Facts, options: Options, machine: Machine, sample: Sample, n: float, calibration: Calibration, bandwidth: float
+    facts: Facts, options: Options, machine: Machine, sample: Sample, n: float, calibration: Calibration
 ) -> list[Candidate]:
-    wall, cpu, cores = max(sample.wall, 1e-9), sample.total * bandwidth, machine.cpus
+    # what two threads cost each other, by locks and page tables, it does not cost two processes; bandwidth of memory, which it
+    # does, is seldom what two lack
+    wall, cpu, cores = max(sample.wall, 1e-9), sample.total, machine.cpus
     if sample.stuck is not None:
         return [Candidate("processes", cores, 1, math.inf, sample.stuck)]
     carried = sample.carry.seconds if sample.carry is not None else 0.0

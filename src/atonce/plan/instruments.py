@@ -16,7 +16,7 @@ from .sample import Beats, Carriage, Reading
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Heartbeat", "Instruments", "Nap", "Scheduled", "Ticker", "carry", "children_at_work", "weigh"]
+__all__ = ["Heartbeat", "Instruments", "Nap", "Ticker", "carry", "children_at_work", "weigh"]
 
 # Seconds a beat naps, and how much later than that it wakes anyway on an idle machine (timer slack and a switch of threads).
 NAP, USUAL = 0.0005, 0.0002
@@ -160,13 +160,13 @@ class Instruments:
     """What is read around a step: the process's CPU and its children's, memory, each thread's wait for a core, heartbeat."""
 
     def __init__(self) -> None:
-        self._seen: dict[int, Scheduled] = {}
+        self._queued: dict[int, float] = {}
         self._without: float | None = None
         self._heartbeat: Heartbeat | None = None
 
     def start(self, *, beat: bool = False) -> None:
-        for ident in self._seen:
-            self.scheduled(ident)
+        for ident in self._queued:
+            self.queued(ident)
         self.started, self._without = time.monotonic(), None
         self._cpu, self._children, self._memory = time.process_time(), _children_cpu(), _memory()
         self._at_work = children_at_work()  # what they had used before is not this item's
@@ -213,35 +213,23 @@ class Instruments:
         self._without = total if self._without is None else self._without
         return max(0.0, total - self._without)
 
-    def scheduled(self, ident: int) -> Scheduled:
-        """How this thread was, since it was last asked about."""
+    def queued(self, ident: int) -> float:
+        """Seconds for which this thread wanted a core and had none, since it was last asked."""
         native = next((thread.native_id for thread in threading.enumerate() if thread.ident == ident), None)
         if native is None:
-            return Scheduled()
-        now = _scheduled(native)
-        before, self._seen[ident] = self._seen.get(ident, Scheduled()), now
-        return Scheduled(max(0.0, now.queued - before.queued), max(0, now.slices - before.slices))
-
-
-class Scheduled(NamedTuple):
-    """Seconds for which a thread wanted a core and had none, and how often it was given one."""
-
-    queued: float = 0.0
-    slices: int = 0
-
-
-def _scheduled(native: int) -> Scheduled:
-    """In all; nothing where the system does not tell (Linux does, in the second and third number of schedstat)."""
-    try:
-        with open(f"/proc/self/task/{native}/schedstat", "rb") as file:
-            _, queued, slices = file.read().split()
-        return Scheduled(int(queued) / 1e9, int(slices))
-    except (OSError, ValueError):
-        return Scheduled()
+            return 0.0
+        now = _queued(native)
+        before, self._queued[ident] = self._queued.get(ident, 0.0), now
+        return max(0.0, now - before)
 
 
 def _queued(native: int) -> float:
-    return _scheduled(native).queued
+    """Seconds on the run queue in all; 0 where the system does not tell (Linux does, in schedstat's second number)."""
+    try:
+        with open(f"/proc/self/task/{native}/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def _others(mine: int) -> Callable[[], float]:

@@ -63,9 +63,8 @@ PLENTY, SEEN = 0.1, 0.4
 SHORT, ONE_IN = 50e-6, 20
 # The GIL changes hands each 5 ms: two threads that run for less than this do not meet.
 TURN = 0.006
-# Times a second of computing that a thread is given a core above which it waits for a lock again and again: what only computes
-# is given one some 100 times, for SQLite's lock of memory 4000 times and more.
-CONTENDED = 500
+# As many times the CPU of one alone is no chance, of so many items.
+DEARER, ENOUGH_ITEMS = 1.5, 4
 # Two threads that are so many times as fast as one run side by side.
 FREE = 1.6
 # Of its time, a thread without a core: the machine is busy. Of less than so many seconds it cannot be told.
@@ -116,13 +115,13 @@ class Probe:
         self.beats: Beats | None = None
         self.gain: float | None = None
         self.inflation = 1.0
-        self.contended = False
         self.carriage: Carriage | None = None
         self._process_cpu = self._children_cpu = 0.0
         self._grown = 0
         self._failed = self._failed_together = 0
         self._error: str | None = None
         self._pairs = 0
+        self._few: tuple[Together, Together] | None = None  # of a first pair that told too little
         self._late = 0.0
         self._watched = 0.0  # CPU of the items that ran beside the heartbeat
         self._beside, self._beside_took = 0, 0.0  # items of the pair, which say nothing of one alone
@@ -140,13 +139,18 @@ class Probe:
         """A `Pair` is done, by two threads. Whatever else slows them down says nothing, so of two pairs the better counts."""
         self._pairs += 1
         self._failed_together = reading.failed if not self._failed else 0
+        beside, took = one.items + other.items, max(one.took, other.took)
+        if self._few is not None:
+            one, other = self._few[0].then(one), self._few[1].then(other)
         disturbed = one.queued + other.queued > BUSY * (one.took + other.took)
-        gain, inflation = gain_of_two(self._mean(), one, other)
-        if gain is not None and gain > (self.gain or 0.0) and not (disturbed and self._seen_enough):
+        mean = self._mean()
+        gain, inflation = gain_of_two(mean, one, other)
+        if one.items + other.items < ENOUGH_ITEMS and one.cpu + other.cpu > DEARER * (one.items + other.items) * mean.cpu:
+            self._few = one, other  # they cost each other much, or these were dear ones: more of them tell
+        elif gain is not None and gain > (self.gain or 0.0) and not (disturbed and self._seen_enough):
             self.gain, self.inflation = gain, inflation
-            self.contended = inflation > 1.0 and one.slices + other.slices > CONTENDED * (one.cpu + other.cpu)
-        self._beside += one.items + other.items
-        self._beside_took += max(one.took, other.took)
+        self._beside += beside
+        self._beside_took += took
         self._note(reading._replace(spans=()), spent)
 
     def carried(self, carriage: Carriage, spent: float = 0.0) -> None:
@@ -228,7 +232,7 @@ class Probe:
                 return Run(self._step(sample.wall, left), beat=True)
             # waiting items pair well in any case
             if self._pairs <= self._doubtful and left >= 4 and sample.cpu > COMPUTES * sample.wall:
-                return Pair(max(1, self._step(sample.wall, left) // 2))
+                return Pair(max(1 if self._few is None else 2, self._step(sample.wall, left) // 2))
         return Carry() if self._needs_carry(sample) else Enough("enough is known")
 
     def _next_in_loop(self, sample: Sample) -> Step:
@@ -252,7 +256,8 @@ class Probe:
     @property
     def _doubtful(self) -> bool:
         """Whether two threads were in each other's way where nobody held the GIL: that may have been by chance."""
-        return self._seen_enough and self.beats is not None and self.beats.share < 0.5 and (self.gain or 0.0) < FREE
+        free = self._seen_enough and self.beats is not None and self.beats.share < 0.5
+        return free and (self.gain or 0.0) < FREE
 
     def _needs_carry(self, sample: Sample) -> bool:
         if self.carriage is not None or self.cpus == 1:
@@ -330,7 +335,6 @@ class Probe:
             held=held,
             gain=self.gain,
             inflation=self.inflation,
-            contended=self.contended,
             stretch=self.beats.stretch if self.beats else 0.0,
             cold=self.spans[0].wall if self.spans else None,
             spread=spread,
@@ -385,7 +389,7 @@ def gain_of_two(alone: Span, one: Together, other: Together) -> tuple[float | No
     # a hundred microseconds are what waking a thread takes
     gain = 2.0 - min(1.0, max(0.0, stalled - 0.0002) / less)
     inflation = (one.cpu + other.cpu) / (one.items + other.items) / alone.cpu
-    inflation = inflation if inflation >= 1.5 and one.items + other.items >= 4 else 1.0
+    inflation = inflation if inflation >= DEARER and one.items + other.items >= ENOUGH_ITEMS else 1.0
     return gain / inflation, inflation
 
 

@@ -27,17 +27,21 @@ class Span(NamedTuple):
 
 class Together(NamedTuple):
     """One of two threads that ran at once: `items`, in `took` seconds from when it was given them until the last ended,
-    `cpu` of which it computed and `queued` it waited for a core; `slices` is how often it was given one."""
+    `cpu` of which it computed and `queued` it waited for a core."""
 
     items: int
     took: float
     cpu: float
     queued: float = 0.0
-    slices: int = 0
 
     @property
     def busy(self) -> float:
         return min(self.took, self.cpu + self.queued)
+
+    def then(self, later: Together) -> Together:
+        """This, and another time after it."""
+        items, took = self.items + later.items, self.took + later.took
+        return Together(items, took, self.cpu + later.cpu, self.queued + later.queued)
 
 
 class Beats(NamedTuple):
@@ -102,8 +106,7 @@ class Sample:
     """What is known of one item. Times are seconds an item; None is "not measured".
 
     `wall`; `cpu`, of the thread that ran it; `elsewhere`, CPU in child processes and in thread pools of its own; `held`, with
-    the GIL; `gain`, two threads' throughput ÷ one's; `inflation`, CPU an item in that pair ÷ alone, `contended`
-    where that is for a lock; `stretch`, how long the
+    the GIL; `gain`, two threads' throughput ÷ one's; `inflation`, CPU an item in that pair ÷ alone; `stretch`, how long the
     GIL was held at a time; `blocked`, the share of its time in which its event loop could do nothing else; `cold`, the first
     item's wall; `spread`, standard deviation ÷ mean; `carry`; `growth`, bytes of memory; `busy`, the share of the time in
     which it wanted a core and had none; `items` measured, of which `failed` did, with the last `error`;
@@ -118,7 +121,6 @@ class Sample:
     held: float | None = None
     gain: float | None = None
     inflation: float = 1.0
-    contended: bool = False
     stretch: float = 0.0
     blocked: float | None = None
     cold: float | None = None
