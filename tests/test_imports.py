@@ -28,7 +28,7 @@ MAY: dict[str, set[str]] = {
     "source": set(),
     "worker": set(),
     "plan": {"worker", "report"},  # `report` in the one method that a notebook calls
-    # one seam is mutual by design: the conductor hires from `placement` by name, and placements post the engine's events
+    # one seam is mutual by design: the crew hires from `placement` by name, and placements post the engine's events
     "engine": {"worker", "plan", "placement"},
     "placement": {"worker", "engine", "plan"},
     "api": {"source", "plan", "engine", "worker", "placement", "sink"},

@@ -17,15 +17,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..errors import AtonceError
 from ..options import Options
 from ..outcome import Outcome, Recorded, Stats
-from ..placement import Order, Placement, Worker
-from ..placement import load as load_placement
+from ..placement import Worker
 from ..plan.function import Facts
-from ..plan.machine import look_around
-from ..plan.models import plan_for
 from ..plan.plan import Plan
 from ..worker.job import Job
 from ..worker.memory import resident
-from . import complaints
+from .crew import Crew
 from .events import (
     Abandon,
     Broken,
@@ -60,7 +57,7 @@ from .status import Status, status_of
 if TYPE_CHECKING:
     import asyncio
 
-    from .probing import Probing, Review
+    from .choosing import Choosing
 
 __all__ = ["Conductor"]
 
@@ -128,18 +125,14 @@ class Conductor:
         self._total = total if total is None or journal is None else total - len(journal)  # of those that will run
         self._cpus, self._loop, self._clock = cpus, loop, clock
         self._onlookers = Onlookers(observers, self.machine.seats)
-        self._placements: dict[str, Placement] = {}
-        self._workers: dict[int, Worker] = {}
-        self._leaving: dict[int, Worker] = {}
-        self._numbers = 0
+        self.crew = Crew(job, options, self.machine, hub, self._onlookers, cpus=cpus, loop=loop, clock=clock)
+        self._workers = self.crew.here
         self.emitted: deque[Batch] = deque()  # what is final, for the driver to hand out
         self._again = False
         self._started = clock()
         self._ended: float | None = None
         self._measure_only = measure_only
-        self._probing: Probing | None = None
-        self._review: Review | None = None
-        self._warming: list[int] = []  # probes that go on until the workers that are being started are ready
+        self._choosing: Choosing | None = None  # while there is something to decide
         self._new_gauge = gauge
         self._gauge: Gauge | None = None
         self._look_at = math.inf  # at the gauge
@@ -184,11 +177,10 @@ class Conductor:
             self._carry_out(machine.tick(now, {number: worker.running() for number, worker in self._workers.items()}))
         if now >= self._look_at:
             self._look(now)
-        if self._probing is not None and now >= self._probing.check_at:
-            self._probing.check(now)
-            self._adopt()
-        if self._review is not None and machine.emitted >= self._review.at:
-            self._revise(now)
+        if self._choosing is not None:
+            self._choosing.pump(now)
+            if self._choosing.over:
+                self._choosing = None
         if (self.emitted or self._to_keep) and self._inline:
             self._again = True  # what the caller's own thread runs next must not hold back what is finished
         else:
@@ -201,9 +193,8 @@ class Conductor:
         self._remember(now)
         if self.machine.finished and self.error is None:
             self.error = self._source.error
-            if self._probing is not None:  # there were too few items
-                self._probing.give_up()
-                self._adopt()
+            if self._choosing is not None:
+                self._choosing.no_more_items()
 
     @property
     def _inline(self) -> bool:
@@ -214,8 +205,8 @@ class Conductor:
         if self._again or self.hub.events or self.finished:
             return 0.0
         next_at = self.machine.next_at()
-        if self._probing is not None:
-            next_at = min(next_at, self._probing.check_at)
+        if self._choosing is not None:
+            next_at = min(next_at, self._choosing.check_at)
         return None if next_at == math.inf else max(0.0, next_at - self._clock())
 
     def stop(self, error: BaseException, *, ask_first: bool = False) -> None:
@@ -240,10 +231,10 @@ class Conductor:
 
     def _close(self, cancel: bool) -> None:
         self._source.close()
-        if self._probing is not None:
-            self._probing.end()
-            self._probing = None  # it knows this object, and has seen items
-        workers = [*self._workers.values(), *self._leaving.values()]
+        if self._choosing is not None:
+            self._choosing.end()
+            self._choosing = None  # it knows this object
+        workers = self.crew.all
         pending: list[Any] = []  # set aside, since the hub does not wait while there are events
         if self._ask_first:
             for worker in workers:
@@ -256,8 +247,7 @@ class Conductor:
             for worker in workers:
                 worker.kill()
         self._wait_for(workers, math.inf, pending)
-        for placement in self._placements.values():
-            placement.close()
+        self.crew.close()
         self.hub.events.extendleft(reversed(pending))
         self._ended = self._clock()
         self._salvage()
@@ -283,7 +273,7 @@ class Conductor:
         import asyncio
 
         cancelled: asyncio.CancelledError | None = None
-        for worker in [*self._workers.values(), *self._leaving.values()]:
+        for worker in self.crew.all:
             wait = getattr(worker, "wait_closed", None)
             if wait is not None:
                 worker.close(cancel=cancel)
@@ -304,16 +294,16 @@ class Conductor:
 
     @property
     def probing(self) -> bool:
-        return self._probing is not None
+        return self._choosing is not None and self._choosing.probing
 
     @property
     def warming(self) -> bool:
         """Workers are being started, and the one that measured goes on until they are there."""
-        return bool(self._warming)
+        return self._choosing is not None and self._choosing.warming
 
     def longest(self, number: int) -> tuple[int | None, float]:
         """(index, since when) of what has been running longest in this worker."""
-        worker = self._workers.get(number) or self._leaving.get(number)
+        worker = self._workers.get(number) or self.crew.leaving.get(number)
         running = [(since, index) for _, index, since in worker.running() if index >= 0] if worker is not None else []
         since, index = min(running, default=(0.0, None))
         return index, since
@@ -348,14 +338,16 @@ class Conductor:
 
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _hire(self, plan: Plan) -> list[int]:
+    def hire(self, plan: Plan) -> bool:
+        """The workers of a plan; whether there was room for any."""
         if plan.most is not None:
-            self._steer(plan.parallelism * plan.concurrency, plan.parallelism * plan.most)
-        self._placement(plan.placement)
+            self.steer(plan.parallelism * plan.concurrency, plan.parallelism * plan.most)
+        self.crew.placement(plan.placement)
         count = plan.parallelism
         if self._total is not None:  # a worker that would get no item need not be started
             count = min(count, max(1, self._total - (self.machine.emitted - self.machine.resumed)))
-        return [self._hire_one(plan) for _ in range(count)]
+        numbers = [self._hire_one(plan) for _ in range(count)]
+        return any(number in self._workers for number in numbers)
 
     def _settle(self, room: int) -> None:
         """Where the plan leaves it to the place how many workers there are: so many as it has room for, and more when it grows.
@@ -368,11 +360,11 @@ class Conductor:
         more = max(1, room) - plan.parallelism
         self.plan = dataclasses.replace(plan, parallelism=max(1, room))
         if self.plan.most is not None:
-            self._steer(self.plan.parallelism * plan.concurrency, self.plan.parallelism * (plan.most or 0))
+            self.steer(self.plan.parallelism * plan.concurrency, self.plan.parallelism * (plan.most or 0))
         for _ in range(more):
             self._hire_one(self.plan)
 
-    def _steer(self, start: int, most: int) -> None:
+    def steer(self, start: int, most: int) -> None:
         """Let the machine find out how many may be in flight, and hear what this computer has to say about it."""
         self.machine.steer(start, most)
         now = self._clock()
@@ -384,41 +376,9 @@ class Conductor:
         level, reason = pressure(self._gauge.read(now, self.machine.cpu))
         self._carry_out(self.machine.press(now, level, reason))
 
-    def _placement(self, name: str) -> Placement:
-        """One for the whole run: what it makes ready for its workers, such as the pickled function, is made once."""
-        placement = self._placements.get(name)
-        if placement is None:
-            placement = self._placements[name] = load_placement(name)
-            placement.open(self._options.cluster, self.hub)
-        return placement
-
     def _hire_one(self, plan: Plan, instead_of: int | None = None) -> int:
-        number = self._numbers
-        self._numbers += 1
-        order = Order(
-            self._job,
-            plan.runner,
-            plan.concurrency,
-            plan.most or 0,
-            share=max(1, self._cpus // plan.parallelism),
-            loop=self._loop,
-            offload=self._loop is not None,
-            weighed=self._options.max_worker_memory is not None,
-            among=plan.parallelism,
-        )
-        try:
-            worker = self._placement(plan.placement).hire(number, order, self.hub)
-        except OSError as error:  # those that there are go on, as long as there is one
-            if not self._workers:
-                self.error = complaints.cannot_hire(error)
-            if instead_of is not None:
-                self.machine.not_replaced(instead_of)
-            return number
-        seat = worker.seat()
-        self._workers[number] = worker
-        self.machine.add(number, seat, instead_of)
-        if self._onlookers:
-            self._onlookers.tell("hired", number, plan, self._clock())
+        number = self.crew.hire(plan, instead_of)
+        self.error = self.crew.error or self.error
         return number
 
     def _notice(self, event: Any, now: float) -> None:
@@ -427,127 +387,46 @@ class Conductor:
         if kind is Done:
             if self._gauge is not None and event.report.ended:
                 self._gauge.heard(event.report.ended[-1], now)
-            if self._review is not None and (seat := self.machine.seats.get(event.worker)) is not None:
-                self._review.scales.put(event.report, seat.assigned)
-            if self._probing is not None:
-                self._probing.done(event.worker, event.report, self.machine.seats[event.worker].assigned)
-                self._adopt()
+            if self._choosing is not None and (seat := self.machine.seats.get(event.worker)) is not None:
+                self._choosing.done(event.worker, event.report, seat.assigned)
         elif kind is Ready:
-            if self._warming and event.worker not in self._warming:
-                self._let_go(self._warming)
-                self._warming = []
-            if self._review is not None:
-                self._review.begin(now, self.machine)
+            if self._choosing is not None:
+                self._choosing.ready(event.worker, now)
         elif kind is Lost or kind is Ended:
-            self._workers.pop(event.worker, None)
-            self._leaving.pop(event.worker, None)
-            if kind is Lost and self._probing is not None:  # a loop that was blocked for too long
-                self._probing.end()
-                self._probing, self.plan = None, dataclasses.replace(self.plan, probing=False)
+            self.crew.gone(event.worker)
+            if kind is Lost and self._choosing is not None:
+                self._choosing.lost()
 
     # ── the plan ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _begin(self) -> None:
         if not self.plan.probing:
-            self._hire(self.plan)
+            self.hire(self.plan)
             return
-        from .probing import Probing  # 15 ms with what it measures by: only where something is measured
+        from .choosing import Choosing  # 15 ms with what it measures by: only where something is measured
 
-        self._probing = Probing(
-            self._job, look_around(), self._left(), self._hire_probe, thorough=self._measure_only, clock=self._clock
+        self._choosing = Choosing(
+            self, self._job, self._facts, self._options, self._cpus, measure_only=self._measure_only, clock=self._clock
         )
-        self._probing.begin()
+        self._choosing.begin()
 
-    def _hire_probe(self) -> tuple[int, Seat, Worker] | None:
+    def hire_probe(self) -> tuple[int, Seat, Worker] | None:
+        """One more worker to measure with."""
         number = self._hire_one(self.plan)
         return (number, self.machine.seats[number], self._workers[number]) if number in self._workers else None
 
-    def _left(self) -> int | None:
+    def left(self) -> int | None:
+        """How many items have not been read, None where nobody knows."""
         if self.machine.source_ended:
             return 0
         return None if self._total is None else max(0, self._total - max(1, self.machine.read_count - self.machine.resumed))
 
-    def _adopt(self) -> None:
-        """Once enough was measured: choose, and hand over."""
-        probing = self._probing
-        if probing is None or probing.sample is None:
-            return
-        from ..plan import advice
-        from .probing import Review
+    def resize(self) -> None:
+        """Tell the workers how many may be in flight in each."""
+        self._carry_out(self.machine.resize())
 
-        sample, left, probes = probing.sample, self._left(), probing.numbers
-        slots, most = self.plan.concurrency, self.plan.most
-        plan = advice.advise(self._facts, self._options, probing.machine, sample, left, probing.calibration)
-        self._probing = None
-        if self._measure_only:
-            from ..plan.hints import hints_for  # for `explain` only: a run need not load it
-
-            hints = hints_for(self._job.fn, self._facts, self._options, probing.machine, sample)
-            self.plan = dataclasses.replace(plan, hints=hints, ran=self.machine.read_count)
-            return
-        if self._job.is_async and (plan.model == "coroutines" or left == 0):
-            # the worker that probed is what was chosen
-            model = plan_for("coroutines", self._facts, self._options, self._cpus).model
-            if most is not None and plan.model == "coroutines":
-                slots = max(slots, plan.concurrency)
-            self.plan = dataclasses.replace(
-                plan, model=model, placement="here", runner="coroutine", parallelism=1, concurrency=slots, most=most
-            )
-            if most is not None:
-                self._steer(slots, most)
-                self._carry_out(self.machine.resize())
-            self._go_on(probes)
-            return
-        self.plan = plan
-        if left == 0:  # it goes on, and finds the end of the items
-            self._go_on(probes)
-            return
-        if left is not None and plan.seconds is not None:
-            self._review = Review(plan, sample, left, probing.machine, probing.calibration, probing.scales())
-        hired = self._hire(plan)
-        if not any(number in self._workers for number in hired):  # there was no room for them
-            self._go_on(probes)
-        elif self._placement(plan.placement).needs_pickling and plan.work != "blocks its loop":
-            # processes take a moment to start: the one who ran the first items goes on meanwhile (a loop that is blocked would
-            # be given many, which wait for each other)
-            self._warming = probes[:1]
-            self._go_on(self._warming)
-            self._let_go(probes[1:])
-        else:
-            self._let_go(probes)
-
-    def _revise(self, now: float) -> None:
-        """A tenth is done: was it as quick as predicted? If not, what has been seen since decides anew, once."""
-        review, self._review = self._review, None
-        assert review is not None
-        sample, left = review.disagrees(now, self.machine), self._left()
-        if sample is None or not left:
-            return
-        from ..plan import advice
-
-        plan = advice.advise(self._facts, self._options, review.machine, sample, left, review.calibration)
-        if plan.placement == "process":
-            weighed = review.weighed(sample)
-            plan = advice.advise(self._facts, self._options, review.machine, weighed, left, review.calibration)
-        found = review.found
-        if plan.model == self.plan.model:  # how many slots it takes is the limit's affair
-            self.plan = dataclasses.replace(self.plan, reasons=(*self.plan.reasons, f"{found}; the choice stands"))
-            return
-        before = list(self._workers)
-        reasons = (*self.plan.reasons, f"{found}: decided anew", *plan.reasons)
-        self.plan = dataclasses.replace(plan, reasons=reasons)
-        if self.plan.most is None:
-            self.machine.unsteer()
-        if any(number in self._workers for number in self._hire(self.plan)):
-            self._let_go(before)
-
-    def _go_on(self, numbers: Sequence[int]) -> None:
-        """Probes that are ordinary workers from now on."""
-        for number in numbers:
-            if number in self.machine.seats:
-                self.machine.seats[number].only = None
-
-    def _let_go(self, numbers: Sequence[int]) -> None:
+    def let_go(self, numbers: Sequence[int]) -> None:
+        """They finish what they have, and leave."""
         for number in numbers:
             if number in self.machine.seats:
                 self._carry_out(self.machine.release(number))
@@ -563,8 +442,7 @@ class Conductor:
                     if nbytes := self._workers[number].feed(indices, items):
                         self.machine.carried(len(indices), nbytes)
                 case Release(number):
-                    self._leaving[number] = worker = self._workers.pop(number)
-                    worker.release()
+                    self.crew.release(number)
                 case Resize(number, slots):
                     self._workers[number].resize(slots)
                     if self._onlookers:
@@ -580,12 +458,8 @@ class Conductor:
                 case Abandon(number, slot, index):
                     self._onlookers.abandoned(self._workers[number], slot, index, self._clock())
                     self._workers[number].abandon(slot, index)
-                    if self._probing is not None:  # the first item itself hangs: it waits for something, and for long
-                        assert self._options.timeout is not None
-                        from ..plan.sample import Sample
-
-                        self._probing.give_up(Sample(self._options.timeout, 0.0))
-                        self._adopt()
+                    if self._choosing is not None:
+                        self._choosing.hangs()
                 case Stop(error):
                     self.error = error
 
@@ -599,8 +473,8 @@ class Conductor:
             if self._onlookers:
                 self._onlookers.tell("put_off", again)
         if now >= self.history.next_look:
-            workers = [*self._workers.values(), *self._leaving.values()]
-            self.history.weighed(weight := Weight(now, resident(), sum(worker.memory() for worker in workers)))
+            workers = sum(worker.memory() for worker in self.crew.all)
+            self.history.weighed(weight := Weight(now, resident(), workers))
             if self._onlookers:
                 self._onlookers.tell("weighed", weight)
 
