@@ -74,13 +74,19 @@ def test_however_many_keys_there_are_what_is_kept_of_them_is_bounded(story: list
         keyed.MOST_IDLE, keyed.MOST_PROMISED = before, most
 
 
-def test_a_key_that_is_to_be_left_alone_is_not_forgotten_for_others() -> None:
+def asked_to_wait(seconds: float) -> Keys:
+    """One was, and many others have run since."""
     keys = Keys()
     index = keys.run("asked", final=False)
-    keys.backlog.park(index, keys.now + 60.0, keys.now)
+    keys.backlog.park(index, keys.now + seconds, keys.now)
     keys.backlog.forget([Outcome(index, "asked", True)])
     for number in range(3 * keyed.MOST_IDLE):
         keys.run(number)
+    return keys
+
+
+def test_a_key_that_is_to_be_left_alone_is_not_forgotten_for_others() -> None:
+    keys = asked_to_wait(60.0)
     assert keys.now < 60.0
     keys.backlog.extend(keys.count, ["asked"], keys.now)
     assert keys.backlog.take(9, keys.now) == []
@@ -89,12 +95,7 @@ def test_a_key_that_is_to_be_left_alone_is_not_forgotten_for_others() -> None:
 
 
 def test_when_its_time_is_over_it_is_forgotten_like_others() -> None:
-    keys = Keys()
-    index = keys.run("asked", final=False)
-    keys.backlog.park(index, keys.now + 1.0, keys.now)
-    keys.backlog.forget([Outcome(index, "asked", True)])
-    for number in range(3 * keyed.MOST_IDLE):
-        keys.run(number)
+    keys = asked_to_wait(1.0)
     assert keys.now > 1.0
     assert "asked" not in keys.backlog._lanes
 

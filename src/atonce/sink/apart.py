@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from atonce.errors import OutputError
+from atonce.worker.parent import end_with_parent
 
 from .base import Sink
 from .row import Made, Make, Raw, rows_of
@@ -162,9 +163,7 @@ def _end_with(parent: int) -> None:
     """Signals to end are for the parent to obey; when that is gone, nothing more is written: another run may be at it."""
     for number in _ASKS:
         signal.signal(number, signal.SIG_IGN)
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    end_with_parent()
     if os.getppid() != parent:
         os._exit(0)
 

@@ -6,7 +6,6 @@ import contextlib
 import math
 import mmap
 import os
-import signal
 import socket
 import sys
 import time
@@ -22,6 +21,7 @@ from .importing import Importing
 from .job import LOADING, RECEIVING, RUNNING, SENDING, Cells, Job, setup_failed
 from .nesting import CORES, DEPTH, depth, go_inside
 from .outbox import FLUSH_COMPUTING, Attendant, Outbox, Report
+from .parent import end_with_parent
 from .runners import Runner, load
 from .talk import Line, Talk
 
@@ -221,10 +221,8 @@ def _be_like(hello: dict[str, Any]) -> None:
 def _end_with_parent() -> None:
     """The template kills its workers when the near side is gone. Where nobody is left to do so, Linux does."""
     if sys.platform == "linux":
-        import ctypes
-
         with contextlib.suppress(AttributeError, OSError):
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: the template has one thread, which is as old as it
+            end_with_parent()  # the template has one thread, which is as old as it
 
 
 def _cannot_load(error: BaseException) -> BaseException:
