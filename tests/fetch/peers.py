@@ -158,7 +158,7 @@ def _running(command: Sequence[str], ports: Sequence[int], folder: Path) -> Iter
                 time.sleep(0.01)
         yield
     finally:
-        process.terminate()
+        process.kill()  # tinyproxy loses a SIGTERM that comes just before it waits for its next client
         process.wait(PATIENCE)
 
 
