@@ -24,7 +24,6 @@ from .plan.function import look_at
 from .plan.machine import look_around, usable_cpus
 from .plan.plan import Plan
 from .source import Source, length_of
-from .source.resumed import Resumed
 from .worker.job import Job
 from .worker.nesting import depth
 
@@ -179,6 +178,10 @@ class _Call:
                 undo.callback(journal.close)
             # the user's own `__iter__` may raise
             source = self._source(items, hub, loop)
+            if journal is not None:
+                from .source.resumed import Resumed  # loads OpenSSL, for its hashes
+
+                source = Resumed(source, journal)
             observers = self._observers()
             undo.pop_all()
         return Conductor(
@@ -186,7 +189,7 @@ class _Call:
             self._facts,
             self.options,
             measure or self._plan,
-            source if journal is None else Resumed(source, journal),
+            source,
             hub,
             ordered=self.ordered,
             total=total,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import os
 import re
@@ -323,6 +322,8 @@ def _bytes(text: str) -> int:
 
 def _near(name: str, known: Any) -> str:
     # the one that begins alike: `retries` is nearer to `metrics` by its letters, and means `retry`
+    import difflib
+
     close = difflib.get_close_matches(name, known, n=3)
     close.sort(key=lambda each: each[:2] != name[:2])
     return f"{close[0]!r}?" if close else "one of " + ", ".join(known)

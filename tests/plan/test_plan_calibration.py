@@ -56,7 +56,7 @@ def test_another_python_or_machine_measures_anew_and_leaves_this_ones_alone(
 ) -> None:
     calibration.save(SEEN)
     with monkeypatch.context() as other:
-        other.setattr("platform.python_version", lambda: "3.99.0")
+        other.setattr("socket.gethostname", lambda: "another-machine")
         assert anew() == ASSUMED
         calibration.save(Calibration(start=9.0))
     assert anew() == SEEN

@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -23,14 +22,13 @@ def fresh() -> Iterator[None]:
 def pretend(
     monkeypatch: pytest.MonkeyPatch, *, affinity: int, told: str | None = None, files: dict[str, str] | None = None
 ) -> None:
-    def read_text(path: Path, **_: object) -> str:
-        name = str(path)
+    def text(name: str) -> str:
         if files and name in files:
             return files[name]
         raise FileNotFoundError(name)
 
     monkeypatch.setattr(os, "process_cpu_count", lambda: affinity, raising=False)
-    monkeypatch.setattr(Path, "read_text", read_text)
+    monkeypatch.setattr(machine, "_text", text)
     monkeypatch.delenv("ATONCE_CORES", raising=False)
     if told is None:
         monkeypatch.delenv("PYTHON_CPU_COUNT", raising=False)
@@ -92,5 +90,5 @@ def test_what_the_whole_machine_used_goes_on() -> None:
 
 
 def test_where_the_system_does_not_tell_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "nothing of the kind")
+    monkeypatch.setattr(machine, "_text", lambda _: "nothing of the kind")
     assert machine.cpu_used() is None

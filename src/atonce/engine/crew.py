@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..options import Options
 from ..placement import Order, Placement, Worker
@@ -14,6 +14,9 @@ from . import complaints
 from .hub import Hub
 from .machine import Machine
 from .onlookers import Onlookers
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["Crew"]
 

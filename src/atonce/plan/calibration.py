@@ -9,11 +9,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import platform
+import socket
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .machine import gil_enabled, python
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["ASSUMED", "Calibration", "load", "measure", "nothing", "save"]
 
@@ -44,26 +49,32 @@ _SANE = (1e-9, 1e12)
 
 def key() -> str:
     """What a calibration holds for: this Python on this machine."""
-    gil = "" if getattr(sys, "_is_gil_enabled", lambda: True)() else "t"
-    python = f"{platform.python_implementation()}-{platform.python_version()}{gil}"
-    return f"{python}-{platform.machine()}-{platform.node()}-{os.cpu_count()}"
+    gil = "" if gil_enabled() else "t"
+    return f"{python().replace(' ', '-')}{gil}-{socket.gethostname()}-{os.cpu_count()}"
 
 
 def path() -> Path:
-    """Where it is kept: `XDG_CACHE_HOME` or `~/.cache`, on Windows `%LOCALAPPDATA%`, then `atonce/calibration.json`."""
+    """Where it is kept."""
+    from pathlib import Path
+
+    return Path(_path())
+
+
+def _path() -> str:
+    """`XDG_CACHE_HOME` or `~/.cache`, on Windows `%LOCALAPPDATA%`, then `atonce/calibration.json`."""
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or os.path.join(os.path.expanduser("~"), "AppData", "Local")
     else:
         base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base) / "atonce" / "calibration.json"
+    return os.path.join(base, "atonce", "calibration.json")
 
 
-_known: dict[tuple[Path, str], Calibration] = {}  # read once a process
+_known: dict[tuple[str, str], Calibration] = {}  # read once a process
 
 
 def load() -> Calibration:
     """What is kept for this Python on this machine, else `ASSUMED`. A file that cannot be read counts as none."""
-    name = path(), key()
+    name = _path(), key()
     if name not in _known:
         try:
             _known[name] = _checked(_kept()[key()])
@@ -75,7 +86,7 @@ def load() -> Calibration:
 def save(calibration: Calibration, *, busy: bool = False) -> None:
     """Keep it, whole or not at all, with mode 0600. Where that cannot be, or while the machine is `busy` and the numbers are
     not its own, it holds for this process only and is measured anew by the next one."""
-    _known[path(), key()] = calibration
+    _known[_path(), key()] = calibration
     if busy:
         return
     try:
@@ -141,7 +152,8 @@ def _pickling() -> float:
 
 def _kept() -> dict[str, dict[str, float]]:
     try:
-        text = path().read_text(encoding="utf-8")
+        with open(_path(), encoding="utf-8") as file:
+            text = file.read()
         import json  # where there is something to read
 
         kept = json.loads(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import os
@@ -132,5 +131,7 @@ def _checked(found: Any, target: str, what: str) -> Callable[..., Any]:
 
 
 def _near(name: str, known: Iterable[str]) -> str | None:
+    import difflib
+
     close = difflib.get_close_matches(name, list(known), n=1)
     return close[0] if close else None
