@@ -1,7 +1,8 @@
 """What `explain` says of functions of well-known libraries, and whether it is so: `python -m bench.libraries [NAME…]`.
 
-Each is explained, then compared: the same items under every model, in turns. A line each; with `--json FILE` all of it is
-appended, and `--page FILE` writes docs/libraries.md from that. What is not installed is left out.
+Each is explained, then compared: the same items under every model, in turns, in an interpreter and with a cache of its own. A
+line each; with `--json FILE` all of it is appended, a few functions at a time if one likes, and `--page FILE` writes
+docs/libraries.md from that. What is not installed is left out.
 """
 
 from __future__ import annotations
@@ -11,12 +12,18 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import json
+import math
+import os
+import statistics
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import atonce
 from atonce.lab import Lab
+from atonce.plan.plan import in_time
 
 from .library_functions import FUNCTIONS, Function
 from .machine import facts
@@ -30,20 +37,25 @@ LATENCY = 0.05
 HEAD = """\
 # Functions of well-known libraries
 
-What `atonce.explain` says of functions as people call them, and what `atonce.compare` measures then: the same items under every
-model, each turn in an interpreter of its own, {rounds} rounds in an order drawn anew each time. Written by
-`python -m bench.libraries --page FILE`.
+What `atonce.explain` says of {count} functions as people call them, and what `atonce.compare` measures then: the same items
+under every model, each turn in an interpreter of its own, {rounds} rounds in an order drawn anew each time. Measured by
+`python -m bench.libraries --json libraries.jsonl`, some at a time, and written here by
+`python -m bench.libraries --page libraries.jsonl`.
 
-{machine}; {versions}.
+{machine}; {versions}; other programs used {others:.2f} cores meanwhile, on average.
 
-| call | an item | it computes | with the GIL | it is said | chosen | sync | threads | processes | hybrid | auto | verdict |
-|---|---|---|---|---|---|---|---|---|---|---|---|
+**{summary}.**
+
+| call | items | an item | computes | with the GIL | said | chosen | sync | threads | processes | hybrid | auto | predicted | |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 TAIL = """
-*It computes* is the share of an item's time, *with the GIL* that of its computing. The seconds of the models are medians,
-start-up of workers included; `threads` and `hybrid` find themselves how many are in flight. The servers of the first two answer
-after 50 ms. {own}
+*Computes* is the share of an item's time, *with the GIL* that of its computing. The seconds of the models are medians,
+start-up of workers included. `threads` and `hybrid` begin with 32 in flight in a process and find out how many are best;
+`auto` has chosen how many as well. *Predicted* is what `explain` foretold of the model that it chose, for all items, ÷ what
+`auto` took, which has to measure first. *Right*: what was chosen was the quickest, or so near (15 % or 0.2 s) that the rule of
+choosing does not tell them apart. The servers of the first two answer after 50 ms.
 """
 
 
@@ -59,6 +71,7 @@ def measure(each: Function, rounds: int) -> dict[str, Any]:
         "machine": facts(),
         "versions": {each.needs: _version(each.needs)} if each.needs else {},
         "name": each.fn.__name__,
+        "n": each.n,
         "rounds": rounds,
         "work": plan.work,
         "model": plan.model,
@@ -66,11 +79,15 @@ def measure(each: Function, rounds: int) -> dict[str, Any]:
         "computes": min(1.0, sample.share),
         "held": None if sample.held is None or sample.share < 0.02 else min(1.0, sample.held / max(sample.total, 1e-9)),
         "why": plan.reasons,
-        "hints": [hint.text for hint in plan.hints],
+        "hints": {hint.name: hint.text for hint in plan.hints},
+        # of those that are left when some were measured, hence of all of them
+        "predicted": {at.model: at.seconds * each.n / (each.n - plan.ran) for at in plan.ranked if math.isfinite(at.seconds)},
         "seconds": {row.model: row.seconds for row in found.rows},
         "chose": found.advised,
         "agreed": found.agreed,
         "verdict": found.verdict,
+        "plans": {row.model: row.plan for row in found.rows},
+        "others": found.others,
         "broken": [f"{turn.model}: {turn.error}" for turn in found.turns if turn.error],
     }
 
@@ -91,29 +108,50 @@ def line(record: dict[str, Any]) -> str:
 
 
 def page(records: list[dict[str, Any]]) -> str:
-    """The text of docs/libraries.md, in the order of the functions."""
+    """The text of docs/libraries.md, in the order of the functions. A later record of a function replaces an earlier one."""
     last = {record["name"]: record for record in records}
-    machine = records[-1]["machine"]
-    about = f"{machine['python']}, {machine['cpus']} × {machine['cpu']}, {machine['system']}"
-    versions = ", ".join(sorted({version for record in last.values() for version in record["versions"].values()}))
-    lines = [HEAD.format(rounds=records[-1]["rounds"], machine=about, versions=versions)]
     found = [(each, last[each.fn.__name__]) for each in FUNCTIONS if each.fn.__name__ in last]
-    lines += [f"| {' | '.join(_cells(*pair))} |\n" for pair in found]
-    own = [f"`{each.call}` starts threads of its own." for each, record in found if _own_threads(record)]
-    lines.append(TAIL.format(own=" ".join(own)).rstrip() + "\n")
-    return "".join(lines)
+    those = [record for _, record in found]
+    machine = records[-1]["machine"]
+    versions = {version for record in those for version in record["versions"].values()}
+    told = [f"\n`{each.call}`:\n\n{_listed(record)}" for each, record in found]
+    head = HEAD.format(
+        count=len(found),
+        rounds=min(record["rounds"] for record in those),
+        machine=f"{machine['python']}, {machine['cpus']} × {machine['cpu']}, {machine['system']}",
+        versions=", ".join(sorted(versions)),
+        others=statistics.fmean(record["others"] for record in those),
+        summary=_summary(those),
+    )
+    rows = [f"| {' | '.join(_cells(*pair))} |\n" for pair in found]
+    return "".join([head, *rows, TAIL, "\n## What it said\n", *told])
 
 
-def _own_threads(record: dict[str, Any]) -> bool:
-    return any("threads of its own" in text for text in record["hints"])
+def _summary(records: list[dict[str, Any]]) -> str:
+    right, wrong = (sum(record["agreed"] is verdict for record in records) for verdict in (True, False))
+    noise = len(records) - right - wrong
+    return f"Of {len(records)}, {right} right" + f", {noise} within noise" * bool(noise) + f", {wrong} wrong" * bool(wrong)
+
+
+def _listed(record: dict[str, Any]) -> str:
+    """The reasons and the hints, as `explain` has them."""
+    texts = [*record["why"], *(f"{text} [{name}]" for name, text in record["hints"].items())]
+    return "".join(f"- {text}\n" for text in texts)
 
 
 def _cells(each: Function, record: dict[str, Any]) -> list[str]:
-    wall = f"{record['wall'] * 1000:.3g} ms"
+    wall = in_time(record["wall"])
     held = "–" if record["held"] is None else f"{record['held']:.0%}"
     seconds = [f"{record['seconds'][model]:.2f}" if model in record["seconds"] else "–" for model in MODELS]
     verdict = {True: "right", False: "**wrong**", None: "within noise"}[record["agreed"]]
-    return [f"`{each.call}`", wall, f"{record['computes']:.0%}", held, record["work"], record["model"], *seconds, verdict]
+    about = [f"`{each.call}`", str(record["n"]), wall, f"{record['computes']:.0%}", held, record["work"], record["chose"]]
+    return [*about, *seconds, f"{_ratio(record):.2f}", verdict]
+
+
+def _ratio(record: dict[str, Any]) -> float:
+    """What was predicted ÷ what it took."""
+    found: float = record["predicted"][record["model"]] / record["seconds"]["auto"]
+    return found
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -127,24 +165,31 @@ def main(argv: list[str] | None = None) -> int:
     )
     given = parser.parse_args(argv)
     if given.page is not None:
-        PAGE.write_text(
-            page([json.loads(text) for text in given.page.read_text(encoding="utf-8").splitlines()]), encoding="utf-8"
-        )
+        texts = given.page.read_text(encoding="utf-8").splitlines()
+        PAGE.write_text(page([json.loads(text) for text in texts]), encoding="utf-8")
         return 0
-    wrong = 0
-    for each in FUNCTIONS:
-        if given.names and not each.fn.__name__.startswith(tuple(given.names)):
-            continue
+    chosen = [each for each in FUNCTIONS if not given.names or each.fn.__name__.startswith(tuple(given.names))]
+    if len(chosen) > 1:
+        return max(_apart(each, given.rounds, given.json) for each in chosen)
+    for each in chosen:
         if each.needs is not None and importlib.util.find_spec(each.needs) is None:
             print(f"{each.fn.__name__:<15} left out: {each.needs} is not installed")
             continue
         record = measure(each, given.rounds)
-        wrong += record["agreed"] is False
         print(line(record), flush=True)
         if given.json is not None:
             with given.json.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
-    return 1 if wrong else 0
+        return int(record["agreed"] is False)
+    return 0
+
+
+def _apart(each: Function, rounds: int, file: Path | None) -> int:
+    """One of them where nothing was imported, measured or kept before."""
+    command = [sys.executable, "-m", "bench.libraries", each.fn.__name__, "--rounds", str(rounds)]
+    with tempfile.TemporaryDirectory(prefix="atonce-bench-") as cache:
+        more = () if file is None else ("--json", str(file))
+        return subprocess.run([*command, *more], env={**os.environ, "XDG_CACHE_HOME": cache}, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Functions of well-known libraries, as people call them: what `bench.libraries` asks `explain` and `compare` about.
 
-Each gives little back, so that what it takes is its own work. What items share is made where it is first used, in each worker.
-A library is imported in the function, as one that is not installed must not keep the others from being measured.
+Each gives little back, so that what it takes is its own work. What items share is made where it is first used, in each worker,
+once: thirty threads that begin at once would make it thirty times. A library is imported in the function, as one that is not
+installed must not keep the others from being measured.
 """
 
 from __future__ import annotations
 
-import functools
 import gzip
 import hashlib
 import io
@@ -14,58 +14,75 @@ import json
 import re
 import sqlite3
 import subprocess
+import threading
 import urllib.request
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from xml.etree import ElementTree
 
 __all__ = ["FUNCTIONS", "Function"]
 
 RECORDS = 15_000
+T = TypeVar("T")
 
 
-@functools.cache
+def shared(make: Callable[..., T]) -> Callable[..., T]:
+    """`make`, called once for the same arguments, by whichever thread comes first; the others wait for it."""
+    made: dict[tuple[Any, ...], T] = {}
+    lock = threading.Lock()
+
+    def get(*key: Any) -> T:
+        if key not in made:
+            with lock:
+                if key not in made:
+                    made[key] = make(*key)
+        return made[key]
+
+    return get
+
+
+@shared
 def blob() -> bytes:
     return bytes(range(256)) * 4096
 
 
-@functools.cache
+@shared
 def document() -> str:
     return json.dumps([{"id": n, "name": f"item {n}", "value": n / 7} for n in range(RECORDS)])
 
 
-@functools.cache
+@shared
 def packed() -> bytes:
     return gzip.compress(document().encode())
 
 
-@functools.cache
+@shared
 def page() -> str:
     return "<html><body>" + "<p class='a'>some <b>text</b>, <a href='/x'>a link</a></p>" * 4000 + "</body></html>"
 
 
-@functools.cache
+@shared
 def picture() -> Any:
     from PIL import Image
 
     return Image.effect_noise((1600, 1200), 50)
 
 
-@functools.cache
+@shared
 def numbers() -> Any:
     import numpy
 
     return numpy.random.default_rng(0).random(300_000)
 
 
-@functools.cache
+@shared
 def matrix() -> Any:
     import numpy
 
     return numpy.random.default_rng(0).random((700, 700))
 
 
-@functools.cache
+@shared
 def frame(library: str) -> Any:
     import importlib
 

@@ -42,16 +42,18 @@ def test_medians_speedup_and_winner() -> None:
     ("seconds", "agreed", "said"),
     [
         ({"sync": [10.0], "threads": [2.0], "auto_threads": [2.1]}, True, "threads was quickest; auto chose threads"),
-        ({"sync": [10.0], "threads": [2.0], "auto_sync": [2.1]}, False, "the advice was wrong"),
+        ({"sync": [10.0], "threads": [2.0], "auto_sync": [10.1]}, False, "the advice was wrong"),
         ({"sync": [2.1], "threads": [2.0], "auto_sync": [2.1]}, True, "which is as good"),
         ({"auto_sync": [2.1]}, None, "no model ran to its end"),
-        ({"sync": [9, 10, 3], "threads": [2, 2, 3], "auto_sync": [2]}, None, "within noise, since their times overlap (2 s"),
-        ({"sync": [9, 10, 4], "threads": [2, 2, 3], "auto_sync": [2, 2, 2]}, False, "the advice was wrong"),
+        ({"sync": [9, 10, 3], "threads": [2, 2, 3], "auto_sync": [9]}, None, "within noise, since their times overlap (2 s"),
+        ({"sync": [9, 10, 4], "threads": [2, 2, 3], "auto_sync": [9, 9, 9]}, False, "the advice was wrong"),
         (
             {"sync": [10, 11, 12], "auto_threads": [2, 3, 2]},
             True,
             "which was quicker still",
         ),  # threads had no turn
+        # threads with as many in flight as it chose were as quick, with as many as threads begin with they were not
+        ({"processes": [2.0], "threads": [4.0], "auto_threads": [2.1]}, True, "which is as good"),
     ],
 )
 def test_whether_the_advice_agreed(seconds: dict[str, list[float]], agreed: bool | None, said: str) -> None:
@@ -63,7 +65,7 @@ def test_whether_the_advice_agreed(seconds: dict[str, list[float]], agreed: bool
 @pytest.mark.parametrize(("others", "told"), [(0.1, False), (1.5, True)])
 def test_what_other_programs_used_is_told(others: float, told: bool) -> None:
     """A verdict of a busy machine is of that machine."""
-    found = comparison(sync=[10.0], threads=[2.0], auto_sync=[2.1])
+    found = comparison(sync=[10.0], threads=[2.0], auto_sync=[10.1])
     found = dataclasses.replace(found, turns=tuple(dataclasses.replace(turn, others=others) for turn in found.turns))
     assert ("other programs used 1.5 cores meanwhile" in str(found)) is told
     assert found.verdict.endswith("the advice was wrong, on a machine of which others used 1.5 cores") is told

@@ -71,6 +71,10 @@ def packed() -> bytes:
     return gzip.compress(b"a line of text, and then some\n" * 40_000, 1)
 
 
+def gunzip(_: Any) -> int:
+    return len(gzip.decompress(packed()))
+
+
 def lines(_: Any) -> int:
     with gzip.open(io.BytesIO(packed())) as file:
         return sum(len(line) for line in file)
@@ -131,6 +135,19 @@ def matmul(_: Any) -> float:
     return float((matrix() @ matrix())[0, 0])
 
 
+@functools.cache
+def numbers() -> Any:
+    import numpy
+
+    return numpy.random.default_rng(0).random(300_000)
+
+
+def sort(_: Any) -> float:
+    import numpy
+
+    return float(numpy.sort(numbers())[0])
+
+
 class Real(NamedTuple):
     """`kinds` and `models`: what may be said of it and chosen for `many` items on two cores or more; several where it lies
     between two or where they are as good. `url`: its items are addresses of a server."""
@@ -143,6 +160,8 @@ class Real(NamedTuple):
     url: bool = False
 
 
+NUMPY = importlib.util.find_spec("numpy") is not None
+
 FUNCTIONS = (
     Real(sha256, (RELEASES,), ("threads",), many=4000),
     Real(loads, (HOLDS,), ("processes",)),
@@ -151,6 +170,8 @@ FUNCTIONS = (
     Real(derive, (RELEASES,), ("threads",)),
     Real(rows, (HOLDS,), ("processes",)),
     Real(tree, (HOLDS,), ("processes",)),
+    # to put the pieces together is with the GIL, and two threads that get and give back pages are in each other's way
+    Real(gunzip, (RELEASES, HOLDS), ("threads", "processes"), many=2000),
     # what is unpacked is outside the GIL, what is made of it is not
     Real(lines, (HOLDS, RELEASES), ("processes", "threads", "hybrid")),
     Real(sleep, (WAITS,), ("threads",)),
@@ -161,5 +182,5 @@ FUNCTIONS = (
     # processes: 1.79 times as quick as in line, threads 0.7 times (they are in each other's way, which a busy machine may hide)
     Real(query, (RELEASES,), ("processes", "threads")),
     Real(loop, (HOLDS,), ("processes",)),
-    *([Real(matmul, (RELEASES,), ("threads", "sync"))] if importlib.util.find_spec("numpy") else []),
+    *((Real(matmul, (RELEASES,), ("threads", "sync")), Real(sort, (RELEASES,), ("threads",))) if NUMPY else ()),
 )

@@ -278,6 +278,16 @@ def test_the_first_call_is_apart() -> None:
     assert found.wall == pytest.approx(0.1)
 
 
+def test_what_only_the_first_call_does_says_nothing_of_the_others() -> None:
+    """numpy's import holds the GIL, and its threads spin for a while before they sleep; to sort does neither."""
+    probe = Probe(left=400, cpus=2)
+    probe.ran(Reading(items(1, 0.16, 0.08), 0.13, 0.02, beats=beaten(0.05, 0.08, 0.16)))
+    assert (probe.sample().held, probe.sample().elsewhere) == (pytest.approx(0.05), pytest.approx(0.07))
+    probe.ran(Reading(items(6, 0.005, 0.005), 0.031, beats=beaten(0.0, 0.03, 0.03)))
+    found = probe.sample()
+    assert (found.held, found.elsewhere, found.cold) == (0.0, 0.0, 0.16)
+
+
 def test_time_without_a_core_is_taken_off() -> None:
     probe = Probe(left=10, cpus=4)
     probe.ran(Reading(items(1, 0.3, 0.1, queued=0.2)))
@@ -302,6 +312,16 @@ def test_a_short_item_that_lost_its_core_says_nothing_of_the_others(queued: floa
 def test_cpu_elsewhere(process: float, children: float, elsewhere: float) -> None:
     probe = Probe(left=10, cpus=4)
     probe.ran(Reading(items(1, 0.1, 0.1), process, children))
+    assert probe.sample().elsewhere == pytest.approx(elsewhere)
+
+
+@pytest.mark.parametrize(("beside", "elsewhere"), [(0.0, 0.0), (0.02, 0.02), (0.08, 0.05)])
+def test_a_pool_works_for_two_at_once_as_well(beside: float, elsewhere: float) -> None:
+    """What used the cores beside one item and does not beside two is no pool of theirs."""
+    probe = Probe(left=100, cpus=2)
+    probe.ran(Reading(items(4, 0.1, 0.1), 0.6))
+    both = Together(1, 0.1, 0.1)
+    probe.paired(Reading(process_cpu=0.2 + 2 * beside), both, both)
     assert probe.sample().elsewhere == pytest.approx(elsewhere)
 
 

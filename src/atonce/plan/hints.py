@@ -204,7 +204,7 @@ def _of_the_numbers(fn: Any, facts: Facts, options: Options, machine: Machine, s
         found.append(Hint("heavy-load", f"items and results weigh {seen}: give and return a path, an index or shared memory"))
     cold = sample.cold or 0.0
     if sample.items > 1 and cold > 0.2 and cold > 5 * sample.wall:
-        text = f"the first call took {in_time(cold)}, later ones {in_time(sample.wall)}: each new worker pays that again"
+        text = f"the first call took {in_time(cold)}, later ones {in_time(sample.wall)}: each worker process pays that again"
         new = "" if options.setup is not None else "setup=   # do what the first call does there, once a worker"
         found.append(Hint("slow-first-call", text, new=new))
     if sample.elsewhere > 0.3 * sample.wall and sample.elsewhere > sample.cpu and machine.cpus > 1:

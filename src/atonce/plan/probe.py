@@ -117,6 +117,7 @@ class Probe:
         self.inflation = 1.0
         self.carriage: Carriage | None = None
         self._process_cpu = self._children_cpu = 0.0
+        self._apart = 0  # items whose CPU is not in these
         self._grown = 0
         self._failed = self._failed_together = 0
         self._error: str | None = None
@@ -124,12 +125,15 @@ class Probe:
         self._few: tuple[Together, Together] | None = None  # of a first pair that told too little
         self._late = 0.0
         self._watched = 0.0  # CPU of the items that ran beside the heartbeat
-        self._beside, self._beside_took = 0, 0.0  # items of the pair, which say nothing of one alone
+        # items of the pair, which say nothing of one alone; what the process has used besides them
+        self._beside, self._beside_took, self._besides = 0, 0.0, 0.0
 
     # ── readings in ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def ran(self, reading: Reading, spent: float = 0.0) -> None:
         """A `Run` is done. `spent`: seconds since probing began."""
+        if self.steps == 1:
+            self._set_the_first_apart()
         self._note(reading, spent)
         if reading.beats is not None:
             self.beats = (self.beats or Beats()).plus(reading.beats)
@@ -139,7 +143,7 @@ class Probe:
         """A `Pair` is done, by two threads. Whatever else slows them down says nothing, so of two pairs the better counts."""
         self._pairs += 1
         self._failed_together = reading.failed if not self._failed else 0
-        beside, took = one.items + other.items, max(one.took, other.took)
+        beside, used, took = one.items + other.items, one.cpu + other.cpu, max(one.took, other.took)
         if self._few is not None:
             one, other = self._few[0].then(one), self._few[1].then(other)
         disturbed = one.queued + other.queued > BUSY * (one.took + other.took)
@@ -150,6 +154,7 @@ class Probe:
         elif gain is not None and gain > (self.gain or 0.0) and not (disturbed and self._seen_enough):
             self.gain, self.inflation = gain, inflation
         self._beside += beside
+        self._besides += reading.process_cpu - used
         self._beside_took += took
         self._note(reading._replace(spans=()), spent)
 
@@ -157,6 +162,11 @@ class Probe:
         """A `Carry` is done."""
         self.carriage = carriage
         self.spent = max(self.spent, spent)
+
+    def _set_the_first_apart(self) -> None:
+        """What only the first call does, such as to import and to start a pool of threads, says nothing of the others."""
+        self._apart, self._watched, self.beats = len(self.spans), 0.0, None
+        self._process_cpu = self._children_cpu = 0.0
 
     def _note(self, reading: Reading, spent: float) -> None:
         self.steps += 1
@@ -314,12 +324,9 @@ class Probe:
         """All that is known, an item."""
         mean = self._mean()
         count = max(1, len(self.spans))
-        own = sum(span.cpu for span in self.spans)
         took = sum(span.ended - span.started for span in self.spans)
-        # a thread pool of its own shows in the process's CPU; below that much it may be our own overhead
-        pool = self._process_cpu - own
-        pool = pool / count if pool > 0.3 * own + 0.003 * self.steps + 10e-6 * count else 0.0
-        pool_and_children = pool + self._children_cpu / max(1, count + self._beside)
+        spans = self.spans[self._apart :]
+        pool_and_children = self._pool(spans) + self._children_cpu / max(1, len(spans) + self._beside)
         held = self._held(mean)
         walls = [span.wall for span in self._telling]
         average, deviation = _mean_and_deviation(walls)
@@ -347,6 +354,17 @@ class Probe:
             failed_together=self._failed_together,
             cost=max(0.0, self.spent - took - self._beside_took),
         )
+
+    def _pool(self, spans: Sequence[Span]) -> float:
+        """CPU seconds an item in a thread pool of its own, which show in the process's; below that much it may be our own
+        overhead. It would work for two at once as well: what does not is something else, such as numpy's threads, which spin
+        for 45 ms once they are started."""
+        own = sum(span.cpu for span in spans)
+        pool = self._process_cpu - own
+        if pool <= 0.3 * own + 0.003 * self.steps + 10e-6 * len(spans):
+            return 0.0
+        pool /= max(1, len(spans))
+        return min(pool, max(0.0, self._besides / self._beside)) if self._beside else pool
 
     def _held(self, mean: Span) -> float | None:
         """Seconds an item holds the GIL. The heartbeat knows; where it has not seen enough, the pair says what it can.
