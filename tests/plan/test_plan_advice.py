@@ -366,10 +366,16 @@ def test_what_a_fresh_worker_pays_again_is_start_up() -> None:
         (dataclasses.replace(RELEASES, gain=1.05), 100, "two threads were in each other's way all the same"),
         (dataclasses.replace(WAITS, unfinished=True), 100, "has taken 100 ms so far"),
         (TOOL, 100, "280 ms of it in children"),
+        (WAITS, 1000, "with which it begins; there will be up to 512"),
     ],
 )
 def test_the_reasons_have_the_numbers(measured: Sample, left: int | None, reason: str) -> None:
     assert reason in str(advise(DEF, Options(), M4, measured, left, SEEN))
+
+
+def test_a_limit_is_said_to_grow_only_where_slots_are_scarce() -> None:
+    for measured, left in ((WAITS, 10), (RELEASES, 1000)):
+        assert "with which it begins" not in str(advise(DEF, Options(), M4, measured, left, SEEN))
 
 
 def test_what_is_assumed_is_said() -> None:

@@ -142,6 +142,21 @@ def test_readings_are_taken_around_a_step() -> None:
     assert children_at_work() >= 0.0
 
 
+def test_what_the_heartbeat_takes_is_not_the_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dear:
+        cpu = 1000.0
+
+        def stop(self) -> None: ...
+
+        def beats(self, start: float, end: float) -> Beats:
+            return Beats()
+
+    monkeypatch.setattr("atonce.plan.instruments.Heartbeat", Dear)
+    instruments = Instruments()
+    instruments.start(beat=True)
+    assert instruments.stop(0.0, 1.0).process_cpu == 0.0
+
+
 class Unpicklable:
     def __reduce__(self) -> Any:
         raise TypeError("not this one")

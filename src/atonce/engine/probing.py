@@ -119,6 +119,11 @@ class Probing:
 
     def check(self, now: float) -> None:
         """`check_at` has come: an item that has only waited so far ends the probing; it goes on where it is."""
+        used = time.thread_time()
+        self._check(now)
+        self._instruments.leave_out(time.thread_time() - used)
+
+    def _check(self, now: float) -> None:
         self.check_at = math.inf
         for _, worker in self._workers.values():
             since = min((since for _, _, since in worker.running()), default=None)

@@ -24,6 +24,8 @@ __all__ = ["advise"]
 
 # How many items are assumed where nobody can know, in seconds of work.
 ENDLESS = 60.0
+# Of the predicted time, so much is waiting for a slot where it is slots that are scarce.
+BINDS = 0.8
 _WARMING = 'items run in this process until the workers are up: model="processes" keeps every item out of it'
 
 
@@ -73,6 +75,8 @@ def advise(
         # what waits finds out while it runs how many are best; for what computes that is known
         adapts = plan.most is not None and sample.share < ALL_CPU
         most = max(plan.most or 0, chosen.concurrency) if adapts else None
+        if most and (grows := _grows(chosen, most, sample, n)):
+            plan = dataclasses.replace(plan, reasons=(*plan.reasons, grows))
         plan = dataclasses.replace(plan, parallelism=chosen.parallelism, concurrency=chosen.concurrency, most=most)
     if plan.placement == "process":
         plan = dataclasses.replace(plan, warnings=(*plan.warnings, _WARMING))
@@ -140,6 +144,15 @@ def _compared(sample: Sample, chosen: Candidate, candidates: Sequence[Candidate]
         else:
             texts.append(f"a gain of {in_time(gain)} is not worth it ({enough})")
     return texts
+
+
+def _grows(chosen: Candidate, most: int, sample: Sample, n: float) -> str:
+    """What the prediction does not know, where it is slots that are scarce: how many more the limit will find to be of use."""
+    slots = chosen.parallelism * chosen.concurrency
+    if n <= slots or n * sample.wall / slots < BINDS * chosen.seconds:
+        return ""
+    most *= chosen.parallelism
+    return f"that is for the {slots} in flight with which it begins; there will be up to {most}, as far as that brings more"
 
 
 def _flip(

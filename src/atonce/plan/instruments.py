@@ -186,13 +186,13 @@ class Instruments:
 
     def stop(self, start: float, end: float) -> Reading:
         """The reading without its items, which ran from `start` to `end` (`time.monotonic`)."""
-        beats = None
+        beats, own = None, 0.0
         if self._heartbeat is not None:
             self._heartbeat.stop()
-            beats = self._heartbeat.beats(start, end)
+            beats, own = self._heartbeat.beats(start, end), self._heartbeat.cpu
             self._heartbeat = None
-        cpu, children = time.process_time() - self._cpu, _children_cpu() - self._children
-        return Reading((), cpu, children, beats, max(0, _memory() - self._memory))
+        cpu, children = time.process_time() - self._cpu - own, _children_cpu() - self._children
+        return Reading((), max(0.0, cpu), children, beats, max(0, _memory() - self._memory))
 
     def drop(self) -> None:
         """Stop without a reading."""
