@@ -146,8 +146,9 @@ def test_importing_atonce_loads_nothing_heavy() -> None:
             LATER,
         ),
         ("import atonce; list(atonce.map(str, [1, 2]))", LATER),
+        ("import atonce; list(atonce.fetch([]))", LATER - {"hashlib", "pycurl"}),
     ],
-    ids=["map", "errors", "Options", "a run", "a run of threads", "a run that chooses"],
+    ids=["map", "errors", "Options", "a run", "a run of threads", "a run that chooses", "fetch"],
 )
 def test_what_is_used_loads_only_what_it_needs(statement: str, without: set[str]) -> None:
     assert not loaded_by(statement) & without

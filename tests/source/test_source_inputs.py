@@ -177,3 +177,15 @@ def test_the_fingerprint(one: bytes, other: bytes, salt: bytes) -> None:
 
 def test_the_fingerprint_is_the_same_in_all_versions() -> None:
     assert fingerprint(b"https://example.org/") == 3437926341
+
+
+def test_a_short_input_that_was_counted_knows_whether_its_items_differ(tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("a\nb\n")
+    items = Input(str(tmp_path / "in"), comments=True)
+    assert not items.distinct  # nobody has looked
+    assert items.count() == 2
+    assert items.distinct
+    (tmp_path / "in").write_text("a\nb\n a\n")
+    twice = Input(str(tmp_path / "in"), comments=True)
+    assert twice.count() == 3
+    assert not twice.distinct

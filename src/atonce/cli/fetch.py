@@ -172,7 +172,7 @@ def command(
         output=output,
         start=lambda items, display: fetch(items, progress=display, **options),
         record=_recorder(archive, refresh),
-        make=_maker(archive),
+        make=_maker(archive, lines=kind == "/" and not no_body),
         mark=None if keep_duplicates else mark_of,
         repeat=_repeat,
         refresh=refresh,
@@ -251,7 +251,11 @@ def _parser(headers: Sequence[tuple[str, str]], credentials: Credentials) -> Cal
     from atonce.errors import InputError
     from atonce.fetch import Request
 
+    bare = not headers and not credentials
+
     def parse(item: Any) -> Request:
+        if type(item) is str and bare:
+            return Request.of(item)
         if isinstance(item, dict) and isinstance(item.get("headers"), str) and item["headers"]:  # a .csv has text only
             try:
                 item = {**item, "headers": json.loads(item["headers"])}
@@ -308,6 +312,8 @@ def _recorder(archive: bool, refresh: bool) -> Callable[[Page, Entry], Record]:
 
     from .job import Record
 
+    new = tuple.__new__  # makes a named tuple at a third of its cost
+
     def record(page: Page, entry: Entry) -> Record:
         kind = page.error_class
         # what is gone is gone; what the server or the way to it cannot give just now may be there the next time, and so may be
@@ -317,18 +323,23 @@ def _recorder(archive: bool, refresh: bool) -> Callable[[Page, Entry], Record]:
         # a host that was left alone, since it did not answer, is not blamed for more
         host = host_of(page.url) if page.attempts else ""
         before, body, after = page.around_body()
-        raw = Raw(body, (before, after, entry.index, entry.fingerprint, stays, entry.item if archive else None))
-        return Record(kind is None, raw, stays, kind or "", message, host, page.bytes, page.total_s)
+        index, _, fingerprint, request = entry
+        raw: Raw = new(Raw, (body, (before, after, index, fingerprint, stays, request if archive else None), None))
+        made: Record = new(Record, (kind is None, raw, stays, kind or "", message, host, page.bytes, page.total_s))
+        return made
 
     return record
 
 
-def _maker(archive: bool) -> Callable[..., Row]:
-    """Makes a row of what `_recorder` says of a page, where it is written."""
+def _maker(archive: bool, lines: bool) -> Callable[..., Row]:
+    """Makes a row of what `_recorder` says of a page, where it is written; with its line in a folder, if `lines`."""
     from atonce.fetch.exchange import exchange_of
+    from atonce.fetch.line import line_of
     from atonce.fetch.names import file_name
     from atonce.fetch.page import Page, shown_headers
     from atonce.sink.row import Body, Row
+
+    new = tuple.__new__  # makes a named tuple at a third of its cost
 
     def make(
         body: bytes,
@@ -340,11 +351,15 @@ def _maker(archive: bool) -> Callable[..., Row]:
         stays: bool,
         request: Request | None,
     ) -> Row:
-        page: Page = tuple.__new__(Page, (*before, body, *after))  # as `Page(…)`, at a third of its cost
+        page: Page = new(Page, (*before, body, *after))
+        path = file_name(index, page.url, page.content_type)
+        kept: Body | None = new(Body, (body, path, "body", True, page.stored)) if page.complete else None
+        if lines and kept is not None:
+            line = line_of(page, index, fingerprint, path, kept.size, sha256 or page.sha256 or "")
+            made: Row = new(Row, (index, fingerprint, page.error_class is None, {}, kept, None, stays, line))
+            return made
         fields = page.row(sha256)
         fields["headers"] = shown_headers(page)
-        path = file_name(index, page.url, fields["content_type"])
-        kept = Body(page.body, path, stored=page.stored) if page.complete else None
         exchange = exchange_of(page, request) if request is not None else None
         return Row(index, fingerprint, page.ok, fields, kept, exchange, stays)
 

@@ -202,7 +202,7 @@ class _Run:
             # before the display, which may have a thread: it may be that a fork writes
             writer = stack.enter_context(Writer(self._sink, job.make, apart=apart))
             self._progress.begin(self._remaining.count, job.name)
-            if job.mark is not None:
+            if job.mark is not None and not job.items.distinct:
                 self._remaining.repeats = Repeats(job.mark, functools.partial(self._repeated, writer))
             if (close := getattr(self._results, "close", None)) is not None:
                 stack.callback(close)  # ends the workers, before anything else is done

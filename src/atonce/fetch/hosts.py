@@ -11,10 +11,12 @@ import json
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..plan import calibration
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["Hosts"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 
 __all__ = ["file_name", "suffix"]
@@ -62,6 +63,7 @@ _SUFFIXES = {
 }
 
 
+@functools.lru_cache(64)
 def suffix(content_type: str | None) -> str:
     """The ending for a media type, `.bin` for one that is not in the table: `text/html; charset=utf-8` is `.html`."""
     return _SUFFIXES.get((content_type or "").partition(";")[0].strip().lower(), ".bin")

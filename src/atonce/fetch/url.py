@@ -20,10 +20,7 @@ PORTS = {"http": 80, "https": 443}
 
 # The characters of path and query that are sent as they were written; the rest is percent-encoded as UTF-8.
 _AS_IS = "!$%&'()*+,-./:;=?@[]_|~"
-_PLAIN = re.compile(
-    r"(https?)://([A-Za-z0-9.\-]+(?::[0-9]+)?)((?:/[!$%&'()*+,\-./0-9:;=@A-Z\[\]_a-z|~]*)?)"
-    r"((?:\?[!$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z|~]*)?)"
-)
+_PLAIN = re.compile(r"(https?)://([A-Za-z0-9.\-]+(?::[0-9]+)?)/[!$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z|~]*")
 _PARTS = re.compile(r"(?i:(https?)://)([^/?#]*)([^?#]*)((?:\?[^#]*)?)(?:#.*)?", re.DOTALL)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(?![0-9])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -41,11 +38,9 @@ def canonical(text: str) -> tuple[str, str | None]:
     """(URL without userinfo and fragment, userinfo or None). Raises InputError for what is not an http(s) URL."""
     found = _PLAIN.fullmatch(text)
     if found is not None and "/." not in text:
-        scheme, netloc, path, query = found.groups()
-        spelt = _netloc(scheme, netloc)
-        if path and spelt == netloc:  # it is in its one spelling: most are
+        scheme, netloc = found.groups()
+        if _netloc(scheme, netloc) == netloc:  # it is in its one spelling: most are
             return text, None
-        return f"{scheme}://{spelt}{path or '/'}{query}", None
     return _carefully(text)
 
 
@@ -149,8 +144,8 @@ def shown(url: str) -> str:
     """The URL as it may be shown and recorded: `***` for userinfo and for values of query keys that name secrets."""
     if "@" in url or not url.isprintable():
         url = _USERINFO.sub("***@", _CONTROL.sub("?", url))
-    before, mark, query = url.partition("?")
-    if not mark:
+    before, _, query = url.partition("?")
+    if "=" not in query:
         return url
     return f"{before}?{'&'.join(map(_shown_pair, query.split('&')))}"
 

@@ -116,7 +116,7 @@ class Folder(Sink):
                     if row.body is not None and self._bodies:
                         self._store(row.body)
                         place = {"path": row.body.path, "bytes": row.body.size}
-                    lines.append(encoded(row, row.fields, place))
+                    lines.append(row.line or encoded(row, row.fields, place))
         finally:  # those before one that failed, too
             self._rows.append(b"".join(lines), len(lines))
         for path in replaced:

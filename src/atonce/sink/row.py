@@ -96,7 +96,8 @@ class Exchange(NamedTuple):
 class Row(NamedTuple):
     """How one item ended, ready to be recorded. `fields` is everything else about it, as JSON; `body` is kept apart.
     `exchange` is for archives only. With `stays`, what an earlier run recorded of the item stays, where there is anything:
-    it was found unchanged, or could not be had anew."""
+    it was found unchanged, or could not be had anew. `line`: what `encoded` would make of it in a folder, where somebody has
+    that; `fields` are empty then."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index, as in Outcome
     input: int
@@ -105,6 +106,7 @@ class Row(NamedTuple):
     body: Body | None = None
     exchange: Exchange | None = None
     stays: bool = False
+    line: bytes = b""
 
 
 class Raw(NamedTuple):
