@@ -411,6 +411,14 @@ def test_two_threads_that_were_slow_where_nobody_held_the_gil_run_once_more() ->
     assert locked.sample().held == 0.0
 
 
+def test_explain_has_more_pairs_run_before_it_believes_that_they_are_in_each_others_way() -> None:
+    probe = Probe(left=1000, cpus=2, thorough=True)
+    steps = follow(probe, 0.01, 0.01, held=0.0, gain=1.2)
+    assert kinds(steps).count("Pair") == 4
+    assert kinds(follow(Probe(left=1000, cpus=2), 0.01, 0.01, held=0.0, gain=1.2)).count("Pair") == 2
+    assert kinds(follow(Probe(left=1000, cpus=2, thorough=True), 0.01, 0.01, held=0.0, gain=2.0)).count("Pair") == 1
+
+
 def test_two_threads_that_had_no_core_say_nothing_against_the_heartbeat() -> None:
     probe = released()
     probe.paired(Reading(), Together(1, 0.05, 0.01, queued=0.03), Together(1, 0.05, 0.01, queued=0.03))

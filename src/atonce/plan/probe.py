@@ -63,6 +63,8 @@ PLENTY, SEEN = 0.1, 0.4
 SHORT, ONE_IN = 50e-6, 20
 # The GIL changes hands each 5 ms: two threads that run for less than this do not meet.
 TURN = 0.006
+# Pairs that `explain` has run at most, where they are in each other's way and nothing says why.
+MOST_PAIRS = 4
 # As many times the CPU of one alone is no chance, of so many items.
 DEARER, ENOUGH_ITEMS = 1.5, 4
 # Two threads that are so many times as fast as one run side by side.
@@ -140,7 +142,7 @@ class Probe:
             self._watched += sum(span.cpu for span in reading.spans)
 
     def paired(self, reading: Reading, one: Together, other: Together, spent: float = 0.0) -> None:
-        """A `Pair` is done, by two threads. Whatever else slows them down says nothing, so of two pairs the better counts."""
+        """A `Pair` is done, by two threads. Whatever else slows them down says nothing, so of several pairs the best counts."""
         self._pairs += 1
         self._failed_together = reading.failed if not self._failed else 0
         beside, used, took = one.items + other.items, one.cpu + other.cpu, max(one.took, other.took)
@@ -241,7 +243,7 @@ class Probe:
             if self.gil and not self._seen_enough and self.steps < MOST_STEPS:
                 return Run(self._step(sample.wall, left), beat=True)
             # waiting items pair well in any case
-            if self._pairs <= self._doubtful and left >= 4 and sample.cpu > COMPUTES * sample.wall:
+            if self._pairs < self._most_pairs and left >= 4 and sample.cpu > COMPUTES * sample.wall:
                 return Pair(max(1 if self._few is None else 2, self._step(sample.wall, left) // 2))
         return Carry() if self._needs_carry(sample) else Enough("enough is known")
 
@@ -264,10 +266,11 @@ class Probe:
         return self.beats is not None and self.beats.seen >= min(PLENTY, max(TURN, SEEN * self._watched))
 
     @property
-    def _doubtful(self) -> bool:
-        """Whether two threads were in each other's way where nobody held the GIL: that may have been by chance."""
+    def _most_pairs(self) -> int:
+        """More than one, where two threads were in each other's way and nobody held the GIL: that may have been by chance."""
         free = self._seen_enough and self.beats is not None and self.beats.share < 0.5
-        return free and (self.gain or 0.0) < FREE
+        doubtful = free and (self.gain or 0.0) < FREE
+        return (MOST_PAIRS if self.thorough else 2) if doubtful else 1
 
     def _needs_carry(self, sample: Sample) -> bool:
         if self.carriage is not None or self.cpus == 1:
