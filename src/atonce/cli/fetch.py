@@ -126,7 +126,7 @@ def command(
         from atonce.fetch.failure import CUT
         from atonce.fetch.page import COLUMNS
         from atonce.fetch.partial import Partials
-        from atonce.fetch.request import mark_of
+        from atonce.fetch.request import mark_of, requests_of
         from atonce.sink import kind_of
         from atonce.sink.shelf import shelf_of
         from atonce.source.inputs import Input
@@ -140,13 +140,15 @@ def command(
     archive = kind == ".warc.gz"
     if archive and no_body:
         raise UsageError("--no-body leaves nothing for an archive", hint="-o NAME.jsonl --no-body")
+    credentials = Credentials.read(headers_from, use_netrc=use_netrc)
     items = Input(
         path,
         first=urls,
         kind=input_format,
         comments=True,
         salt=_salt(headers, no_body),
-        parse=_parser(headers, Credentials.read(headers_from, use_netrc=use_netrc)),
+        parse=_parser(headers, credentials),
+        parse_all=None if headers or credentials else requests_of,
     )
     again = _classes(retry_failed)
     if go_on and no_body:
@@ -251,11 +253,7 @@ def _parser(headers: Sequence[tuple[str, str]], credentials: Credentials) -> Cal
     from atonce.errors import InputError
     from atonce.fetch import Request
 
-    bare = not headers and not credentials
-
     def parse(item: Any) -> Request:
-        if type(item) is str and bare:
-            return Request.of(item)
         if isinstance(item, dict) and isinstance(item.get("headers"), str) and item["headers"]:  # a .csv has text only
             try:
                 item = {**item, "headers": json.loads(item["headers"])}

@@ -14,13 +14,14 @@ from urllib.parse import quote, unquote_plus, urljoin
 
 from ..errors import InputError
 
-__all__ = ["canonical", "host_of", "join", "origin", "shown"]
+__all__ = ["are_canonical", "canonical", "host_of", "join", "origin", "shown"]
 
 PORTS = {"http": 80, "https": 443}
 
 # The characters of path and query that are sent as they were written; the rest is percent-encoded as UTF-8.
 _AS_IS = "!$%&'()*+,-./:;=?@[]_|~"
 _PLAIN = re.compile(r"(https?)://([A-Za-z0-9.\-]+(?::[0-9]+)?)/[!$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z|~]*")
+_PLAIN_LINE = re.compile(f"^{_PLAIN.pattern}$", re.MULTILINE)
 _PARTS = re.compile(r"(?i:(https?)://)([^/?#]*)([^?#]*)((?:\?[^#]*)?)(?:#.*)?", re.DOTALL)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(?![0-9])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -42,6 +43,18 @@ def canonical(text: str) -> tuple[str, str | None]:
         if _netloc(scheme, netloc) == netloc:  # it is in its one spelling: most are
             return text, None
     return _carefully(text)
+
+
+def are_canonical(lines: str) -> bool:
+    """Whether each line is a URL in its one spelling, so that `canonical` would change nothing; False also where that is not
+    seen at once."""
+    hosts = _PLAIN_LINE.findall(lines)
+    if len(hosts) != lines.count("\n") + 1 or "/." in lines:
+        return False
+    try:
+        return all(_netloc(scheme, netloc) == netloc for scheme, netloc in set(hosts))
+    except InputError:
+        return False
 
 
 def _carefully(text: str) -> tuple[str, str | None]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
+import itertools
 import json
 import os
 import stat
@@ -56,7 +57,8 @@ class Input:
     was counted).
 
     `kind` is one of KINDS, None for what the name says. `parse` turns an item into what the job wants and raises
-    ValueError where it cannot. `salt` says what the items are for, so that one job's output is not taken for
+    ValueError where it cannot. `parse_all` does it for the lines of a whole text at once, in less time, where each is of the
+    usual kind, and else gives None. `salt` says what the items are for, so that one job's output is not taken for
     another's.
     """
 
@@ -68,6 +70,7 @@ class Input:
         kind: str | None = None,
         comments: bool = False,
         parse: Callable[[Any], Any] | None = None,
+        parse_all: Callable[[str], list[Any] | None] | None = None,
         salt: str = "",
     ) -> None:
         self.path = path
@@ -75,6 +78,7 @@ class Input:
         self._kind = _kind_of(path) if kind is None and path is not None else kind
         self._comments = comments
         self._parse = parse
+        self._parse_all = parse_all
         self._salt = salt.encode()
         self._kept: list[Entry] | None = None  # all of them
 
@@ -107,7 +111,7 @@ class Input:
         """How many items there are: each is read and parsed. A short input is not read again."""
         if self.path is not None and _size(self.path) > KEPT:
             return sum(1 for _ in self)
-        self._kept = kept = list(self)
+        self._kept = kept = self._at_once() or list(self)
         return len(kept)
 
     @property
@@ -135,6 +139,19 @@ class Input:
                 except (ValueError, UsageError) as error:
                     raise self._refused(Entry(index, line, number, item), error) from error
             yield new(Entry, (index, line, number, item))  # as `Entry(…)`, at a third of its cost
+
+    def _at_once(self) -> list[Entry] | None:
+        """What `_read` gives of a text, if `parse_all` takes it: each line is an item then, with nothing around it."""
+        if self._parse_all is None or self._first or self.path is None or self._kind != "text":
+            return None
+        with _opened(self.path) as file:
+            data = file.read().removesuffix(b"\n")
+        items = self._parse_all(data.decode()) if data.isascii() else None
+        if items is None:
+            return None
+        fingerprints = map(zlib.crc32, data.split(b"\n"), itertools.repeat(zlib.crc32(self._salt)))
+        columns = zip(itertools.count(), itertools.count(1), (number or 1 for number in fingerprints), items, strict=False)
+        return list(map(tuple.__new__, itertools.repeat(Entry), columns))
 
     def _raw(self) -> Iterator[tuple[int, bytes, Any]]:
         for number, text in enumerate(self._first, 1):
