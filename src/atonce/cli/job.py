@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from atonce.errors import AtonceError, InputError, OutputError, UsageError
@@ -59,8 +58,7 @@ class Record(NamedTuple):
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(NamedTuple):
     """One command.
 
     `start` runs the items it is given, with a display to look on, and yields results, whose `index` counts those items;
@@ -89,7 +87,7 @@ class Job:
     changes: Sequence[str] = ("the input was changed", "the output was made by another function")
     on_failure: str = "return"
     reported: Reported | None = None
-    shown: Shown = field(default_factory=Shown)
+    shown: Shown = Shown()
 
     def run(self) -> int:
         """The exit code; an AtonceError is raised only where nothing has run."""

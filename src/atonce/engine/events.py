@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -191,8 +190,7 @@ class Keep(NamedTuple):
     outcomes: Sequence[Outcome[Any]]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(NamedTuple):
     """The run cannot go on."""
 
     error: BaseException

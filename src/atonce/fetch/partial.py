@@ -13,12 +13,12 @@ killed. What a power cut may have spoilt is not trusted: the line names the boot
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import json
 import os
 from collections.abc import Mapping
 from types import ModuleType
+from typing import NamedTuple
 
 from ..sink.files import SAFELY, write_all
 from ..sink.shelf import PART
@@ -40,8 +40,7 @@ _BOOT_AT = len('{"boot":"')
 _LINE = 1 << 17  # a head that is longer is none of ours: an ETag has a line of a head at most
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Partials:
+class Partials(NamedTuple):
     """A folder for the parts of bodies. With `go_on` their rest is asked for, and they are written while they come; without
     it they are written when a body was cut, for a later run that does."""
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 from ..worker.job import Job
 
@@ -28,8 +27,7 @@ PLACEMENTS = {
 }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """What a worker is to be: which runner (a name or `module:Class`), how many slots, in whose loop if in the caller's.
 
     `share` is the part of the machine's cores that its native thread pools may use. `offload`: the driver's thread must not

@@ -60,7 +60,7 @@ class Away(FramedWorker):
     shared = False
 
     def __init__(self, number: int, order: Order, hub: Hub, job: bytes, cluster: Cluster) -> None:
-        super().__init__(number, dataclasses.replace(order, share=1), hub)
+        super().__init__(number, order._replace(share=1), hub)
         self._cluster = cluster
         self._job = job
         self._stretch = max(cluster.stretch, order.among / CROWD)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -34,7 +33,7 @@ class Beside(Here):
     """Several workers, each with threads or an event loop of its own: in parallel where there is no GIL."""
 
     def hire(self, number: int, order: Order, hub: Hub) -> Worker:
-        return HereWorker(number, dataclasses.replace(order, loop=None, offload=True), hub)
+        return HereWorker(number, order._replace(loop=None, offload=True), hub)
 
 
 class HereWorker(Worker):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..markdown import code, table
 
@@ -16,17 +15,15 @@ KINDS = 20  # of failures told apart; the rest are counted together, so that a t
 _WIDTH = 200  # characters of an example
 
 
-@dataclass(frozen=True, slots=True)
-class Failures:
+class Failures(NamedTuple):
     """How many items failed in one way, and what one of them was and said."""
 
     kind: str
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, on purpose
     example: str
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """Items that ended in this run, and those `before` that an earlier one had recorded in the same output. Of those that
     ended `unchanged` were found so, and `repeated` not run, being the same as one before. `hosts`: where they came from."""
 
