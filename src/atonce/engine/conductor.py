@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import AtonceError
-from ..options import Options
+from ..options import CLUSTERS, Options
 from ..outcome import Outcome, Recorded, Stats
 from ..placement import Worker
 from ..plan.function import Facts
@@ -117,6 +117,7 @@ class Conductor:
                 keep=journal is not None,
                 max_tasks=options.max_tasks_per_worker,
                 max_memory=options.max_worker_memory,
+                cores=0 if plan.model in CLUSTERS else cpus,
             )
         )
         self._journal = journal

@@ -21,7 +21,7 @@ class Pace:
 
     def __init__(self, policy: Policy, max_wait: float) -> None:
         self._bucket = TokenBucket(policy.rate) if policy.rate is not None else None
-        self._max_wait = max_wait
+        self._max_wait, self._cores = max_wait, policy.cores
         self.steering: Steering | None = None
         self._first_at = math.inf  # when something started, while nothing has come back
         self._look_at = math.inf
@@ -30,7 +30,7 @@ class Pace:
 
     def steer(self, start: int, most: int) -> None:
         """Find out how many may be in flight: `start` in all to begin with, `most` at most."""
-        self.steering = Steering(start, most, max_wait=self._max_wait)
+        self.steering = Steering(start, most, max_wait=self._max_wait, cores=self._cores)
         self._first_at = math.inf
 
     def unsteer(self) -> None:

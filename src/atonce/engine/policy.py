@@ -15,7 +15,8 @@ __all__ = ["Policy"]
 class Policy:
     """What the machine holds. `total` is the number of items when it is known, `most_ahead`
     how many a slot may have before it at most: 0 keeps an item back until it can start at once. With `keep` an outcome is
-    emitted when it has been recorded. `max_tasks` items, or more than `max_memory` bytes, and a worker is replaced."""
+    emitted when it has been recorded. `max_tasks` items, or more than `max_memory` bytes, and a worker is replaced.
+    `cores` is how many its workers share, 0 where nobody knows."""
 
     ordered: bool = False
     retry: Retry | None = None
@@ -28,3 +29,4 @@ class Policy:
     keep: bool = False
     max_tasks: int | None = None
     max_memory: int | None = None
+    cores: int = 0

@@ -14,6 +14,7 @@ from typing import Any
 
 from .kinds import Kind, kind_of
 from .limit import SILENCE, AdaptiveLimit, Pressure
+from .room import Room
 
 __all__ = ["LONG", "Steering"]
 
@@ -24,14 +25,17 @@ LONG = 0.01
 
 
 class Steering:
-    """One run's limit. `start` slots in all to begin with, `most` at most; `max_wait` caps what a refusal asks for. Pure: time
-    is passed in."""
+    """One run's limit. `start` slots in all to begin with, `most` at most; `max_wait` caps what a refusal asks for; `cores` are
+    what the workers share, 0 where nobody knows. Pure: time is passed in."""
 
-    def __init__(self, start: int, most: int, *, max_wait: float = math.inf) -> None:
+    def __init__(self, start: int, most: int, *, max_wait: float = math.inf, cores: int = 0) -> None:
         self._max_wait = max_wait
+        self._room = Room(cores)
+        self._pressed = self._crowded = False  # by this machine; by its own items
         self._limit = AdaptiveLimit(start, most)
         self._start = start
         self.slots = start  # in all, now
+        self._slots_taken = start  # at most: there may have been more of them, which still run what they had
         self.awake = False
         self.pacing = False  # from the first refusal on: the limit may have a gate
 
@@ -45,14 +49,18 @@ class Steering:
         return self._limit.why if self.awake else f"{self.slots}: items are too short for it to matter"
 
     def told(self, report: Any, in_flight: int, now: float, *, overloads: bool = True) -> None:
-        """What a worker finished; `in_flight` were running before that. `overloads`: whether refusals count here."""
+        """What a worker finished; it and all others had `in_flight` before that. `overloads`: whether refusals count here."""
         limit = self._limit
+        # while items were short, more were given to a worker than it runs: not in flight before there are slots for them
+        self._slots_taken = self.slots if in_flight <= self.slots else max(self._slots_taken, self.slots)
+        in_flight = min(in_flight, self._slots_taken)
         if not self.awake:
             self.awake = True
             first = min(report.started, default=now)
             for _ in range(min(in_flight, self.slots)):
                 limit.sent(first)
         before = limit.limit
+        self._room.told(report, in_flight, now)
         rows: list[tuple[float, float, Kind, float | None]]
         rows = [(ended, started, "ok", None) for ended, started in zip(report.ended, report.started, strict=True)]
         for failure in report.failures:
@@ -65,6 +73,8 @@ class Steering:
         # room is made when all of a report has been heard: what came back beside an item was in flight with it; what failed
         # was not, or not to the end
         for ended, started, kind, after in rows:
+            if self._crowded != (limit.limit >= self._room.most):
+                self._crowd(now)
             limit.finished(ended, max(0.0, ended - started), max(1, in_flight), kind, after)
             in_flight -= kind != "ok"
         limit.offer(now)
@@ -82,11 +92,20 @@ class Steering:
         if not self.awake:
             return
         limit, before = self._limit, self._limit.limit
+        self._pressed = pressure != "none"
+        if self._crowded and not self._pressed:
+            pressure, reason = "hold", self._room.why
         limit.press(now, pressure, reason)
         if limit.limit < before:
             limit.took_effect(now)
         self.pacing = self.pacing or pressure == "stop"
         self.slots = limit.limit
+
+    def _crowd(self, now: float) -> None:
+        """The cores have no room for more, or have again; what the machine has to say goes before."""
+        self._crowded = not self._crowded
+        if not self._pressed:
+            self._limit.press(now, *(("hold", self._room.why) if self._crowded else ("none", "")))
 
     # ── as a gate, beside the rate that the user asked for ───────────────────────────────────────────────────────────
 
