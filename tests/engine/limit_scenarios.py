@@ -93,6 +93,9 @@ SCENARIOS = (
     Scenario(
         "50/s, 50 ms, Retry-After 1 s", 2000, lambda s: Bucket(50, 0.05 * s, burst=10, retry_after=1.0), core=False, up_to=32
     ),
+    Scenario(
+        "10/s, 10 at once, Retry-After 5 s", 1000, lambda s: Bucket(10, 0.1 * s, 10, retry_after=5.0), core=False, up_to=32
+    ),
     Scenario("50/s, quick refusals", 2000, lambda s: Bucket(50, 0.2 * s, burst=5, refusal=0.1), core=False, up_to=64),
     Scenario("100 connections, 300 ms lognormal", 5000, lambda s: Connections(100, lognormal(0.3 * s)), core=False),
     Scenario("100 ms, 1 % refused by chance", 20_000, lambda s: Flaky(0.1 * s, 0.0, refused=0.01), core=False),

@@ -390,3 +390,23 @@ def test_the_same_events_give_the_same_limits(seed: int) -> None:
     )
     assert first.trace == second.trace
     assert first.done == second.done
+
+
+@pytest.mark.parametrize(
+    ("rate", "burst", "after", "items", "least"),
+    [
+        pytest.param(20, 20, 1.0, 1000, 0.9, id="it saves up what a pause leaves out"),
+        pytest.param(20, 1, 1.0, 1000, 0.7, id="it counts singly"),
+        pytest.param(10, 10, 5.0, 1000, 0.65, id="a refusal costs five seconds"),
+        pytest.param(1, 1, 1.0, 100, 0.8, id="one a second"),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_rate_is_found_although_each_refusal_costs_a_pause(
+    rate: int, burst: int, after: float, items: int, least: float, seed: int
+) -> None:
+    """Of the server's rate, so much at least, and few refusals: a pause shows no rate, and a raise that fails costs one."""
+    server = Bucket(rate, 0.05, burst=burst, retry_after=after)
+    result = simulate(AdaptiveLimit(4, 1000, rng=random.Random(seed)), server, items, seed)
+    assert (items - burst) / rate / result.seconds >= least
+    assert result.rejections <= 50

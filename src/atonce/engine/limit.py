@@ -336,10 +336,19 @@ class AdaptiveLimit:
     # ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _overload(self, now: float, latency: float, in_flight: int, retry_after: float | None) -> None:
-        draining = now < self._stopped_until
+        self._refused(now, latency, in_flight)
         if retry_after is not None and 0 < retry_after < math.inf:
             # up to 10 % more, so that those told the same do not come back together
-            self._stopped_until = max(self._stopped_until, now + retry_after * (1 + 0.1 * self._rng.random()))
+            until = now + retry_after * (1 + 0.1 * self._rng.random())
+            pause = until - max(now, self._stopped_until)
+            if pause > 0:
+                self._stopped_until = until
+                self._refusals.paused(pause)
+                if self._pacer is not None:
+                    self._pacer.paused(pause, until)
+
+    def _refused(self, now: float, latency: float, in_flight: int) -> None:
+        draining = now < self._stopped_until
         if self._pacer is not None:
             if self._pacer.refused(now, latency, rare=self._refusals.rare):
                 self._pace(self._pacer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from .kinds import Kind
+from .pacer import in_between
 
 __all__ = ["Refusals"]
 
@@ -26,7 +27,7 @@ class Refusals:
     def __init__(self) -> None:
         self.accepted = 0  # since the first of those rounds
         self._rounds: deque[float] = deque(maxlen=ROUNDS)
-        self._since = 0.0
+        self._since = self._paused = 0.0
         self._refused = self._late = 0.0  # their shares
         self._chance = False
 
@@ -56,14 +57,18 @@ class Refusals:
         while rounds and rounds[0] < now - max(ROUNDS_SPAN, 20 * latency):
             rounds.popleft()
         if not rounds:
-            self._since, self.accepted = now, 0
+            self._since, self._paused, self.accepted = now, 0.0, 0
         rounds.append(now)
         enough = len(rounds) >= (2 if limit <= COARSE else ROUNDS)
         return enough and (limit < 2 or now - rounds[0] >= max(0.5, 3 * latency))
 
     def rate(self, now: float) -> float:
         """Accepted a second since then."""
-        return max(1, self.accepted) / max(now - self._since, 1e-3)
+        return max(1, self.accepted) / in_between(max(now - self._since, 1e-3), self._paused)
+
+    def paused(self, seconds: float) -> None:
+        """For so long nothing starts: that says nothing about a rate."""
+        self._paused += seconds
 
     def forget(self) -> None:
         self._rounds.clear()
