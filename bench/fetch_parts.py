@@ -26,8 +26,8 @@ from atonce.cli.fetch import _maker, _parser, _recorder
 from atonce.cli.repeats import How, Repeats
 from atonce.fetch.credentials import Credentials
 from atonce.fetch.page import Page
-from atonce.fetch.request import mark_of
-from atonce.sink.row import Raw, Row, encoded, rows_of
+from atonce.fetch.request import mark_of, requests_of
+from atonce.sink.row import Raw, rows_of
 from atonce.source.inputs import Entry, Input
 
 from .nginx import SIZE, serving
@@ -62,10 +62,14 @@ def ours(urls: list[str], pages: list[Page], folder: Path) -> Iterator[tuple[str
     listed = folder / "urls.txt"
     listed.write_text("".join(f"{url}\n" for url in urls))
     parse = _parser((), Credentials.read(None, use_netrc=False))
-    yield "reading and checking the list", least(lambda: Input(str(listed), kind="text", comments=True, parse=parse).count())
-    entries = list(Input(str(listed), kind="text", comments=True, parse=parse))
-    yield "seeing what is listed twice", least(lambda: repeated(entries))
-    record, make = _recorder(False, False), _maker(False)
+    usual = Input(str(listed), kind="text", comments=True, parse=parse, parse_all=requests_of)
+    yield "reading and checking the list", least(usual.count)
+    careful = Input(str(listed), kind="text", comments=True, parse=parse)
+    yield "the same line by line, where one of them is unusual", least(lambda: deque(careful, 0))
+    yield "seeing whether anything is listed twice", least(lambda: usual.distinct)
+    entries = list(usual)
+    yield "seeing what, where something is", least(lambda: repeated(entries))
+    record, make = _recorder(False, False), _maker(False, lines=True)
     yield "what is to be recorded of a page", least(lambda: each(record, pages, entries))
     raws = [raw for raw in (record(*pair).row for pair in zip(pages, entries, strict=True)) if isinstance(raw, Raw)]
     fields = [raw.fields for raw in raws]
@@ -79,9 +83,7 @@ def ours(urls: list[str], pages: list[Page], folder: Path) -> Iterator[tuple[str
     yield "to the process that writes: pickling the rest, and back", least(lambda: pickle.loads(pickle.dumps(fields, 5)))
     hashing = least(lambda: [hashlib.sha256(page.body).hexdigest() for page in pages])
     yield "there: hashing", hashing
-    yield "there: a row, but for hashing", least(lambda: rows_of(raws, make)) - hashing
-    rows: list[Row] = rows_of(raws, make)
-    yield "there: its line of JSON", least(lambda: [encoded(row, row.fields, {"path": "", "bytes": 0}) for row in rows])
+    yield "there: a row and its line of JSON, but for hashing", least(lambda: rows_of(raws, make)) - hashing
 
 
 def bare(urls: list[str], done: Callable[[int, bytes], None], *, headers: bool = True) -> None:
