@@ -19,8 +19,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pycurl
-
 import atonce
 from atonce.cli.fetch import _maker, _parser, _recorder
 from atonce.cli.repeats import How, Repeats
@@ -30,6 +28,7 @@ from atonce.fetch.request import mark_of, requests_of
 from atonce.sink.row import Raw, rows_of
 from atonce.source.inputs import Entry, Input
 
+from .bare import bare, save
 from .nginx import SIZE, serving
 
 __all__ = ["main"]
@@ -49,9 +48,9 @@ def measured(urls: list[str], folder: Path) -> Iterator[tuple[str, float]]:
     get = functools.partial(bare, urls)
     yield "pycurl alone: the bodies", least(lambda: get(lambda number, body: None, headers=False))
     yield "pycurl alone: with the headers, a call each", least(lambda: get(lambda number, body: None))
-    yield "pycurl alone: and each body in a file", least(get, lambda: (_saver(folder, rename=False),))
-    yield "pycurl alone: and renamed", least(get, lambda: (_saver(folder, rename=True),))
-    yield "pycurl alone: and hashed", least(get, lambda: (_saver(folder, rename=True, hashed=True),))
+    yield "pycurl alone: and each body in a file", least(get, lambda: (_saver(folder, rename=False, hashed=False),))
+    yield "pycurl alone: and renamed", least(get, lambda: (_saver(folder, hashed=False),))
+    yield "pycurl alone: and hashed", least(get, lambda: (_saver(folder),))
     pages = list(atonce.fetch(urls, concurrency=IN_FLIGHT, per_key=IN_FLIGHT, ordered=True))
     yield "`atonce.fetch`, in memory, all of it", least(lambda: fetched(urls))
     yield from ours(urls, pages, folder)
@@ -84,55 +83,6 @@ def ours(urls: list[str], pages: list[Page], folder: Path) -> Iterator[tuple[str
     hashing = least(lambda: [hashlib.sha256(page.body).hexdigest() for page in pages])
     yield "there: hashing", hashing
     yield "there: a row and its line of JSON, but for hashing", least(lambda: rows_of(raws, make)) - hashing
-
-
-def bare(urls: list[str], done: Callable[[int, bytes], None], *, headers: bool = True) -> None:
-    """As pycurl's own examples have it, with handles that are used again."""
-    multi, todo, idle = pycurl.CurlMulti(), deque(enumerate(urls)), []
-    state: dict[Any, tuple[list[bytes], list[bytes], list[int]]] = {}
-    for _ in range(IN_FLIGHT):
-        easy = pycurl.Curl()
-        state[easy] = chunks, lines, _ = [], [], [0]
-        easy.setopt(pycurl.NOSIGNAL, 1)
-        easy.setopt(pycurl.BUFFERSIZE, 65536)
-        easy.setopt(pycurl.WRITEFUNCTION, chunks.append)
-        if headers:
-            easy.setopt(pycurl.HEADERFUNCTION, lines.append)
-        idle.append(easy)
-    left = len(urls)
-    while left:
-        while todo and idle:
-            easy = idle.pop()
-            state[easy][2][0], url = todo.popleft()
-            easy.setopt(pycurl.URL, url)
-            multi.add_handle(easy)
-        multi.perform()
-        _, fine, failed = multi.info_read()
-        if failed:
-            raise RuntimeError(f"{len(failed)} transfers failed: {failed[0][2]}")
-        for easy in fine:
-            multi.remove_handle(easy)
-            chunks, lines, number = state[easy]
-            done(number[0], b"".join(chunks))
-            chunks.clear()
-            lines.clear()
-            idle.append(easy)
-            left -= 1
-        if not fine:
-            multi.select(1.0)
-
-
-def save(folder: Path, number: int, body: bytes, *, rename: bool = True, hashed: bool = False) -> None:
-    """As a folder does it."""
-    if hashed:
-        hashlib.sha256(body).hexdigest()
-    place = f"{folder}/{number % 256:02x}/{number:08}.bin"
-    new = f"{folder}/new" if rename else place
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    os.write(fd, body)
-    os.close(fd)
-    if rename:
-        os.replace(new, place)
 
 
 def fetched(urls: list[str]) -> None:
@@ -170,7 +120,8 @@ def _saver(folder: Path, **how: bool) -> Callable[[int, bytes], None]:
     shutil.rmtree(folder / "saved", ignore_errors=True)
     for number in range(256):
         (folder / "saved" / f"{number:02x}").mkdir(parents=True)
-    return functools.partial(save, folder / "saved", **how)
+    at = os.open(folder / "saved", os.O_RDONLY)  # until this ends: they are few
+    return functools.partial(save, at, **how)
 
 
 def _memory() -> str | None:

@@ -59,6 +59,11 @@ def _aria2(urls: list[str]) -> list[str]:
     return ["aria2c", *how, "--dir=out", "--input-file=list"]
 
 
+def _bare(urls: list[str]) -> list[str]:
+    _write("list", urls)
+    return [sys.executable, str(Path(__file__).with_name("bare.py")), "list", "out"]
+
+
 def _write(name: str, lines: list[str]) -> None:
     Path(name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -112,13 +117,18 @@ CASES = (
     Case(
         "fetch-files",
         "the command `atonce fetch -i urls.txt -o folder/`, 16 KB each, from nginx to tmpfs, 64 in flight; start-up, manifest "
-        "and syncing included (the goal beside wget2 is 0.8)",
+        "and syncing included (the goal beside wget2 is 0.8; bare.py is the least that Python on libcurl does for it)",
         n=10_000,
         quick_n=2000,
         unit="s",
         target=Target("cost", 1.0),
         ours=_command(_ours()),
-        peers={"curl --parallel": _command(_curl()), "wget2": _command(_wget2), "aria2": _command(_aria2)},
+        peers={
+            "curl --parallel": _command(_curl()),
+            "wget2": _command(_wget2),
+            "aria2": _command(_aria2),
+            "bench/bare.py": _command(_bare),
+        },
         place=serving,
     ),
     Case(
