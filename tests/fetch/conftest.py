@@ -57,17 +57,23 @@ def transport(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+@pytest.fixture
+def model(transport: str) -> str:
+    """That the suite runs it in."""
+    return PAIRS[transport]
+
+
 Get = Callable[..., Page]
 
 
 @pytest.fixture
-def get(transport: str) -> Get:
+def get(transport: str, model: str) -> Get:
     """Fetches one URL or request by the transport under test, with timeouts fit for tests."""
 
     def get(url: Any, **options: Any) -> Page:
         told = {
             "transport": transport,
-            "model": PAIRS[transport],
+            "model": model,
             "timeouts": Timeouts(5, 5, 5, 10),
             "retry": Retry(attempts=1),
             **options,

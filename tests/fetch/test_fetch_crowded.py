@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 import atonce
-import conftest
 from atonce import Retry
 from atonce.fetch import fetch
 from atonce.fetch.url import host_of
@@ -18,11 +17,10 @@ MOST, REQUESTS = 6, 240
 
 @pytest.mark.slow
 @pytest.mark.parametrize("over_limit", ["503", "reset"])
-@pytest.mark.parametrize("transport", conftest.PAIRS)
-def test_what_a_host_refuses_comes_again_and_the_limit_is_found(transport: str, over_limit: Any) -> None:
+def test_what_a_host_refuses_comes_again_and_the_limit_is_found(transport: str, model: str, over_limit: Any) -> None:
     with Lab(hosts=2, max_connections=MOST, over_limit=over_limit, latency=0.02) as lab:
         urls = lab.urls(2 * REQUESTS)
-        options: dict[str, Any] = {"transport": transport, "model": conftest.PAIRS[transport]}
+        options: dict[str, Any] = {"transport": transport, "model": model}
         pages = list(fetch(urls, retry=Retry(attempts=20, base=0.01, budget=5), **options))
         stats = lab.stats()
     assert [page.error for page in pages if not page.ok] == []
@@ -32,10 +30,9 @@ def test_what_a_host_refuses_comes_again_and_the_limit_is_found(transport: str, 
     assert all(host.open_peak <= MOST for host in stats.hosts.values())
 
 
-@pytest.mark.parametrize("transport", conftest.PAIRS)
-def test_a_host_whose_connections_wait_for_each_other_gets_no_more_than_it_is_told(transport: str) -> None:
+def test_a_host_whose_connections_wait_for_each_other_gets_no_more_than_it_is_told(transport: str, model: str) -> None:
     with Lab(max_connections=2) as lab:
-        options: dict[str, Any] = {"transport": transport, "model": conftest.PAIRS[transport]}
+        options: dict[str, Any] = {"transport": transport, "model": model}
         pages = list(fetch(lab.urls(30), per_key=2, concurrency=2, **options))
         stats = lab.stats()
     assert all(page.ok for page in pages)
