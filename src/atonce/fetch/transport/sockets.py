@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import http.client
+import queue
 import socket
 import ssl
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import urllib3
@@ -23,7 +25,7 @@ from ..limits import LONGEST_HEAD
 from .lookup import lookups
 from .race import connected
 
-__all__ = ["PlainPool", "SecurePool", "TlsSocket", "here"]
+__all__ = ["OpenFirst", "PlainPool", "SecurePool", "TlsSocket", "here"]
 
 clock = time.monotonic
 
@@ -200,9 +202,28 @@ class _Secure(_Verbatim, HTTPSConnection):
         here.attempt.spent("tls_s", clock() - here.connected_at)
 
 
+class OpenFirst(queue.LifoQueue[Any]):
+    """What waits in a pool: connections that are open are taken before those that would have to be opened.
+
+    urllib3 takes the one that came back last. Where that could not be opened, since the server takes no more, nobody would come
+    to those that lie open below it, and the server would refuse for ever.
+    """
+
+    def _init(self, maxsize: int) -> None:
+        self.queue: deque[Any] = deque()  # type: ignore[assignment]
+
+    def _put(self, item: Any) -> None:
+        if getattr(item, "sock", None) is not None:
+            self.queue.append(item)
+        else:
+            self.queue.appendleft(item)
+
+
 class PlainPool(urllib3.HTTPConnectionPool):
     ConnectionCls = _Plain
+    QueueCls = OpenFirst
 
 
 class SecurePool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _Secure
+    QueueCls = OpenFirst
