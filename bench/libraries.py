@@ -37,7 +37,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "libraries.md"
 MODELS = ("sync", "threads", "processes", "hybrid", "auto")
 LATENCY = 0.05
 # Cores that other programs may use meanwhile.
-OTHERS = 0.15
+OTHERS = 0.25
 
 HEAD = """\
 # Functions of well-known libraries
@@ -60,12 +60,12 @@ TAIL = """
 start-up of workers included. `threads` and `hybrid` begin with 32 in flight in a process and find out how many are best;
 `auto` has chosen how many as well. *Predicted* is what `explain` foretold of what it chose and what its first items took, ÷
 the seconds of `auto`. *Right*: what was chosen was the quickest, or so near (15 % or 0.2 s) that the rule of
-choosing does not tell them apart. A turn beside which other programs used over {cores} of a core is made again, twice at most.
+choosing does not tell them apart. A turn beside which other programs used over {cores} of a core is made again, once at most.
 The servers of the first two, which are other programs, answer after 50 ms.
 """
 
 
-def quiet(seconds: float = 60.0) -> None:
+def quiet(seconds: float = 15.0) -> None:
     """Wait until other programs leave the cores alone for a moment, so many seconds at most."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -76,11 +76,11 @@ def quiet(seconds: float = 60.0) -> None:
 
 
 def compared(each: Function, items: list[Any], rounds: int) -> Comparison:
-    """`atonce.compare`, where a turn beside which other programs computed is made again, twice at most."""
+    """`atonce.compare`, where a turn beside which other programs computed is made again, once at most."""
     turns: list[Turn] = []
     missing: list[str] = list(MODELS)
-    for number in range(3 * rounds):
-        quiet(10)
+    for number in range(2 * rounds):
+        quiet(5.0)
         found = atonce.compare(each.fn, items, models=missing, rounds=1, seed=number)
         turns += [dataclasses.replace(turn, round=number + 1) for turn in found.turns]
         # a server of ours is another program

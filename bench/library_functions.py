@@ -188,7 +188,7 @@ FUNCTIONS = (
     Function(sha256, "hashlib.sha256(one_megabyte)", 3000),
     Function(gunzip, "gzip.decompress(two_megabytes)", 400),
     Function(loads, "json.loads(one_megabyte)", 120),
-    Function(findall, "re.findall(pattern, one_megabyte)", 150),
+    Function(findall, "re.findall(pattern, one_megabyte)", 800),
     Function(query, "sqlite3: a query in memory", 250),
     Function(tree, "xml.etree.ElementTree.fromstring(120_kilobytes)", 300),
     Function(html, "lxml.html.fromstring(page).xpath('//a')", 120, "lxml"),

@@ -336,6 +336,13 @@ def test_what_two_threads_cost_each_other_it_does_not_cost_two_processes() -> No
     assert seconds(found, "processes") == pytest.approx(5.0, rel=0.1)
 
 
+@pytest.mark.parametrize(("pool", "busy", "chosen"), [(0.012, 0.17, "sync"), (0.012, 0.0, "threads"), (0.0, 0.17, "threads")])
+def test_a_pool_of_threads_that_lacked_cores_is_no_reason_for_more_threads(pool: float, busy: float, chosen: str) -> None:
+    """numpy's a @ b beside a program that has one of two cores: 1.5 s one after another, 4.2 s two at once."""
+    measured = sample(0.0194, 0.007, elsewhere=0.0124, pool=pool, held=0.0, busy=busy, items=14, cold=0.7)
+    assert advise(DEF, Options(), M2, measured, 106, SEEN).model == chosen
+
+
 @pytest.mark.parametrize(("busy", "threads"), [(0.0, 10.0), (0.5, 5.0)])
 def test_two_threads_in_each_others_way_are_no_faster_whoever_holds_the_gil(busy: float, threads: float) -> None:
     """A lock around native code; on a busy machine it may have been the others."""

@@ -200,6 +200,7 @@ def _scaled(sample: Sample, scale: float) -> Sample:
         wall=sample.wall * scale,
         cpu=sample.cpu * scale,
         elsewhere=sample.elsewhere * scale,
+        pool=sample.pool * scale,
         held=None if sample.held is None else sample.held * scale,
     )
 

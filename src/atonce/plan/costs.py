@@ -48,6 +48,8 @@ CHILDREN = 0.2
 # An event loop that could do nothing else for more than this share of an item's time is blocked; items under a millisecond
 # do that by being short.
 BLOCKED, BLOCKED_WALL = 0.5, 0.001
+# The same of a pool of threads means that it waits for that.
+POOL = 0.3
 # Slots beyond Little's law, since items differ and a slot that ends early must not wait for the others.
 SPARE = 1.5
 # Bytes of an item's memory above which it bounds the slots.
@@ -92,8 +94,14 @@ def _held(machine: Machine, sample: Sample) -> float:
 
 
 def _in_each_others_way(machine: Machine, sample: Sample) -> float:
-    """Seconds an item keeps another one of this process waiting, whatever for: a lock of the function's own, memory."""
+    """Seconds an item keeps another one of this process waiting, whatever for: a lock of the function's own, memory.
+
+    On a busy machine a pair of them tells nothing; where they have a pool of threads, which lack cores then that nobody has
+    counted, nothing says that two would be quicker than one, and pools that spin for want of a core can be much slower.
+    """
     believed = not machine.gil or sample.busy <= BUSY
+    if not believed and sample.pool > POOL * sample.wall:
+        return sample.wall
     if sample.gain is None or sample.gain >= FREE or not believed:
         return 0.0
     return min(sample.cpu * sample.inflation, sample.wall / sample.gain)

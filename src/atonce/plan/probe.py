@@ -329,7 +329,7 @@ class Probe:
         count = max(1, len(self.spans))
         took = sum(span.ended - span.started for span in self.spans)
         spans = self.spans[self._apart :]
-        pool_and_children = self._pool(spans) + self._children_cpu / max(1, len(spans) + self._beside)
+        pool, children = self._pool(spans), self._children_cpu / max(1, len(spans) + self._beside)
         held = self._held(mean)
         walls = [span.wall for span in self._telling]
         average, deviation = _mean_and_deviation(walls)
@@ -341,7 +341,8 @@ class Probe:
             blocked=min(1.0, self._late / (count * wall)) if self.in_loop and wall > 0 else None,
             cpu=mean.cpu,
             stuck=self.carriage.stuck if self.carriage else None,
-            elsewhere=pool_and_children,
+            elsewhere=pool + children,
+            pool=pool,
             held=held,
             gain=self.gain,
             inflation=self.inflation,

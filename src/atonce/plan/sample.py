@@ -105,19 +105,20 @@ class Reading(NamedTuple):
 class Sample:
     """What is known of one item. Times are seconds an item; None is "not measured".
 
-    `wall`; `cpu`, of the thread that ran it; `elsewhere`, CPU in child processes and in thread pools of its own; `held`, with
-    the GIL; `gain`, two threads' throughput ÷ one's; `inflation`, CPU an item in that pair ÷ alone; `stretch`, how long the
-    GIL was held at a time; `blocked`, the share of its time in which its event loop could do nothing else; `cold`, the first
-    item's wall; `spread`, standard deviation ÷ mean; `carry`; `growth`, bytes of memory; `busy`, the share of the time in
-    which it wanted a core and had none; `items` measured, of which `failed` did, with the last `error`;
-    `failed_together` did while two threads ran at once, and none before; `unfinished`: it
-    still ran when this was taken, so `wall` is the least it can be; `cost`, seconds that probing took beyond its items.
+    `wall`; `cpu`, of the thread that ran it; `elsewhere`, CPU in child processes and in thread pools of its own, of which
+    `pool` is the latter; `held`, with the GIL; `gain`, two threads' throughput ÷ one's; `inflation`, CPU an item in that pair
+    ÷ alone; `stretch`, how long the GIL was held at a time; `blocked`, the share of its time in which its event loop could do
+    nothing else; `cold`, the first item's wall; `spread`, standard deviation ÷ mean; `carry`; `growth`, bytes of memory;
+    `busy`, the share of the time in which it wanted a core and had none; `items` measured, of which `failed` did, with the
+    last `error`; `failed_together` did while two threads ran at once, and none before; `unfinished`: it still ran when this
+    was taken, so `wall` is the least it can be; `cost`, seconds that probing took beyond its items.
     """
 
     wall: float
     cpu: float
     stuck: str | None = None
     elsewhere: float = 0.0
+    pool: float = 0.0
     held: float | None = None
     gain: float | None = None
     inflation: float = 1.0
