@@ -38,6 +38,7 @@ MODELS = ("sync", "threads", "processes", "hybrid", "auto")
 LATENCY = 0.05
 # Cores that other programs may use meanwhile.
 OTHERS = 0.25
+VERDICTS = ("right", "as good", "within noise", "wrong")
 
 HEAD = """\
 # Functions of well-known libraries
@@ -59,8 +60,9 @@ TAIL = """
 *Computes* is the share of an item's time, *with the GIL* that of its computing. The seconds of the models are medians,
 start-up of workers included. `threads` and `hybrid` begin with 32 in flight in a process and find out how many are best;
 `auto` has chosen how many as well. *Predicted* is what `explain` foretold of what it chose and what its first items took, ÷
-the seconds of `auto`. *Right*: what was chosen was the quickest, or so near (15 % or 0.2 s) that the rule of
-choosing does not tell them apart. A turn beside which other programs used over {cores} of a core is made again, once at most.
+the seconds of `auto`. *Right*: what was chosen was the quickest. *As good*: so near (15 % or 0.2 s)
+that the rule of choosing does not tell them apart. *Within noise*: the times overlap. A turn beside which other programs
+used over {cores} of a core is made again, once at most.
 The servers of the first two, which are other programs, answer after 50 ms.
 """
 
@@ -155,7 +157,7 @@ def page(records: list[dict[str, Any]]) -> str:
     told = [f"\n`{each.call}`:\n\n{_listed(record)}" for each, record in found]
     head = HEAD.format(
         count=len(found),
-        rounds=min(record["rounds"] for record in those),
+        rounds=" or ".join(map(str, sorted({record["rounds"] for record in those}))),
         machine=f"{machine['python']}, {machine['cpus']} × {machine['cpu']}, {machine['system']}",
         versions=", ".join(sorted(versions)),
         others=statistics.fmean(record["others"] for each, record in found if not each.url),
@@ -166,9 +168,16 @@ def page(records: list[dict[str, Any]]) -> str:
 
 
 def _summary(records: list[dict[str, Any]]) -> str:
-    right, wrong = (sum(record["agreed"] is verdict for record in records) for verdict in (True, False))
-    noise = len(records) - right - wrong
-    return f"Of {len(records)}, {right} right" + f", {noise} within noise" * bool(noise) + f", {wrong} wrong" * bool(wrong)
+    found = [_verdict(record) for record in records]
+    counted = [f"{found.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in found]
+    return f"Of {len(records)}, {', '.join(counted)}"
+
+
+def _verdict(record: dict[str, Any]) -> str:
+    """One of `VERDICTS`."""
+    if not record["agreed"]:
+        return "within noise" if record["agreed"] is None else "wrong"
+    return "right" if min(record["seconds"], key=record["seconds"].get) in (record["chose"], "auto") else "as good"
 
 
 def _listed(record: dict[str, Any]) -> str:
@@ -181,9 +190,8 @@ def _cells(each: Function, record: dict[str, Any]) -> list[str]:
     wall = in_time(record["wall"])
     held = "–" if record["held"] is None else f"{record['held']:.0%}"
     seconds = [f"{record['seconds'][model]:.2f}" if model in record["seconds"] else "–" for model in MODELS]
-    verdict = {True: "right", False: "**wrong**", None: "within noise"}[record["agreed"]]
     about = [f"`{each.call}`", str(record["n"]), wall, f"{record['computes']:.0%}", held, record["work"], record["chose"]]
-    return [*about, *seconds, f"{_ratio(record):.2f}", verdict]
+    return [*about, *seconds, f"{_ratio(record):.2f}", _verdict(record)]
 
 
 def _ratio(record: dict[str, Any]) -> float:

@@ -186,7 +186,7 @@ FUNCTIONS = (
     Function(requests_get, "requests.get(url)", 200, "requests", url=True),
     Function(urlopen, "urllib.request.urlopen(url).read()", 200, url=True),
     Function(sha256, "hashlib.sha256(one_megabyte)", 3000),
-    Function(gunzip, "gzip.decompress(two_megabytes)", 400),
+    Function(gunzip, "gzip.decompress(one_megabyte)", 400),
     Function(loads, "json.loads(one_megabyte)", 120),
     Function(findall, "re.findall(pattern, one_megabyte)", 800),
     Function(query, "sqlite3: a query in memory", 250),
