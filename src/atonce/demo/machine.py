@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import sys
 import sysconfig
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..plan.machine import usable_cpus
+from ..plan.machine import gil_enabled, load, python, usable_cpus
 
 __all__ = ["Machine", "machine"]
 
@@ -31,19 +28,11 @@ class Machine:
 
 def machine() -> Machine:
     free = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
-    gil_enabled: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
     return Machine(
-        python=f"{platform.python_implementation()} {platform.python_version()}",
+        python=python(),
         build="free-threaded" if free else "default",
         gil=gil_enabled(),
         system=f"{platform.system()} {platform.machine()}".strip(),
         cores=usable_cpus(),
-        load=_load(),
+        load=load(),
     )
-
-
-def _load() -> float:
-    try:
-        return os.getloadavg()[0]
-    except (AttributeError, OSError):  # not on Windows; not everywhere in a container
-        return 0.0

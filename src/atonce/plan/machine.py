@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ..worker.nesting import cores, depth
 
-__all__ = ["Machine", "cpu_used", "gil_enabled", "look_around", "python", "usable_cpus", "usable_descriptors"]
+__all__ = ["Machine", "cpu_used", "gil_enabled", "load", "look_around", "python", "usable_cpus", "usable_descriptors"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def look_around() -> Machine:
         python=python(),
         interpreters=sys.version_info >= (3, 14),
         start_method="forkserver" if sys.platform.startswith("linux") else "spawn",
-        load=_load(),
+        load=load(),
         depth=depth(),
     )
 
@@ -57,7 +57,10 @@ def look_around() -> Machine:
 def python() -> str:
     """`CPython 3.13.0`. `platform` says it as well, 2 ms of import later."""
     name = sys.implementation.name
-    return f"{'CPython' if name == 'cpython' else name} {sys.version.split()[0]}"
+    return f"{_NAMES.get(name, name)} {sys.version.split()[0]}"
+
+
+_NAMES = {"cpython": "CPython", "pypy": "PyPy"}
 
 
 def cpu_used() -> float | None:
@@ -160,7 +163,8 @@ def usable_descriptors() -> int:
     return 1 << 20 if soft == resource.RLIM_INFINITY else soft
 
 
-def _load() -> float:
+def load() -> float:
+    """How many programs wanted a core in the last minute, on average; 0 where the system does not tell."""
     try:
         return os.getloadavg()[0]
     except (AttributeError, OSError):  # not on Windows; not everywhere in a container

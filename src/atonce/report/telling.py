@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import math
 import platform
-import sys
 import zlib
 from typing import Any
 
 from .. import __version__
 from ..engine.history import Move
 from ..plain import line, plain
-from ..plan.machine import usable_cpus
+from ..plan.machine import gil_enabled, python, usable_cpus
 from . import figures
 from .story import RETRIED, Story
 
@@ -103,10 +102,10 @@ def about(started: float | None = None, command: str = "") -> dict[str, Any]:
     """What it was measured on, and by what command."""
     return {
         "atonce": __version__,
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "python": python(),
         "system": f"{platform.system()} {platform.machine()}".strip(),
         "cores": usable_cpus(),
-        "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
+        "gil": gil_enabled(),
         "started": started,
         "command": plain(command),
     }
