@@ -48,6 +48,15 @@ def test_an_unknown_item_is_given_one_to_a_slot(workers: int, slots: int) -> Non
     assert [worker.count for worker in workers_of(world)] == [slots] * workers
 
 
+@pytest.mark.parametrize("per_key", [1, 2, 3, 6, 8])
+def test_what_a_key_has_room_for_is_shared_among_the_workers(per_key: int) -> None:
+    """Two loops that fetch from one host are two only if both get something to do: the first was given all of it."""
+    world = started(Policy(key=lambda item: "a host", per_key=per_key), workers=2, slots=8)
+    counts = [worker.count for worker in workers_of(world)]
+    assert sum(counts) == per_key
+    assert max(counts) - min(counts) <= 1
+
+
 def test_short_items_are_given_many_at_a_time_but_not_at_once() -> None:
     seat = Seat(1)
     aheads = []

@@ -320,12 +320,15 @@ class Machine:
             count = len(self._queue)
             if self.pace.gated:
                 count = min(count, self.pace.allowed(now))
-            for worker, share in self.shares.split(count, self._left):
-                batch = self._queue.take(share, now)
-                if not batch:
-                    break  # what is queued may not start yet: its keys are full or parked
+            left = self._left
+            # taken for all of them, then shared out: what a key has room for is not the first worker's alone
+            batch = self._queue.take(min(count, self.shares.room(left)), now)
+            if batch:
                 self.pace.spend(len(batch), now)
-                commands.append(self._feed_queued(worker, batch, now))
+            at = 0
+            for worker, share in self.shares.split(len(batch), left):
+                commands.append(self._feed_queued(worker, batch[at : at + share], now))
+                at += share
         if self.pace.gated and (self._queue or not self.source_ended) and self.shares.needs(self._left):
             self.pace.allowed(now)  # tells when the next one may start
         if self.roster.changing:

@@ -69,6 +69,10 @@ class Shares:
                 needs.append((worker, need))
         return needs
 
+    def room(self, left: int) -> int:
+        """How many items all of them need."""
+        return sum(need for _, need in self.needs(left))
+
     def split(self, count: int, left: int) -> list[tuple[int, int]]:
         """(worker, items) for `count` items: first one for each free slot, emptiest worker first, then look-ahead evenly."""
         needs, seats = self.needs(left), self._seats
