@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from .choosing import Choosing
+    from .growing import Growing
 
 __all__ = ["Conductor"]
 
@@ -65,6 +66,8 @@ LOG = logging.getLogger("atonce")
 
 # Seconds that `close` gives workers to exit their resources before they are killed.
 PATIENCE = 0.5
+# Seconds after which a run in a loop that its function brings is looked at: may it be too much for one process?
+GROWS_AFTER = 0.1
 
 
 class Keeper(Protocol):
@@ -134,6 +137,8 @@ class Conductor:
         self._ended: float | None = None
         self._measure_only = measure_only
         self._choosing: Choosing | None = None  # while there is something to decide
+        self._growing: Growing | None = None  # while it may outgrow this process
+        self._grows_at = math.inf
         self._new_gauge = gauge
         self._gauge: Gauge | None = None
         self._look_at = math.inf  # at the gauge
@@ -182,6 +187,8 @@ class Conductor:
             self._choosing.pump(now)
             if self._choosing.over:
                 self._choosing = None
+        if now >= self._grows_at:
+            self._grow(now)
         if (self.emitted or self._to_keep) and self._inline:
             self._again = True  # what the caller's own thread runs next must not hold back what is finished
         else:
@@ -388,8 +395,11 @@ class Conductor:
         if kind is Done:
             if self._gauge is not None and event.report.ended:
                 self._gauge.heard(event.report.ended[-1], now)
-            if self._choosing is not None and (seat := self.machine.seats.get(event.worker)) is not None:
-                self._choosing.done(event.worker, event.report, seat.assigned)
+            if (self._choosing or self._growing) and (seat := self.machine.seats.get(event.worker)) is not None:
+                if self._choosing is not None:
+                    self._choosing.done(event.worker, event.report, seat.assigned)
+                if self._growing is not None:
+                    self._growing.done(event.report, seat.assigned)
         elif kind is Ready:
             if self._choosing is not None:
                 self._choosing.ready(event.worker, now)
@@ -403,6 +413,8 @@ class Conductor:
     def _begin(self) -> None:
         if not self.plan.probing:
             self.hire(self.plan)
+            if self._may_grow:
+                self._grows_at = self._clock() + GROWS_AFTER
             return
         from .choosing import Choosing  # 15 ms with what it measures by: only where something is measured
 
@@ -410,6 +422,33 @@ class Conductor:
             self, self._job, self._facts, self._options, self._cpus, measure_only=self._measure_only, clock=self._clock
         )
         self._choosing.begin()
+
+    @property
+    def _may_grow(self) -> bool:
+        """Whether several processes may do what one does, should that be too much for it."""
+        options, plan = self._options, self.plan
+        ours = options.model == "auto" and options.parallelism == "auto" and plan.model == "coroutines"
+        return ours and self._cpus > 1 and hasattr(self._job.fn, "atonce_elsewhere")
+
+    def _grow(self, now: float) -> None:
+        if self._growing is None:
+            from .growing import Growing  # with what it reckons by: a run that is over soon need not load it
+
+            self._growing = Growing(self, self._job, self._facts, self._options, self._cpus, clock=self._clock)
+        else:
+            self._growing.pump(now)
+        self._grows_at = self._growing.look_at
+        if self._growing.over or self.machine.source_ended:
+            self._growing, self._grows_at = None, math.inf
+
+    def join(self, plan: Plan) -> None:
+        """As many more workers as the plan has beside those that there are; all of them share what may be in flight."""
+        before, self.plan = self.plan, plan
+        numbers = [self._hire_one(plan) for _ in range(plan.parallelism - len(self._workers))]
+        if not any(number in self._workers for number in numbers):
+            self.plan = before
+            return
+        self._carry_out(self.machine.resize() if plan.most is not None else self.machine.narrow(plan.concurrency))
 
     def hire_probe(self) -> tuple[int, Seat, Worker] | None:
         """One more worker to measure with."""

@@ -41,6 +41,7 @@ from .events import (
     Kill,
     Lost,
     Ready,
+    Resize,
     Spawn,
     Stop,
     Uncarried,
@@ -398,6 +399,16 @@ class Machine:
         commands = self.pace.share(self.seats)
         if commands:
             self._count_slots()
+        return commands
+
+    def narrow(self, slots: int) -> list[Command]:
+        """Each worker has so many from now on, where that is fixed."""
+        commands: list[Command] = []
+        for worker, seat in self.seats.items():
+            if seat.slots != slots:
+                seat.slots = slots
+                commands.append(Resize(worker, slots))
+        self._count_slots()
         return commands
 
     # ── what workers report ──────────────────────────────────────────────────────────────────────────────────────────
