@@ -133,6 +133,21 @@ def test_a_bad_url_in_a_list_is_said_at_once(lab: Lab) -> None:
     assert lab.stats().requests == 0
 
 
+PLAIN = ["http://a.example/", "https://b.example:8443/x/y?z=1", "http://127.0.0.1:80/%20"]
+LISTS: list[list[Any]] = [[], PLAIN, [*PLAIN, "HTTP://A.example"], [*PLAIN, Request("http://a.example/")], [{"url": PLAIN[0]}]]
+
+
+@pytest.mark.parametrize("urls", LISTS, ids=len)
+def test_a_list_that_is_read_at_once_is_what_it_is_one_by_one(urls: list[Any]) -> None:
+    job = FetchJob("auto", {})
+    assert job.items(urls) == [*job.items(iter(urls))]  # type: ignore[arg-type, misc]
+
+
+def test_two_urls_in_a_string_are_none(lab: Lab) -> None:
+    with pytest.raises(InputError, match="control character"):
+        fetch(["http://a.example/\nhttp://b.example/"])
+
+
 def test_a_bad_url_in_a_stream_is_said_when_it_is_read(lab: Lab) -> None:
     pages = fetch(iter([f"{lab.base}/", "nonsense"]), timeouts=SOON)
     with pytest.raises(InputError, match="number 1 of the URLs"):

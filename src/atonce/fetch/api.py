@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,7 +20,7 @@ from .limits import Policy, Timeouts
 from .page import Page
 from .partial import Partials
 from .proxy import Proxy
-from .request import Request
+from .request import Request, requests_of
 from .robots import Robots
 from .transport import Transport, choose
 from .url import canonical, host_of, origin
@@ -126,6 +126,8 @@ class FetchJob:
     def requests(self, urls: Iterable[Any]) -> Iterable[Request]:
         if isinstance(urls, str | Mapping) or not isinstance(urls, Iterable):
             raise UsageError(f"urls={urls!r:.100} is not several URLs", hint="a list of them: atonce.fetch([url])")
+        if isinstance(urls, list | tuple) and (plain := _plain_requests(urls)) is not None:
+            return plain
         checked = (_request(number, given) for number, given in enumerate(urls))
         return list(checked) if isinstance(urls, list | tuple) else checked
 
@@ -199,6 +201,15 @@ class _Hosts:
 
 def _host(request: Request) -> str:
     return host_of(request.url)
+
+
+def _plain_requests(urls: Sequence[Any]) -> list[Request] | None:
+    """Where all are URLs in their one spelling: all at once, at a half of the cost. None for others."""
+    try:
+        made = requests_of("\n".join(urls))
+    except TypeError:  # not all are strings
+        return None
+    return made if made is not None and len(made) == len(urls) else None
 
 
 def _request(number: int, given: Any) -> Request:
