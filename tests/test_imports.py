@@ -154,6 +154,15 @@ def test_what_is_used_loads_only_what_it_needs(statement: str, without: set[str]
     assert not loaded_by(statement) & without
 
 
+def test_the_command_loads_what_its_list_and_output_need(tmp_path: Path) -> None:
+    """A list of plain URLs into a folder: what is for other lists, other outputs and rare headers comes with them."""
+    (tmp_path / "urls.txt").write_text("http://127.0.0.1:9/\n")
+    arguments = ["fetch", "-i", f"{tmp_path}/urls.txt", "-o", f"{tmp_path}/pages/", "--retries=0", "--quiet", "--no-remember"]
+    loaded = loaded_by(f"from atonce.cli import main; main({arguments})")
+    assert "pycurl" in loaded
+    assert not loaded & {"asyncio", "csv", "email", "http", "multiprocessing", "netrc", "sqlite3", "ssl", "subprocess"}
+
+
 @pytest.mark.parametrize("runner", ["call", "thread"])
 def test_a_worker_process_loads_only_the_far_side(runner: str) -> None:
     loaded = loaded_by(

@@ -7,7 +7,6 @@ the driver's thread.
 from __future__ import annotations
 
 import dataclasses
-import logging
 import math
 import time
 from collections import deque
@@ -61,8 +60,6 @@ if TYPE_CHECKING:
     from .growing import Growing
 
 __all__ = ["Conductor"]
-
-LOG = logging.getLogger("atonce")
 
 # Seconds that `close` gives workers to exit their resources before they are killed.
 PATIENCE = 0.5

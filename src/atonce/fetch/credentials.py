@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import netrc
 import os
 import re
 import stat
@@ -124,6 +123,8 @@ def _private(path: str) -> str:
 
 
 def _logins() -> dict[str, tuple[str, str]]:
+    import netrc
+
     path = os.environ.get("NETRC") or os.path.expanduser("~/.netrc")
     _private(path)
     try:

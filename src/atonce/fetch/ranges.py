@@ -6,7 +6,6 @@ where there is no ETag, a Last-Modified so old that the bytes cannot have change
 
 from __future__ import annotations
 
-import email.utils
 import hashlib
 import re
 from collections.abc import Mapping
@@ -88,8 +87,12 @@ def _is_encoded(headers: Mapping[str, str]) -> bool:
 
 
 def _seconds(date: str) -> float | None:
+    if not date:
+        return None
+    from email.utils import parsedate_to_datetime  # 4 ms
+
     try:
-        return email.utils.parsedate_to_datetime(date).timestamp() if date else None
+        return parsedate_to_datetime(date).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
 

@@ -15,7 +15,6 @@ at a time, so an input may be endless. A line that cannot be read is an InputErr
 from __future__ import annotations
 
 import contextlib
-import csv
 import errno
 import itertools
 import json
@@ -242,6 +241,8 @@ def _no_constant(text: str) -> Any:
 
 
 def _csv(lines: Iterable[tuple[int, bytes, str]], name: str) -> Iterator[tuple[int, bytes, Any]]:
+    import csv
+
     reader = csv.reader((f"{text}\n" for _, _, text in lines), strict=True)
     header: list[str] | None = None
     number = 1
