@@ -114,6 +114,8 @@ HEAVY |= {"numpy", "psutil", "pyarrow", "pycurl", "ray", "requests", "rich", "th
 
 # What a run loads only where it is needed: together as long as all that is ours.
 LATER = HEAVY | {"difflib", "hashlib", "pathlib", "platform", "ssl", "subprocess"}
+if sys.version_info >= (3, 15):
+    LATER -= {"pathlib"}  # its traceback brings it
 
 
 def loaded_by(statement: str) -> set[str]:
