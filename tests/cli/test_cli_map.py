@@ -176,7 +176,7 @@ WRONG = [
     (["jobs", "-i", "items.txt"], "does not name a function"),
     (["jobs:double", "-i", "items.txt", "-o", "out.xls"], "is no kind of output"),
     (["jobs:double", "-i", "items.txt", "-o", "items.txt"], "no kind of output"),
-    (["jobs:double", "-i", "bad.jsonl", "-o", "bad.jsonl"], "is both the input and the output"),
+    (["jobs:double", "-i", "bad.jsonl", "-o", "bad.jsonl"], "-i bad.jsonl is a file of the output, -o bad.jsonl"),
     (["jobs:double", "-i", "items.txt", "-o", "notes.jsonl"], "notes.jsonl is not an output of atonce"),
     (["jobs:double", "-i", "items.txt", "-o", "no/out.jsonl"], "its folder does not exist"),
     (["jobs:double", "-i", "items.txt", "--json"], "--json prints the summary on stdout"),

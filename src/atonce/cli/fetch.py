@@ -132,6 +132,7 @@ def command(
         from atonce.source.inputs import Input
 
         from .job import Job
+        from .named import check_files
         from .reported import Reported
 
     if not urls and path is None:
@@ -140,6 +141,7 @@ def command(
     archive = kind == ".warc.gz"
     if archive and no_body:
         raise UsageError("--no-body leaves nothing for an archive", hint="-o NAME.jsonl --no-body")
+    check_files(output, read={"-i": path, "--headers-from": headers_from}, trace=options["trace"], report=report)
     credentials = Credentials.read(headers_from, use_netrc=use_netrc)
     items = Input(
         path,

@@ -134,9 +134,6 @@ class Job(NamedTuple):
             raise UsageError(f"{form} prints the summary on stdout, where the rows go", hint=f"-o out.jsonl {form}")
         if self.retry_failed and not sink.resumable:
             raise UsageError("--retry-failed needs an output that holds failed items", hint="-o out.jsonl")
-        path = self.items.path
-        if path and os.path.exists(path) and os.path.exists(self.output) and os.path.samefile(path, self.output):
-            raise UsageError(f"{path} is both the input and the output")
 
     def _count(self) -> int:
         """How many items there are, with every line checked, before anything is opened or run."""

@@ -71,10 +71,12 @@ def command(
     from atonce.source.inputs import Input
 
     from .job import Job
+    from .named import check_files
     from .reported import Reported
 
     if kind_of(output) == ".warc.gz":
         raise UsageError(f"-o {output}: an archive is for pages, not for what a function returns", hint="-o NAME.sqlite")
+    check_files(output, read={"-i": path}, trace=options["trace"], report=report)
     shown = Shown.taken(options)
     fn, options = called(target, setup=setup, retries=retries, **options)
     reported = Reported(report, options) if report is not None else None

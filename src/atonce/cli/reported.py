@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from atonce.errors import AtonceError, UsageError
+from atonce.errors import AtonceError
 
 from .talk import resume_command, say, show_error
 
@@ -25,9 +25,6 @@ class Reported:
     """
 
     def __init__(self, path: str, options: dict[str, Any]) -> None:
-        folder = os.path.dirname(os.path.abspath(path))
-        if not os.path.isdir(folder):
-            raise UsageError(f"the page {path} cannot be made: there is no folder {folder}", hint="a folder that is there")
         self._path, self._options = path, options
         self._undo = contextlib.ExitStack()
         self._failed: dict[int, tuple[str, str]] = {}

@@ -21,7 +21,7 @@ from typing import Any
 from ..errors import OutputError
 from ..plain import line, plain
 
-__all__ = ["page_of", "write"]
+__all__ = ["page_of", "refuse_foreign", "write"]
 
 # How one of our pages begins: nothing else is overwritten.
 BEGIN = "<!doctype html>\n<!-- a page of atonce -->\n"
@@ -74,11 +74,7 @@ def write(path: str | os.PathLike[str], page: str) -> str:
     """Write it, whole or not at all, and give the absolute path. A page is overwritten, another file is not."""
     path = os.path.abspath(path)
     try:
-        if os.path.exists(path):
-            with open(path, "rb") as file:
-                head = file.read(len(BEGIN))
-            if head and head != BEGIN.encode():
-                raise OutputError(f"{path} is not a page of atonce, and is not overwritten", hint="another name for the page")
+        refuse_foreign(path)
         # mkstemp: mode 0600, since a page has the items in it
         handle, temporary = tempfile.mkstemp(prefix=".atonce-", suffix=".html", dir=os.path.dirname(path))
         try:
@@ -93,3 +89,16 @@ def write(path: str | os.PathLike[str], page: str) -> str:
             f"the page {path} cannot be made: {error.strerror}", hint="a file in a folder that is there"
         ) from error
     return path
+
+
+def refuse_foreign(path: str) -> None:
+    """Raises OutputError where a file is there that is no page of ours, and so would not be overwritten."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(len(BEGIN))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError(f"the page {path} cannot be made: {error.strerror}") from error
+    if head and head != BEGIN.encode():
+        raise OutputError(f"{path} is not a page of atonce, and is not overwritten", hint="another name for the page")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from atonce.plan.plan import Plan
     from atonce.worker.outbox import Failure, Report
 
-__all__ = ["Trace"]
+__all__ = ["Trace", "refuse_foreign"]
 
 # How an own file begins, so that nothing else is ever overwritten.
 BEGIN = '[\n{"name":"atonce","ph":"M"'
@@ -254,14 +254,31 @@ def _open(path: str) -> int:
         raise OutputError(
             f"the trace {path} cannot be made: {error.strerror}", hint="a file in a folder that is there"
         ) from error
-    head = os.pread(fd, 4096, 0)
+    try:
+        _check(path, os.pread(fd, 4096, 0))
+    except BaseException:
+        os.close(fd)
+        raise
+    os.ftruncate(fd, 0)
+    return fd
+
+
+def refuse_foreign(path: str) -> None:
+    """Raises OutputError where a file is there that is no trace, and so would not be overwritten."""
+    try:
+        with open(path, "rb") as file:
+            _check(path, file.read(4096))
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise OutputError(f"the trace {path} cannot be made: {error.strerror}") from error
+
+
+def _check(path: str, head: bytes) -> None:
     if path.endswith(".gz") and head:
         try:
             head = zlib.decompressobj(31).decompress(head)
         except zlib.error:
             head = b"?"
     if head and not head.startswith(BEGIN.encode()):
-        os.close(fd)
         raise OutputError(f"{path} is not a trace of atonce, and is not overwritten", hint="another name for trace=")
-    os.ftruncate(fd, 0)
-    return fd
