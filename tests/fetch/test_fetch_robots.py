@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pickle
+import socket
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -8,9 +10,9 @@ import pytest
 
 from atonce import Retry
 from atonce.errors import UsageError
-from atonce.fetch import FetchError, Page, Request
+from atonce.fetch import FetchError, Page, Request, Timeouts
 from atonce.fetch.api import FetchJob, fetch
-from atonce.fetch.robots import KEPT, READ, Robots, is_unavailable
+from atonce.fetch.robots import KEPT, LASTS, PAUSE, READ, Robots, is_unavailable
 from atonce.lab import Lab
 from atonce.options import Spaced
 
@@ -145,3 +147,54 @@ def test_it_is_not_sent_what_is_the_users(get: Get) -> None:
 def test_what_is_neither_yes_nor_no_is_refused() -> None:
     with pytest.raises(UsageError, match="robots="):
         fetch(["http://a.example/"], robots="yes")
+
+
+@pytest.mark.parametrize("kind", ["500", "429", "slow"])
+def test_a_host_that_gives_none_is_not_asked_again_for_each_url(transport: str, kind: str) -> None:
+    with Lab(behaviours=[f"robots/{kind}"]) as lab:
+        timeouts = Timeouts(stall=0.05, first_byte=30)
+        pages = list(fetch(lab.urls(50), transport=transport, robots=True, retry=Retry(3, max_wait=0.01), timeouts=timeouts))
+        assert [page.error_class for page in pages] == ["robots"] * 50
+        assert lab.stats().paths == {"/robots.txt": 1 if kind == "slow" else 3}
+        assert sum("robots.txt of 127.0.0.1" in (page.error or "") for page in pages) >= 47
+
+
+def test_what_cannot_be_reached_at_all_is_said_to_be_so(transport: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        base = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    urls = [f"{base}/{number}" for number in range(20)]
+    pages = list(fetch(urls, transport=transport, robots=True, retry=Retry(2, max_wait=0.01)))
+    kinds = Counter(page.error_class for page in pages)
+    assert sorted(kinds, key=str) == ["connect", "robots"]
+    assert kinds["connect"] <= 2
+
+
+def test_a_host_that_gives_none_for_a_moment_is_asked_again() -> None:
+    robots = Robots("me", 3)
+    url = "http://a.example/x"
+    assert robots.lacking(url, 0.0) is None
+    assert robots.missed(url, "503", 0.0, again=True) == PAUSE
+    assert (robots.lacking(url, 0.0), robots.delay(url)) == (None, None)
+    assert robots.missed(url, "503", 1.0, again=True) == 2 * PAUSE
+    robots.learn(url, None)
+    assert (robots.allows(url), robots.missed(url, "503", 5.0, again=True)) == (True, PAUSE)
+
+
+def test_what_could_not_be_had_is_asked_for_by_one_when_its_time_is_over() -> None:
+    robots = pickle.loads(pickle.dumps(Robots("me", 1)))
+    url = "http://a.example/x"
+    assert robots.missed(url, "503", 0.0, again=True) is None
+    assert (robots.lacking(url, LASTS - 1), robots.delay(url)) == ("503", 0.0)
+    assert robots.lacking(url, LASTS) is None
+    assert robots.lacking(url, LASTS) == "503"
+    assert robots.lacking("https://a.example/", LASTS) is None
+    robots.missed("http://b.example/", "late", 0.0, again=False)
+    assert robots.lacking("http://b.example/", 1.0) == "late"
+
+
+def test_so_many_that_could_not_be_had_are_kept() -> None:
+    robots = Robots("me", 1)
+    for number in range(KEPT + 1):
+        robots.missed(f"http://{number}.example/", "503", 0.0, again=True)
+    assert robots.lacking("http://0.example/", 1.0) is None
+    assert robots.lacking(f"http://{KEPT}.example/", 1.0) == "503"

@@ -46,8 +46,8 @@ def fetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto
     - `allow_private`: let names and redirects lead to addresses that are not public. A host of that kind which you wrote
       yourself is fetched without it.
     - `robots`: obey robots.txt, which is asked for once a host in each worker process: until it has come, one request to the
-      host is under way. One that cannot be had fails the request that waits for it. A crawl delay is kept, up to
-      `Retry.max_wait`; see `atonce.fetch.robots`.
+      host is under way. Where it cannot be had, in as many attempts as an item has, all requests to the host fail for a
+      minute. A crawl delay is kept, up to `Retry.max_wait`; see `atonce.fetch.robots`.
     - `cookies`: send back what hosts set, for as long as this call lasts, in each worker process for itself.
     - `insecure`: hosts whose certificates are not verified. `user_agent`: what we call ourselves.
     - `proxy`: a URL (http, https, socks5h, …; see `atonce.fetch.proxy`) that all requests go through. The proxy looks
@@ -103,8 +103,8 @@ class FetchJob:
             raise UsageError("fetch takes no setup=: a transport brings its own")
         if options.journal is not None:
             raise UsageError("fetch takes no journal=", hint="atonce fetch -o folder/ resumes by its output")
-        policy = _policy(ours, options.timeout)
         retry = _retry(options.retry)
+        policy = _policy(ours, options.timeout, retry.attempts)
         if policy.robots is not None and options.key is _host:
             options = options.but(key=_Hosts(retry.max_wait))
         self.transport = choose(transport, options.model, policy.proxy)(policy)
@@ -141,7 +141,7 @@ class FetchJob:
 _OURS = {field.name for field in dataclasses.fields(Policy)}
 
 
-def _policy(given: dict[str, Any], timeout: float | None) -> Policy:
+def _policy(given: dict[str, Any], timeout: float | None, attempts: int) -> Policy:
     timeouts = given.setdefault("timeouts", Timeouts())
     if not isinstance(timeouts, Timeouts):
         raise UsageError(f"timeouts={timeouts!r} is no Timeouts", hint="timeouts=atonce.fetch.Timeouts(connect=5)")
@@ -163,7 +163,7 @@ def _policy(given: dict[str, Any], timeout: float | None) -> Policy:
 
         given["cookies"] = Cookies()
     policy = Policy(**given)
-    return dataclasses.replace(policy, robots=Robots(policy.user_agent)) if robots else policy
+    return dataclasses.replace(policy, robots=Robots(policy.user_agent, attempts)) if robots else policy
 
 
 def _host_name(text: str) -> str:

@@ -107,7 +107,7 @@ class Attempt:
         self.leave()
         wait = None if asked is None else retry_after(asked, time.time())
         what = f"{page.error_class}: {page.error}"
-        full = page.error_class == "throttled" or status == 503
+        full = page.error_class == "throttled" or status == 503 or wait is not None
         raise FetchError(what, page=page, retryable=True, retry_after=wait, overload=full, item=shown(self.request.url))
 
     def is_free_to_repeat(self, *, reused: bool) -> bool:
@@ -149,6 +149,10 @@ class Attempt:
             begun = self.first_byte_at is not None
             retryable = worth_retrying(kind, self.hop.method, sent=self.sent, begun=begun)
         where = f" at {shown(self.hop.url)}" if self.redirects or self.wanted else ""
+        pause = None
+        if self.wanted is not None and kind not in _NOT_ITS:
+            kind, pause = self._untold(kind, why, self.wanted, now, again=retryable)
+            retryable = pause is not None
         if self.policy.partials is not None:
             if self.part is None and kind in CUT:
                 self.part = self.policy.partials.of(self.request)
@@ -159,7 +163,9 @@ class Attempt:
             self.hop, self.status, self.head = self.wanted, None, b""
         page = self._page(now, kind, f"{why}{where}")
         full = kind == "connect" and not self.sent
-        return FetchError(f"{kind}: {page.error}", page=page, retryable=retryable, overload=full, item=shown(self.request.url))
+        item = shown(self.request.url)
+        what = f"{kind}: {page.error}"
+        return FetchError(what, page=page, retryable=retryable, retry_after=pause, overload=full, item=item)
 
     def late(self, phase: str, now: float) -> FetchError:
         """The error of an attempt whose watch named this phase."""
@@ -230,6 +236,9 @@ class Attempt:
         if allowed is False:
             raise self.failed("robots", f"the robots.txt of {host_of(hop.url)} does not allow it", now)
         if allowed is None:
+            if (why := robots.lacking(hop.url, now)) is not None:
+                why = f"the robots.txt of {host_of(hop.url)} could not be had, so nothing may be fetched: {why}"
+                raise self.failed("robots", why, now, retryable=False)
             self.wanted, self.leaps = hop, 0
             self.hop = Request(robots.place(hop.url))
 
@@ -238,9 +247,7 @@ class Attempt:
         robots = self.policy.robots
         assert robots is not None
         if is_unavailable(status):
-            raise self.failed(
-                "robots", f"the server answered {status}, so nothing may be fetched (RFC 9309)", now, retryable=True
-            )
+            raise self.failed("robots", f"the server answered {status}", now, retryable=True)
         try:
             hop = next_hop(self.hop, status, self._headers(), self.policy, first=self.request, number=self.leaps)
         except Refused:
@@ -253,6 +260,16 @@ class Attempt:
         self.wanted = None
         self._hop_to(wanted, now)
         self._ask(wanted, robots, now)
+
+    def _untold(self, kind: str, why: str, wanted: Request, now: float, *, again: bool) -> tuple[str, float | None]:
+        """robots.txt could not be had: what kind of failure that is, and how long to wait before it is asked for `again`. The
+        host's other requests wait as long, or fail."""
+        robots = self.policy.robots
+        assert robots is not None
+        pause = robots.missed(wanted.url, why, now, again=again)
+        if pause is not None and self.status is not None:
+            pause = max(pause, retry_after(self._headers().get("retry-after"), time.time()) or 0.0)
+        return kind if kind in _NOBODY else "robots", pause
 
     def _hop_to(self, hop: Request, now: float) -> None:
         self.bare = hop
@@ -307,6 +324,10 @@ _NO_SOCKET = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 # What makes a part of a body worthless.
 _SPOILT = frozenset({"too-big", "protocol", "policy"})
+
+# What says that nobody answers at a host, rather than that it has no robots.txt to give; and what says nothing of the host.
+_NOBODY = frozenset({"dns", "connect", "tls", "timeout-connect"})
+_NOT_ITS = frozenset({"local-io", "policy"})
 
 _LATE = {
     "connect": "no connection to {host} within {limit:g} s",

@@ -10,7 +10,7 @@
 | `too-big` | the body is over `max_body` | no |
 | `throttled` | 429, or 503 with Retry-After | yes; 503 if idempotent |
 | `http-4xx`, `http-5xx` | the server says no | 408 and 425; 5xx if idempotent |
-| `robots` | robots.txt says no, or the host has none to give (5xx, 429) | no; yes |
+| `robots` | robots.txt says no, or cannot be had (5xx, 429, a timeout) | no; while it is being asked for |
 | `policy` | a redirect or an address that is not to be followed | no |
 | `protocol` | what came is not HTTP, or not decodable | no |
 | `local-io` | this machine: no descriptors, no memory, a worker lost | when it may pass |

@@ -1,8 +1,8 @@
 """What robots.txt allows: kept for each host of a run, asked for before the first request to one.
 
 By RFC 9309: an answer of 2xx has the rules (of which 512 KiB are read), one of 4xx, or a redirect that leads nowhere, means
-that there are none; 5xx and 429 that nothing may be fetched now, which is not kept. `Crawl-delay` and `Request-rate`, which
-are not in it, are obeyed as well.
+that there are none; 5xx, 429 and no answer that nothing may be fetched now, which is kept for a minute. `Crawl-delay` and
+`Request-rate`, which are not in it, are obeyed as well.
 """
 
 from __future__ import annotations
@@ -14,18 +14,26 @@ __all__ = ["Robots", "is_unavailable"]
 
 READ = 512 << 10  # bytes; RFC 9309, 2.5: at least 500 KiB
 KEPT = 10_000  # hosts
+# Seconds from one question to the next of a host that gives no answer: first, doubled each time; and in the end, when all that
+# is to be fetched from it fails meanwhile. Guesses.
+PAUSE, LASTS = 1.0, 60.0
 
 
 class Robots:
-    """The rules of hosts for one who calls himself `agent`. A copy in another process has to learn them anew."""
+    """The rules of hosts for one who calls himself `agent`. A copy in another process has to learn them anew.
 
-    def __init__(self, agent: str) -> None:
+    A host that gives none is asked `attempts` times, then not for a while.
+    """
+
+    def __init__(self, agent: str, attempts: int = 3) -> None:
         self.agent = agent
+        self.attempts = attempts
         self._rules: dict[str, Any] = {}  # None: no rules
+        self._missing: dict[str, _Missing] = {}
         self._lock = threading.Lock()
 
-    def __reduce__(self) -> tuple[type[Robots], tuple[str]]:
-        return Robots, (self.agent,)
+    def __reduce__(self) -> tuple[type[Robots], tuple[str, int]]:
+        return Robots, (self.agent, self.attempts)
 
     def __repr__(self) -> str:
         return f"<Robots of {len(self._rules)} hosts for {self.agent}>"
@@ -42,11 +50,13 @@ class Robots:
         return True if rules is None else bool(rules.can_fetch(url, self.agent))
 
     def delay(self, url: str) -> float | None:
-        """Seconds from one request to the host of a URL to the next, 0 for none; None while its rules are not known."""
+        """Seconds from one request to the host of a URL to the next, 0 for none or where nothing is sent; None while its rules
+        are not known."""
+        site = _parts(url)[0]
         with self._lock:
-            rules = self._rules.get(_parts(url)[0], self)
-        if rules is self:
-            return None
+            rules = self._rules.get(site, self)
+            if rules is self:
+                return 0.0 if site in self._missing and self._missing[site].times >= self.attempts else None
         return 0.0 if rules is None else _delay(rules, self.agent)
 
     def learn(self, url: str, text: bytes | None) -> None:
@@ -56,15 +66,56 @@ class Robots:
             from protego import Protego
 
             rules = Protego.parse(text[:READ].decode("utf-8", "replace"))
+        site = _parts(url)[0]
         with self._lock:
-            while len(self._rules) >= KEPT:
-                del self._rules[next(iter(self._rules))]
-            self._rules[_parts(url)[0]] = rules
+            _make_room(self._rules)
+            self._rules[site] = rules
+            self._missing.pop(site, None)
+
+    def missed(self, url: str, why: str, now: float, *, again: bool) -> float | None:
+        """The rules for the host of `url` could not be had. Seconds until it is worth asking `again`; None: it is not."""
+        site = _parts(url)[0]
+        with self._lock:
+            missing = self._missing.get(site)
+            if missing is None:
+                _make_room(self._missing)
+                missing = self._missing[site] = _Missing()
+            missing.times = missing.times + 1 if again else max(self.attempts, missing.times + 1)
+            missing.why, missing.until = why, now + LASTS
+            return None if missing.times >= self.attempts else float(PAUSE * 2.0 ** (missing.times - 1))
+
+    def lacking(self, url: str, now: float) -> str | None:
+        """Why nothing may be fetched from the host of `url`, whose rules are not known; None: they are to be asked for, and
+        who is told that does so, while others are still told why not."""
+        with self._lock:
+            missing = self._missing.get(_parts(url)[0])
+            if missing is None or missing.times < self.attempts:
+                return None
+            if now < missing.until:
+                return missing.why
+            missing.until = now + LASTS
+            return None
 
     @staticmethod
     def place(url: str) -> str:
         """Where the rules for a URL are."""
         return f"{_parts(url)[0]}/robots.txt"
+
+
+class _Missing:
+    """A host that gave no robots.txt: how often in a row, why, and until when it is not asked again."""
+
+    __slots__ = ("times", "until", "why")
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.until = 0.0
+        self.why = ""
+
+
+def _make_room(kept: dict[str, Any]) -> None:
+    while len(kept) >= KEPT:
+        del kept[next(iter(kept))]
 
 
 def is_unavailable(status: int) -> bool:
