@@ -183,6 +183,18 @@ def test_the_command_to_resume_with(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resume_command(arguments) == (
         "atonce fetch 'https://***@example.org/?token=***' -i 'my urls.txt' -H 'Accept: text/html' -H 'Authorization: ***'"
     )
+    headers = [
+        "-HAuthorization: Bearer a",
+        "-qHX-Api-Key: b",
+        "-qH",
+        "X-Session: c",
+        "--header=Cookie: d",
+        "-HReferer: http://h/?key=e",
+    ]
+    assert resume_command(["fetch", *headers, "--proxy=http://me:pw@p:1"]) == (
+        "atonce fetch '-HAuthorization: ***' '-qHX-Api-Key: ***' -qH 'X-Session: ***' '--header=Cookie: ***'"
+        " '-HReferer: http://h/?key=***' '--proxy=http://***@p:1'"
+    )
     assert resume_command(["map", "tokens:split"]) == "atonce map tokens:split"
     monkeypatch.setattr(sys, "argv", [os.path.join("x", "atonce", "__main__.py")])
     assert resume_command(["map"]) == "python -m atonce map"

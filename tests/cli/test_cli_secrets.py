@@ -39,6 +39,8 @@ def write(lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         {"url": f"http://{host}/redirect-to?url=ftp://me:{SECRET}@x/"},
         {"url": f"http://{host}/bytes/10", "headers": {"Cookie": f"id={SECRET}", "Authorization": f"Bearer {SECRET}"}},
         {"url": f"http://me:{SECRET}@{host}/bytes/10"},
+        {"url": f"http://{host}/status/404?url=http://me:{SECRET}@{host}/x?apikey={SECRET}"},
+        {"url": f"http://{host}/status/404?a=1;PHPSESSID={SECRET}&code={SECRET}&state=1"},
     ]
     (folder / "urls.jsonl").write_text("".join(f"{json.dumps(request)}\n" for request in requests))
     for name, text in (
@@ -48,7 +50,8 @@ def write(lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (folder / name).write_text(text)
         (folder / name).chmod(0o600)
     monkeypatch.setenv("NETRC", str(folder / "netrc"))
-    given = ["-H", f"X-Auth-Token: {SECRET}", "-H", f"Private-Token: {SECRET}", "--headers-from", "headers", "--netrc"]
+    given = ["-H", f"X-Auth-Token: {SECRET}", f"-HX-Session: {SECRET}", f"--header=Private-Token: {SECRET}"]
+    given += ["--headers-from", "headers", "--netrc"]
     return ["fetch", "-i", "urls.jsonl", *given, "--retries", "1", "--no-remember"]
 
 

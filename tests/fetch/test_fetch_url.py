@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atonce.errors import InputError
-from atonce.fetch.url import canonical, host_of, join, origin, shown
+from atonce.fetch.url import canonical, host_of, is_masked, join, origin, shown
 
 CANONICAL = {
     "http://example.org": "http://example.org/",
@@ -160,6 +160,13 @@ def test_join_refuses(reference: str) -> None:
         ("http://h/?%74oken=a", "http://h/?%74oken=***"),
         ("http://h/?keyword=a&monkey=b&tokens=c", "http://h/?keyword=a&monkey=b&tokens=c"),
         ("http://h/?key", "http://h/?key"),
+        ("http://h/?url=http://me:pw@b/x?apikey=c&x=1", "http://h/?url=http://***@b/x?apikey=***&x=1"),
+        ("http://h/?http://b.example/x?apikey=c", "http://h/?http://b.example/x?apikey=***"),
+        ("http://h/a;jsessionid=b/c;v=1?d;token=e;f&PHPSESSID=g", "http://h/a;jsessionid=***/c;v=1?d;token=***&PHPSESSID=***"),
+        ("http://h/?sessionid=a&session_count=3", "http://h/?sessionid=***&session_count=3"),
+        ("http://h/?code=a&state=b", "http://h/?code=***&state=b"),
+        ("http://h/?code=KR", "http://h/?code=KR"),
+        ("http://h/?data=token%3Da%26x%3D1", "http://h/?data=token%3D***%26x%3D1"),
         ("http://h/\x1b[2J", "http://h/?[2J"),
         ("//me:pw@a/b", "//***@a/b"),
         ("me:pw@a/b", "***@a/b"),
@@ -170,3 +177,9 @@ def test_join_refuses(reference: str) -> None:
 )
 def test_shown(url: str, text: str) -> None:
     assert shown(url) == text
+    assert is_masked(text) == ("***" in text and "//" in text)
+
+
+@pytest.mark.parametrize("url", ["http://h/?q=***", "http://h/***", "http://me:a***@h/?token=b***", "http://h/?***=1"])
+def test_stars_that_stand_for_nothing(url: str) -> None:
+    assert not is_masked(url)

@@ -48,9 +48,8 @@ def _size(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
 
 def _header(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     pairs = tuple(tuple(part.strip() for part in value.split(":", 1)) for value in values)
-    for value, pair in zip(values, pairs, strict=True):
-        if len(pair) != 2:
-            raise click.BadParameter(f"{value!r} is not 'Name: value'")
+    if any(len(pair) != 2 for pair in pairs):  # which is not shown: it may be a secret
+        raise click.BadParameter("there is no colon in it: it is not 'Name: value'")
     return pairs  # type: ignore[return-value]
 
 
@@ -142,6 +141,7 @@ def command(
     if archive and no_body:
         raise UsageError("--no-body leaves nothing for an archive", hint="-o NAME.jsonl --no-body")
     check_files(output, read={"-i": path, "--headers-from": headers_from}, trace=options["trace"], report=report)
+    _check_headers(headers)
     credentials = Credentials.read(headers_from, use_netrc=use_netrc)
     items = Input(
         path,
@@ -194,6 +194,20 @@ def command(
         return job.run()
 
 
+def _check_headers(headers: Sequence[tuple[str, str]]) -> None:
+    """What is wrong with `-H` is not wrong with each line of the list."""
+    from atonce.errors import InputError, UsageError
+    from atonce.fetch import Request
+    from atonce.fetch.request import refuse_masked
+
+    for name, value in headers:
+        try:
+            Request("http://host/", headers=((name, value),))
+            refuse_masked("", ((name, value),))
+        except InputError as error:
+            raise UsageError(f"-H: {error.what}") from None
+
+
 def _classes(again: bool | frozenset[str]) -> bool | frozenset[str]:
     """`--retry-failed=timeout` means each of the classes that begin so."""
     if isinstance(again, bool):
@@ -241,7 +255,7 @@ def _rehearse(items: Input, output: str, as_json: bool, **options: Any) -> int:
 def _salt(headers: Sequence[tuple[str, str]], no_body: bool) -> str:
     """What of the options has to stay the same when a run goes on, for its rows to be of one kind. What one is known by may
     change: a token expires."""
-    from atonce.fetch.exchange import is_secret
+    from atonce.fetch.secret import is_secret
 
     kept = sorted(f"{name.lower()}: {value}" for name, value in headers if not is_secret(name) and name.lower() != "user-agent")
     return "\n".join([*kept, "--no-body" if no_body else ""]) if kept or no_body else ""

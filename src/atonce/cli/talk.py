@@ -17,7 +17,9 @@ from atonce.plain import plain
 
 __all__ = ["heard", "plain", "resume_command", "say", "show", "show_error"]
 
-_SECRET = re.compile(r"(?i)([^:]*(?:auth|cookie|token|secret|password|key)[^:]*:).*", re.DOTALL)
+# -H and its value as two words and as one, also behind -q
+_HEADER = re.compile(r"-q*H|--header")
+_WITH_HEADER = re.compile(r"(-q*H|--header=)(.+)", re.DOTALL)
 
 
 def say(text: str) -> None:
@@ -77,14 +79,27 @@ def resume_command(arguments: Sequence[str]) -> str:
     by_module = sys.argv[0].endswith(os.path.join("atonce", "__main__.py"))
     words = ["python", "-m", "atonce"] if by_module else ["atonce"]
     for before, word in zip(("", *arguments), arguments, strict=False):
-        if before in ("-H", "--header"):
-            word = _SECRET.sub(r"\1 ***", word)
+        if _HEADER.fullmatch(before):
+            word = _shown_header(word)
+        elif found := _WITH_HEADER.fullmatch(word):
+            word = found[1] + _shown_header(found[2])
         elif "://" in word:
-            from atonce.fetch.url import shown
-
-            word = shown(word)
+            word = _shown_url(word)
         words.append(word)
     return shlex.join(words)
+
+
+def _shown_header(text: str) -> str:
+    from atonce.fetch.secret import is_secret
+
+    name = text.partition(":")[0]
+    return f"{name}: ***" if is_secret(name) else _shown_url(text)
+
+
+def _shown_url(text: str) -> str:
+    from atonce.fetch.url import shown
+
+    return shown(text)
 
 
 def _print(text: str) -> None:

@@ -214,7 +214,7 @@ def _plain_requests(urls: Sequence[Any]) -> list[Request] | None:
 
 def _request(number: int, given: Any) -> Request:
     try:
-        return Request(given) if isinstance(given, str) else Request.of(given)
+        return Request.of(given)
     except InputError as error:
         error.item = f"number {number} of the URLs (from 0)"
         raise

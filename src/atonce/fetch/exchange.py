@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 from ..sink.row import Exchange
 from .attempt import headers_to_send
 from .decode import ENCODINGS
 from .limits import Policy
 from .page import Page
 from .request import Request
+from .secret import is_secret
 from .url import canonical, host_of, shown
 
-__all__ = ["exchange_of", "is_secret"]
-
-_SECRET = re.compile(r"(?i)auth|cookie|token|secret|passw|key|session|credential")
+__all__ = ["exchange_of"]
 
 
 def exchange_of(page: Page, request: Request) -> Exchange | None:
@@ -28,11 +25,6 @@ def exchange_of(page: Page, request: Request) -> Exchange | None:
     headers = {name.lower(): value for name, value in page.headers}
     chunked = "chunked" in headers.get("transfer-encoding", "").lower() and page.method != "HEAD"
     return Exchange(shown(page.final_url), _request(page, request), page.head, page.peer_ip, page.started_at, chunked)
-
-
-def is_secret(name: str) -> bool:
-    """Whether the header of a request is one to keep to oneself, going by its name."""
-    return _SECRET.search(name) is not None
 
 
 def _request(page: Page, request: Request) -> bytes:

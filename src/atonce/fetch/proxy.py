@@ -41,6 +41,8 @@ class Proxy:
             url, userinfo = canonical(f"http://{authority}/")
         except InputError as error:
             raise UsageError(f"proxy=: {error.what}", hint=error.hint) from None
+        if userinfo == "***":
+            raise UsageError("proxy= has *** for a user and password that were not shown", hint="put them back")
         user, _, password = (userinfo or "").partition(":")
         _, host, port = origin(url)
         return cls(scheme, host, port, unquote(user) if userinfo is not None else None, unquote(password))

@@ -12,9 +12,10 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from ..errors import InputError
-from .url import are_canonical, canonical, host_of, shown
+from .secret import is_secret
+from .url import are_canonical, canonical, host_of, is_masked, shown
 
-__all__ = ["IDEMPOTENT", "Headers", "Request", "mark_of", "requests_of"]
+__all__ = ["IDEMPOTENT", "Headers", "Request", "mark_of", "refuse_masked", "requests_of"]
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -67,7 +68,9 @@ class Request:
                 raise InputError(f"there is no url in it, only {names or 'nothing'}", hint="name it url, in small letters")
             if len(given) > len(known):
                 _refuse_misspelt(given)
-            return cls(**known)
+            request = cls(**known)
+            refuse_masked(str(known["url"]), request.headers)
+            return request
         raise _no("request", given)
 
     @property
@@ -92,6 +95,8 @@ _put_url, _put_method, _put_headers, _put_body = (vars(Request)[name].__set__ fo
 
 def _get(text: str) -> Request:
     """`Request(text)`, at half of its cost where there is nothing in it but a URL: most of a list are such."""
+    if "***" in text:
+        refuse_masked(text)
     url, userinfo = canonical(text)
     return _bare(url) if userinfo is None else Request(text)
 
@@ -108,7 +113,16 @@ def _bare(url: str) -> Request:
 
 def requests_of(lines: str) -> list[Request] | None:
     """A request of each line, where all are URLs in their one spelling, at a third of the cost; None for others."""
-    return [*map(_bare, lines.split("\n"))] if are_canonical(lines) else None
+    return [*map(_bare, lines.split("\n"))] if "***" not in lines and are_canonical(lines) else None
+
+
+def refuse_masked(url: str, headers: Headers = ()) -> None:
+    """`***` is what is shown instead of a secret: whoever copies it from there would send it. Raises InputError."""
+    if is_masked(url):
+        raise InputError(f"{shown(url)[:200]!r} has *** for a secret that was not shown", hint="put the secret back")
+    for name, value in headers:
+        if value == "***" and is_secret(name):
+            raise InputError(f"the value of the header {name} is *** for a secret that was not shown: put it back")
 
 
 def _refuse_misspelt(given: Mapping[Any, Any]) -> None:

@@ -13,8 +13,9 @@ import socket
 from urllib.parse import quote, unquote_plus, urljoin
 
 from ..errors import InputError
+from .secret import is_secret_key
 
-__all__ = ["are_canonical", "canonical", "host_of", "join", "origin", "shown"]
+__all__ = ["are_canonical", "canonical", "host_of", "is_masked", "join", "origin", "shown"]
 
 PORTS = {"http": 80, "https": 443}
 
@@ -28,10 +29,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*\.?")
 _NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
 
-_SECRET = re.compile(
-    r"(?:.*[-_.])?(?:access|api|auth|credential|jwt|key|apikey|pass|passwd|password|pwd|secret|session|sig|signature"
-    r"|token|accesskey|authtoken|accesstoken)"
-)
+_KEY = re.compile(r"(?:^|(?<=[?;]))([^=?;]*)=")
+_OF_PATH = re.compile(r";([^=;/]*)=[^;/]*")
+_MASK = re.compile(r"(?i)(?<=//)\*\*\*(?=@|%40)|(?:(?<==)|(?<=%3d))\*\*\*(?=[&?;/]|%26|$)")
 _USERINFO = re.compile(r"(?<=//)[^/?#]*@|^[^/?#\s]*@")
 
 
@@ -157,20 +157,43 @@ def shown(url: str) -> str:
     """The URL as it may be shown and recorded: `***` for userinfo and for values of query keys that name secrets."""
     if "@" in url or not url.isprintable():
         url = _USERINFO.sub("***@", _CONTROL.sub("?", url))
-    before, _, query = url.partition("?")
-    if "=" not in query:
+    if "=" not in url:
         return url
-    return f"{before}?{'&'.join(map(_shown_pair, query.split('&')))}"
+    path, mark, query = url.partition("?")
+    if ";" in path:  # ;jsessionid=…
+        path = _OF_PATH.sub(lambda found: f";{found[1]}=***" if is_secret_key(unquote_plus(found[1])) else found[0], path)
+    return f"{path}{mark}{_shown_query(query)}" if "=" in query else f"{path}{mark}{query}"
+
+
+def is_masked(url: str) -> bool:
+    """Whether it has `***` where `shown` puts it: it was shown, and what has to be there is not."""
+    if "***" not in url:
+        return False
+    marked, count = _MASK.subn("wasmasked", url)
+    return shown(marked).count("wasmasked") < count
+
+
+def _shown_query(query: str) -> str:
+    pairs = query.split("&")
+    # what OAuth sends back is to be used once, by whom it is for; any other code is none of a secret
+    of_oauth = any(pair.startswith("state=") for pair in pairs)
+    return "&".join("code=***" if of_oauth and pair.startswith("code=") else _shown_pair(pair) for pair in pairs)
 
 
 def _shown_pair(pair: str) -> str:
+    for found in _KEY.finditer(pair):  # several where there is a URL in it that is not quoted, or with `;` for `&`
+        if is_secret_key(unquote_plus(found[1])):
+            return f"{_shown_value(pair[: found.start()])}{found[0]}***"
+    return _shown_value(pair)
+
+
+def _shown_value(pair: str) -> str:
     key, equals, value = pair.partition("=")
-    if equals and _SECRET.fullmatch(unquote_plus(key).lower()):
-        return f"{key}=***"
-    if "%" in value:  # it may be a URL itself, with secrets of its own
+    if "%" in value:  # it may be a URL itself, or a query, with secrets of its own
         inner = unquote_plus(value)
-        if ("?" in inner or "//" in inner) and (safe := shown(inner)) != inner:
-            return f"{key}={quote(safe, safe='/:*')}"
+        safe = shown(inner) if "?" in inner or "//" in inner else _shown_query(inner)
+        if safe != inner:
+            return f"{key}{equals}{quote(safe, safe='/:*')}"
     return pair
 
 
