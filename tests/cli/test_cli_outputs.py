@@ -155,6 +155,33 @@ def test_an_archive_has_bodies_as_they_came_and_no_secrets(lab: Lab) -> None:
     assert f"GET /{redirected['final_url'].split('/', 3)[3]} HTTP/1.1\r\nHost:".encode() in archive
 
 
+@pytest.mark.parametrize("transport", ["curl", "aiohttp", "requests"])
+def test_an_archive_has_each_redirect_and_what_was_sent(lab: Lab, transport: str) -> None:
+    pytest.importorskip(transport.replace("curl", "pycurl"))
+    with Lab(behaviours=["echo"]) as other:
+        elsewhere = f"{other.base}/far"
+        near, far = f"{lab.base}/redirect/2", f"{lab.base}/redirect-to?url={elsewhere}"
+        headers = ["-H", "User-Agent: me", "-H", "X-Mine: 1", "-H", "Accept: text/*"]
+        options = ["-o", "out.warc.gz", "--allow-private", "--transport", transport, *headers]
+        assert main(["fetch", near, far, *options]) == 0
+        [heads] = [json.loads(row["body"])["headers"] for row in read_warc("out.warc.gz") if row["url"] == far]
+    asked = {}
+    for record in gzip.decompress(Path("out.warc.gz").read_bytes()).split(b"WARC/1.1\r\n"):
+        head, _, block = record.decode().partition("\r\n\r\n")
+        if "WARC-Type: request" in head:
+            asked[head.split("WARC-Target-URI: ")[1].split("\r\n")[0]] = block.strip().split("\r\n")[1:]
+    all_of_it = {"User-Agent: me", "X-Mine: 1", "Accept: text/*", "Accept-Encoding: gzip, deflate"}
+    kept = {"User-Agent: me", "Accept: text/*", "Accept-Encoding: gzip, deflate"}
+    shown = {url: {line for line in lines if not line.startswith("Host:")} for url, lines in asked.items()}
+    assert shown.pop(elsewhere) == kept
+    assert near in shown
+    assert far in shown
+    assert len(shown) == 4
+    for lines in shown.values():
+        assert lines == all_of_it
+    assert {line.lower() for line in kept} <= {f"{name}: {value}".lower() for name, value in heads}
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [

@@ -102,6 +102,28 @@ def test_response_and_request_of_each_page_where_its_row_says(path: Path) -> Non
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_what_redirects_answered_is_behind_the_page(path: Path) -> None:
+    moved = (exchange(7)._replace(head=b"HTTP/1.1 302 Found\r\nLocation: /0\r\n\r\n"), b"moved")
+    chunks = (exchange(8, chunked=True), b"")
+    first = row(0)
+    assert first.exchange is not None
+    write(path, first._replace(exchange=first.exchange._replace(hops=(moved, chunks))), row(1))
+    data, [found, _] = path.read_bytes(), rows(path)
+    records = [taken_apart(member)[0] for member in members(data[found["offset"] : found["offset"] + found["length"]])]
+    assert [(record["WARC-Type"], record["WARC-Target-URI"][-2:]) for record in records] == [
+        (kind, f"/{number}") for number in (0, 7, 8) for kind in ("response", "request")
+    ]
+    assert records[3]["WARC-Concurrent-To"] == records[2]["WARC-Record-ID"]
+    archiveiterator = pytest.importorskip("warcio.archiveiterator")
+    with path.open("rb") as file:
+        read = [
+            (record.http_headers.get_statuscode(), record.content_stream().read())
+            for record in archiveiterator.ArchiveIterator(file, check_digests="raise")
+            if record.rec_type == "response"
+        ]
+    assert read == [("200", BODIES[0]), ("302", b"moved"), ("200", b""), ("200", BODIES[1])]
+
+
 def test_a_body_that_came_in_chunks_is_one_chunk(path: Path) -> None:
     write(path, row(0, chunked=True), row(1, chunked=True))
     _, first, _, second, _ = members(path.read_bytes())

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from .address import refused_address
 from .failure import CUT, FetchError, class_of, retry_after, status_worth_retrying, worth_retrying
 from .limits import Policy, Watch
-from .page import Page, headers_of
+from .page import Hop, Page, headers_of
 from .partial import Part
 from .redirect import Refused, next_hop
 from .request import Headers, Request
@@ -39,6 +39,7 @@ class Attempt:
     redirects = 0
     wanted: Request | None = None  # the hop that waits: the one under way asks for the host's robots.txt
     leaps = 0  # redirects of that one
+    hops: tuple[Hop, ...] = ()  # answered by redirects, where bodies are kept as they came: for an archive
     part: Part | None = None  # of the body: what an earlier attempt left, and what is kept of this one
     # of the hop
     sent = False  # the request may have reached the server
@@ -96,6 +97,8 @@ class Attempt:
             raise self.failed(refused.kind, str(refused), now) from None
         if hop is not None:
             self.redirects += 1
+            if self.policy.raw:
+                self.hops += (Hop(self.bare, self.head, self.body, self.peer_ip),)
             self._hop_to(hop, now)
             if self.policy.robots is not None:
                 self._ask(hop, self.policy.robots, now)
@@ -305,6 +308,7 @@ class Attempt:
             complete,
             None,
             None if self.policy.robots is None else self.policy.robots.delay(self.request.url),
+            self.hops,
             self.index,
         )
         page: Page = tuple.__new__(Page, (*fields, 1))  # as `Page(…)`, at a third of its cost

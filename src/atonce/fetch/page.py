@@ -12,8 +12,9 @@ from .url import shown
 
 if TYPE_CHECKING:
     from ..sink.shelf import Stored
+    from .request import Request
 
-__all__ = ["COLUMNS", "Page", "headers_of", "plain_page", "shown_headers"]
+__all__ = ["COLUMNS", "Hop", "Page", "headers_of", "plain_page", "shown_headers"]
 
 # The row of a page, in the outputs that are tables. A test holds it against `Page.row`. `same_as` is the command line's: of a
 # request that was listed before, the index of the row that has its answer.
@@ -49,6 +50,15 @@ _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:+-]+)", re.IGNORECASE)
 Bytes = bytes  # a page has a field of that name
 
 
+class Hop(NamedTuple):
+    """What was answered by a redirect that was followed: the request as it was sent, and the answer."""
+
+    request: Request
+    head: bytes
+    body: bytes
+    peer_ip: str | None
+
+
 class Page(NamedTuple):
     """The answer to one request, or why there is none.
 
@@ -62,6 +72,7 @@ class Page(NamedTuple):
       `http_version` ("1.1", "2", …), `content_type` and `headers` (pairs) are read from it.
     - `body`: decompressed; empty when not `complete`. `bytes`: how many of it arrived. `sha256`: of the body.
       `stored`: where a worker process has put the body of a page that goes into a folder; `body` is empty then.
+    - `hops`: with `raw`, what was answered by redirects before; else it is empty.
     - `crawl_delay`: seconds between requests that the host's robots.txt asks for, 0 for none; None where it is not known.
 
     URLs are kept as they are; `row()` and `repr` show them without secrets.
@@ -86,6 +97,7 @@ class Page(NamedTuple):
     complete: bool = False
     stored: Stored | None = None
     crawl_delay: float | None = None
+    hops: tuple[Hop, ...] = ()
     index: int = -1  # type: ignore[assignment]  # not tuple's method of that name
     attempts: int = 1  # this and the index stay the last: see `numbered`
 
@@ -175,7 +187,7 @@ def plain_page(
     url: str, method: str, status: int, times: Times, peer_ip: str | None, head: bytes, body: bytes, index: int
 ) -> Page:
     """The page of an answer that came whole from the URL asked for."""
-    fields = (url, method, url, status, None, None, *times, peer_ip, head, body, len(body), True, None, None, index, 1)
+    fields = (url, method, url, status, None, None, *times, peer_ip, head, body, len(body), True, None, None, (), index, 1)
     page: Page = tuple.__new__(Page, fields)  # as `Page(…)`, at a third of its cost
     return page
 

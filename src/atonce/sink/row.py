@@ -82,7 +82,7 @@ class Exchange(NamedTuple):
     """What an archive keeps of a page beside its body, with no secrets in it.
 
     `url` led to it; `request` is empty where it is not known; `head` is the status line and headers of the answer as they
-    came; `chunked` says whether its body came in chunks.
+    came; `chunked` says whether its body came in chunks. `hops` led there by redirects, with the bodies of their answers.
     """
 
     url: str
@@ -91,6 +91,7 @@ class Exchange(NamedTuple):
     peer_ip: str | None
     started_at: float
     chunked: bool
+    hops: tuple[tuple[Exchange, bytes], ...] = ()
 
 
 class Row(NamedTuple):

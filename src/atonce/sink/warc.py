@@ -1,6 +1,7 @@
 """`-o out.warc.gz`: the answers as an archive (WARC 1.1, ISO 28500:2017), and the rows beside it, in `out.warc.gz.jsonl`.
 
-    out.warc.gz         a warcinfo record, then response and request of each page that came whole; a gzip member each
+    out.warc.gz         a warcinfo record, then response and request of each page that came whole, and of the redirects
+                        that led to it; a gzip member each
     out.warc.gz.jsonl   the rows, with `offset` and `length` of the page's records in the archive
 
 The rows are both the index of the archive and what a run is resumed by: a million rows are read in seconds, where a
@@ -21,6 +22,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Iterable
+from itertools import starmap
 
 import atonce
 from atonce.errors import OutputError
@@ -126,7 +128,11 @@ def _size_of(path: str) -> int:
 
 
 def _records(exchange: Exchange, body: bytes) -> bytes:
-    """Response and request, a gzip member each."""
+    """Response and request, a gzip member each; behind them those of the redirects before."""
+    return b"".join([_pair(exchange, body), *starmap(_pair, exchange.hops)])
+
+
+def _pair(exchange: Exchange, body: bytes) -> bytes:
     response = _id()
     common = [("WARC-Target-URI", exchange.url), ("WARC-Date", _date(exchange.started_at))]
     if exchange.peer_ip is not None:
