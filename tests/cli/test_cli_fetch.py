@@ -101,7 +101,7 @@ def test_stdin(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
         ([], "there is nothing to get"),
         (["example.org"], "argument 1: 'example.org' has no scheme\n  try: https://example.org"),
         (["-i", "urls.txt"], "urls.txt, line 2: 'ftp://x/' is of the scheme 'ftp'"),
-        (["https://example.org", "-H", "oops"], "'oops' is not 'Name: value'"),
+        (["https://example.org", "-H", "oops"], "it is not 'Name: value'"),
         (["https://example.org", "--max-body", "5q"], "'5q' is not a size"),
         (["https://example.org", "--transport", "telnet"], "telnet"),
         (["https://example.org", "--connect-timeout", "-1"], "Timeouts.connect=-1.0 is not a number above 0"),
