@@ -222,16 +222,20 @@ def test_a_second_run_on_one_output_is_refused(capsys: pytest.CaptureFixture[str
 def test_a_full_disk_ends_it_with_the_reason_and_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     """RLIMIT_FSIZE stands for the full disk."""
     resource = pytest.importorskip("resource")
-    command = ("jobs:double", "-i", "items.txt", "-o", "out.jsonl")
+    command = ("jobs:double", "-i", "items.txt", "-o", "out.jsonl", "--json")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))
     try:
         assert atonce(*command) == 1
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    err = capsys.readouterr().err
+    out, err = capsys.readouterr()
     assert "error: cannot write to out.jsonl: the file would become too big" in err
     assert "what could not be written runs again; to go on: atonce map jobs:double -i items.txt -o out.jsonl" in err
+    told = json.loads(out)
+    assert (told["ok"], told["failed"]) == (1, 0)  # what was recorded
+    assert told["ended"].startswith("ended early: cannot write to out.jsonl")
+    assert told["command"].startswith("atonce map jobs:double -i items.txt -o out.jsonl --json")
     assert list(rows("out.jsonl")) == [0]
     assert atonce(*command) == 0
     assert list(rows("out.jsonl")) == [0, 1, 2]

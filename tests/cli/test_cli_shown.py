@@ -90,7 +90,9 @@ def test_fetch_shows_its_run_too(tmp_path: Path, displays: list[Told]) -> None:
 
 def test_the_summary_as_json_and_as_markdown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command(tmp_path, "--json", "--no-progress")) == 1
-    assert json.loads(capsys.readouterr().out)["failed"] == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["failed"], told["unwritten"], told["ended"]) == (1, 0, None)
+    assert told["command"].endswith(" --retry-failed")
     (tmp_path / "out.jsonl").unlink()
     assert main(command(tmp_path, "--markdown", "--no-progress", lines=f"1\n{HOSTILE}\n")) == 1
     told = capsys.readouterr().out

@@ -100,16 +100,17 @@ def test_an_interrupt_keeps_what_is_done_and_says_how_to_go_on(
     start: Any, model: str, number: signal.Signals, code: int
 ) -> None:
     function = "awork" if model == "coroutines" else "work"
-    run = start("map", f"jobs:{function}", "-i", "items.txt", "-o", "out.jsonl", "--model", model)
+    run = start("map", f"jobs:{function}", "-i", "items.txt", "-o", "out.jsonl", "--model", model, "--json")
     wait_for("s")
     os.killpg(run.pid, number)
     out, err = run.communicate()
     assert run.returncode == code
-    assert out == ""
     assert "Traceback" not in err
     done = indices("out.jsonl")
     last = err.splitlines()[-1]
     assert last.startswith("interrupted; to go on: ")
+    told = json.loads(out)
+    assert (told["ended"], told["command"]) == ("interrupted", last.removeprefix("interrupted; to go on: "))
 
     again = resumed(last.removeprefix("interrupted; to go on: "))
     assert again.returncode == 0, again.stderr

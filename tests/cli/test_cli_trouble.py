@@ -47,7 +47,7 @@ FULL = [("pages/", 100), ("out.jsonl", 500), ("out.sqlite", 1000), ("out.warc.gz
 @pytest.mark.slow
 @pytest.mark.parametrize(("output", "blocks"), FULL)
 def test_no_room(lab: Lab, folder: Path, output: str, blocks: int) -> None:
-    command = arguments(lab, output)
+    command = [*arguments(lab, output), "--json"]
     ended = run(f"ulimit -f {blocks}", command)
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
@@ -55,6 +55,8 @@ def test_no_room(lab: Lab, folder: Path, output: str, blocks: int) -> None:
     assert "what could not be written runs again" in ended.stderr
     recorded = verified(OUTPUTS[output](folder / output), SIZE)
     assert len(recorded) < 600
+    told = json.loads(ended.stdout)
+    assert (told["ok"], told["ended"][:11]) == (len(recorded), "ended early")
     before = lab.stats().urls
     assert resumed(ended.stderr) == 0
     assert len(verified(OUTPUTS[output](folder / output), SIZE)) == 600

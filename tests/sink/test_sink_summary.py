@@ -30,6 +30,14 @@ def test_failures_are_counted_by_kind_with_the_first_as_example() -> None:
     }
 
 
+def test_one_that_ended_early() -> None:
+    summary = Summary(3, 1, 2.0, output="out.jsonl", unwritten=2, ended="ended early: it is full", command="atonce x")
+    assert summary.lines()[0] == "4 items: 3 ok, 1 failed, 2 more could not be written; 2.00 s, 2/s"
+    assert "`ended early: it is full`" in summary.as_markdown("x")
+    told = summary.as_json()
+    assert [told[name] for name in ("unwritten", "ended", "command")] == [2, "ended early: it is full", "atonce x"]
+
+
 def test_a_tally_stays_small() -> None:
     tally = Tally()
     for number in range(1000):

@@ -98,14 +98,7 @@ class Job(NamedTuple):
 
     def _begun(self, alone: bool, stack: contextlib.ExitStack) -> _Run:
         """All checked, and the output open until the end of `stack`; nothing has run."""
-        sink = sink_for(
-            self.output,
-            columns=self.columns,
-            bodies=self.bodies,
-            retry_failed=self.retry_failed,
-            refresh=self.refresh,
-            go_on=self.go_on,
-        )
+        sink = self.sink(self.retry_failed)
         self._refuse_contradictions(sink)
         remaining = Remaining(self.items, sink, self.output, self.revise, self.changes)
         rereadable = self.items.rereadable
@@ -123,6 +116,17 @@ class Job(NamedTuple):
         if remaining.count == 0:
             results = iter(())
         return _Run(self, sink, remaining, results, display)
+
+    def sink(self, retry_failed: Again = False) -> Sink:
+        """The output, not yet opened."""
+        return sink_for(
+            self.output,
+            columns=self.columns,
+            bodies=self.bodies,
+            retry_failed=retry_failed,
+            refresh=self.refresh,
+            go_on=self.go_on,
+        )
 
     def say(self, text: str) -> None:
         if not self.shown.quiet:
@@ -248,35 +252,51 @@ class _Run:
         job, tally, done = self._job, self._tally, self._sink.done
         if code == SIGPIPE_CODE:
             return
-        output = job.output if self._sink.resumable else None
+        resumable = self._sink.resumable
+        ok, failed = (self._recorded() if isinstance(error, OutputError) and resumable else None) or (tally.ok, tally.failed)
+        ended = f"ended early: {error.what}" if error is not None else self._stopped or None
+        retry = (tally.failed or done.failed) and job.on_failure != "skip"
+        command = None
+        if resumable and (self._stopped or retry):
+            told = self._stopped or any(each.startswith("--retry-failed") for each in job.arguments)
+            command = resume_command(job.arguments if told else [*job.arguments, "--retry-failed"])
         summary = Summary(
-            tally.ok,
-            tally.failed,
+            ok,
+            failed,
             seconds,
             tally.failures,
             len(done),
             done.failed,
-            output,
+            job.output if resumable else None,
             tally.unchanged,
             tally.repeated,
             self._hosts or None,
+            max(0, tally.count - ok - failed),
+            ended,
+            command,
         )
         job.shown.print(summary, job.name)
         for line in summary.lines():
             job.say(line)
         if error is not None:
             show_error(error)
-        if self._stopped:
-            self._say_how_to_go_on()
-        elif (tally.failed or done.failed) and self._sink.resumable and job.on_failure != "skip":
-            again = [] if any(each.startswith("--retry-failed") for each in job.arguments) else ["--retry-failed"]
-            job.say(f"to run what failed again: {resume_command([*job.arguments, *again])}")
-
-    def _say_how_to_go_on(self) -> None:
-        if self._sink.resumable:
-            say(f"{self._stopped}; to go on: {resume_command(self._job.arguments)}")
-        else:
+        if self._stopped and command is None:
             say(f"{self._stopped}; rows on stdout cannot be taken up again, those of -o out.jsonl can")
+        elif self._stopped:
+            say(f"{self._stopped}; to go on: {command}")
+        elif command is not None:
+            job.say(f"to run what failed again: {command}")
+
+    def _recorded(self) -> tuple[int, int] | None:
+        """How many items of this run the output holds that succeeded and that failed, read from it again; None if it cannot."""
+        before = self._sink.done
+        with contextlib.suppress(AtonceError, OSError):
+            with contextlib.suppress(AtonceError):
+                self._sink.close()
+            with self._job.sink() as sink:
+                failed = self._tally.failed if self._job.on_failure == "skip" else sink.done.failed - before.failed
+                return len(sink.done) - sink.done.failed - (len(before) - before.failed), failed
+        return None
 
 
 @contextlib.contextmanager

@@ -27,7 +27,13 @@ shows = all_of(
     _out("--report", metavar="PAGE", help="write one HTML page that shows the run: what was chosen, the timeline, what failed"),
     _out("--metrics", metavar="HOST:PORT", help="serve its numbers to Prometheus there meanwhile, such as 127.0.0.1:9100"),
     _out("--spans", is_flag=True, default=None, help="make OpenTelemetry spans, for opentelemetry-instrument atonce ..."),
-    _out("--json", "form", flag_value="json", default="", help="print the summary as JSON on stdout"),
+    _out(
+        "--json",
+        "form",
+        flag_value="json",
+        default="",
+        help="print the summary as JSON on stdout: also why it ended early, and the command to go on",
+    ),
     _out("--markdown", "form", flag_value="markdown", help="print it as Markdown, such as for a CI's job summary"),
     _out("-q", "--quiet", is_flag=True, help="print errors only"),
 )

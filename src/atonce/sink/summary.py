@@ -25,7 +25,9 @@ class Failures(NamedTuple):
 
 class Summary(NamedTuple):
     """Items that ended in this run, and those `before` that an earlier one had recorded in the same output. Of those that
-    ended `unchanged` were found so, and `repeated` not run, being the same as one before. `hosts`: where they came from."""
+    ended `unchanged` were found so, and `repeated` not run, being the same as one before. `hosts`: where they came from.
+    `unwritten` have ended and are in no output; they run again. `ended`: why, if before all were done; `command` goes on then,
+    or runs again what failed."""
 
     ok: int
     failed: int
@@ -37,6 +39,9 @@ class Summary(NamedTuple):
     unchanged: int = 0
     repeated: int = 0
     hosts: HostTally | None = None
+    unwritten: int = 0
+    ended: str | None = None
+    command: str | None = None
 
     @property
     def rate(self) -> float:
@@ -54,6 +59,8 @@ class Summary(NamedTuple):
             lines += ["", *table(("failed", "class", "such as"), rows, numbers=1)]
         if self.output is not None:
             lines += ["", f"in {code(self.output)}"]
+        if self.ended is not None:
+            lines += ["", code(self.ended)]
         return "\n".join([*lines, "", ""])
 
     def lines(self) -> list[str]:
@@ -73,6 +80,7 @@ class Summary(NamedTuple):
             failed = f", {grouped(self.failed)} failed" if self.failed else ""
             unchanged = f", {grouped(self.unchanged)} of them unchanged" if self.unchanged else ""
             repeated = f", {grouped(self.repeated)} the same as one before" if self.repeated else ""
+            repeated += f", {grouped(self.unwritten)} more could not be written" if self.unwritten else ""
             items = f"{grouped(count)} {'item' if count == 1 else 'items'}"
             size = f", {self.hosts.amount}" if self.hosts else ""
             took = f"{in_words(self.seconds)}, {grouped(self.rate)}/s{size}"
@@ -96,6 +104,9 @@ class Summary(NamedTuple):
             "failures": [{"kind": f.kind, "count": f.count, "example": f.example} for f in self.failures],
             "unchanged": self.unchanged,
             "repeated": self.repeated,
+            "unwritten": self.unwritten,
+            "ended": self.ended,
+            "command": self.command,
             "before": self.before,
             "failed_before": self.failed_before,
             "output": self.output,
