@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from atonce.plain import WIDTH, label
+from atonce.plain import WIDTH, label, sayable
 
 
 class Worse:
@@ -52,3 +52,11 @@ ODD = {
 @pytest.mark.parametrize("item", ODD.values(), ids=ODD)
 def test_whatever_it_is_it_has_one(item: Any) -> None:
     assert 0 < len(label(item)) <= 6 * WIDTH
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [("utf-8", "é 한…"), ("latin-1", "é \\ud55c..."), ("ascii", "\\xe9 \\ud55c...")],
+)
+def test_what_an_encoding_lacks_is_said_otherwise(encoding: str, said: str) -> None:
+    assert sayable("é 한…", encoding) == said

@@ -6,7 +6,7 @@ import re
 import reprlib
 from typing import Any
 
-__all__ = ["label", "line", "plain"]
+__all__ = ["label", "line", "plain", "sayable"]
 
 WIDTH = 120  # characters of a label
 _REPR = reprlib.Repr()  # an item may be huge, and a display asks for it several times a second
@@ -26,6 +26,15 @@ def line(text: str, width: int = 200) -> str:
     """The same in one line of at most `width` characters."""
     text = plain(" ".join(text[: 4 * width].split()))
     return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def sayable(text: str, encoding: str) -> str:
+    """As what writes in an encoding can say it: with three dots for the one of what was cut, and escapes for what it lacks."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.replace("…", "...").encode(encoding, "backslashreplace").decode(encoding)
+    return text
 
 
 def label(item: Any) -> str:

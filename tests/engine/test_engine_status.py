@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 import atonce
 from atonce.engine.history import MOST, History, Move, Weight
 from atonce.engine.status import Doing, Status, Waiting
@@ -55,12 +57,14 @@ BUSY = Status(
 )  # fmt: skip
 
 
-def test_a_view_fits_any_terminal_and_steers_none() -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
+def test_a_view_fits_any_terminal_and_steers_none(encoding: str) -> None:
     kinds = (("Timeout\x1b[2J", 2), ("http-5xx", 1))
     for width in (20, 40, 60, 80, 200):
         for total in (None, 20_000):
             view = View("이름\x1b[2J" * 9, 1200, total, 3, kinds, 240.0, 78.0, 9.0, BUSY)
-            lines = ["".join(words for words, _ in each) for each in view.for_terminal(width, fancy=True, most=12)]
+            lines = ["".join(words for words, _ in each) for each in view.for_terminal(width, encoding=encoding, most=12)]
+            "".join(lines).encode(encoding)
             assert len(lines) == 12
             assert max(map(_columns, lines)) <= width
             assert "\x1b" not in "".join(lines) + "".join(view.for_logs(240.0))

@@ -91,7 +91,7 @@ def main(folder: Path) -> None:
 def drawn(path: Path, command: str, view: View, width: int = 100) -> None:
     from rich.text import Text
 
-    lines = [Text.assemble(*line) for line in view.for_terminal(width, fancy=True, most=12)]
+    lines = [Text.assemble(*line) for line in view.for_terminal(width, encoding="utf-8", most=12)]
     _svg(path, command, lines, width)
 
 

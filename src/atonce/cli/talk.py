@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import click
 
 from atonce.errors import AtonceError, Bug
-from atonce.plain import plain
+from atonce.plain import plain, sayable
 
 __all__ = ["heard", "plain", "resume_command", "say", "show", "show_error"]
 
@@ -104,6 +104,7 @@ def _shown_url(text: str) -> str:
 
 def _print(text: str) -> None:
     color = False if os.environ.get("NO_COLOR") else None  # None: only on a terminal
+    text = sayable(text, getattr(sys.stderr, "encoding", None) or "utf-8")
     try:
         click.echo(text, err=True, color=color)
     except BrokenPipeError:

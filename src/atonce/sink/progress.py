@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from ..engine.status import Status
 from ..errors import said
+from ..plain import sayable
 from ..worker.nesting import depth
 from .summary import KINDS, Summary
 from .view import View
@@ -218,15 +219,15 @@ class Bar(Progress):
             self._live.stop()
         if summary and self._console:
             for line in summary.lines():
-                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+                self._console.print(sayable(line, self._console.encoding), markup=False, highlight=False, soft_wrap=True)
 
     def _drawn(self) -> Any:
         from rich.text import Text
 
         assert self._console is not None
-        fancy = (self._console.encoding or "").lower().startswith("utf")
+        encoding = self._console.encoding
         room = max(8, self._console.height - 1)
-        lines = self.view(self._clock()).for_terminal(max(20, self._console.width), fancy=fancy, most=room)
+        lines = self.view(self._clock()).for_terminal(max(20, self._console.width), encoding=encoding, most=room)
         text = Text(no_wrap=True, overflow="crop")
         for number, line in enumerate(lines):
             if number:
@@ -265,7 +266,7 @@ class Cell(Progress):
         view = self.view(now)
         if over:
             view = view._replace(status=None, left=None, rate=view.count / view.seconds if view.seconds > 0 else 0.0)
-        lines = view.for_terminal(96, fancy=True, most=40)
+        lines = view.for_terminal(96, encoding="utf-8", most=40)
         text = "\n".join("".join(words for words, _ in line).rstrip() for line in lines)
         escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         return {"text/plain": text, "text/html": f'<pre style="margin:0;line-height:1.35">{escaped}</pre>'}

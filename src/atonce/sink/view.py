@@ -7,7 +7,7 @@ import unicodedata
 from typing import NamedTuple
 
 from ..engine.status import Doing, Status
-from ..plain import line
+from ..plain import line, sayable
 from .summary import grouped, in_words
 
 __all__ = ["View"]
@@ -49,31 +49,31 @@ class View(NamedTuple):
 
     # ── a terminal ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def for_terminal(self, width: int, *, fancy: bool, most: int) -> list[list[Piece]]:
-        """At most `most` lines of at most `width` columns."""
-        lines = [self._bar(width, fancy)]
+    def for_terminal(self, width: int, *, encoding: str, most: int) -> list[list[Piece]]:
+        """At most `most` lines of at most `width` columns, with nothing in them that the encoding has no bytes for."""
+        lines = [self._bar(width, encoding)]
         status = self.status
         dim = [self.amount] if status is None else [self.amount, self._phase(), self._flight()]
         if any(dim):
-            lines.append([(_cut(f"  {', '.join(filter(None, dim))}", width), "dim")])
+            lines.append([(_cut(f"  {', '.join(filter(None, dim))}", width, encoding), "dim")])
         if self.failed:
-            lines.append([(_cut(f"  {self._failed()}", width), "red")])
+            lines.append([(_cut(f"  {self._failed()}", width, encoding), "red")])
         if status is not None and (waits := self._waits()):
-            lines.append([(_cut(f"  {waits}", width), "yellow")])
+            lines.append([(_cut(f"  {waits}", width, encoding), "yellow")])
         if status is not None:
             room = most - len(lines)
             shown = status.workers if len(status.workers) <= room else status.workers[: max(0, room - 1)]
-            lines += [[(_cut(f"  {_doing(worker, width)}", width), "dim")] for worker in shown]
+            lines += [[(_cut(f"  {_doing(worker, width)}", width, encoding), "dim")] for worker in shown]
             if len(shown) < len(status.workers) and room > 0:
-                lines.append([(_cut(f"  and {len(status.workers) - len(shown)} more workers", width), "dim")])
+                lines.append([(_cut(f"  and {len(status.workers) - len(shown)} more workers", width, encoding), "dim")])
         return lines[:most]
 
-    def _bar(self, width: int, fancy: bool) -> list[Piece]:
+    def _bar(self, width: int, encoding: str) -> list[Piece]:
         """`fetch ━━━━━━╸──── 1 200/20 000  240/s  1:18 min left`: what there is no room for is left out from the right."""
         count = grouped(self.count) + (f"/{grouped(self.total)}" if self.total is not None else "")
         time = f"{_ahead(self.left)} left" if self.left is not None else in_words(self.seconds) if self.seconds >= 1 else ""
         rate = f"{grouped(self.rate)}/s" if self.rate else ""
-        name = _cut(line(self.name, 60), max(8, width // 3))
+        name = _cut(line(self.name, 60), max(8, width // 3), encoding)
         tail = ""
         for part in (count, rate, time):
             if part and _columns(name) + 1 + len(tail) + len(part) + 2 <= width:
@@ -81,7 +81,7 @@ class View(NamedTuple):
         pieces = [(name, "bold")]
         room = min(40, width - _columns(name) - len(tail) - 1)
         if self.total is not None and room >= 5:
-            pieces += [(" ", ""), *_meter(self.count / max(1, self.total), room, fancy)]
+            pieces += [(" ", ""), *_meter(self.count / max(1, self.total), room, encoding)]
         return [*pieces, (tail, "")]
 
     # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -144,9 +144,9 @@ def _doing(worker: Doing, width: int) -> str:
     return text
 
 
-def _meter(share: float, width: int, fancy: bool) -> list[Piece]:
+def _meter(share: float, width: int, encoding: str) -> list[Piece]:
     done = min(width, max(0, int(share * width)))
-    full, rest = ("━", "─") if fancy else ("#", "-")
+    full, rest = "━─" if sayable("━─", encoding) == "━─" else "#-"
     return [(full * done, "green"), (rest * (width - done), "dim")]
 
 
@@ -157,10 +157,12 @@ def _columns(text: str) -> int:
     return sum(0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
 
 
-def _cut(text: str, width: int) -> str:
-    """At most so many columns."""
+def _cut(text: str, width: int, encoding: str) -> str:
+    """At most so many columns, of what the encoding can say."""
+    text = sayable(text, encoding)
     if _columns(text) <= width:
         return text
-    while text and _columns(text) > width - 1:
+    dots = sayable("…", encoding)
+    while text and _columns(text) > width - len(dots):
         text = text[:-1]
-    return f"{text}…"
+    return f"{text}{dots}"
