@@ -19,10 +19,17 @@ INTRO = f"""\
 # Servers that misbehave
 
 What `atonce fetch` makes of servers that do not do as they should. Written by `make behaviours` from the table that the
-tests hold, row by row, for each of the three transports; every row is a host of the lab, on loopback:
+tests hold, row by row, for each of the three transports. A behaviour is what `atonce lab serve` takes for a host, on
+loopback, and what is asked for is its address, with the path that a row names; a row that has a path alone is of a host
+without a behaviour of its own:
 
-    atonce lab serve --behaviour truncated/1000 --behaviour tls-expired
+    atonce lab serve --hosts 2 --behaviour truncated/1000 --behaviour tls-expired
     atonce lab serve --help        # all of them
+
+A host that speaks TLS (`tls…`, `h2…`) prints an address that begins with `https`; whose certificate is fine is trusted by
+who trusts the lab's:
+
+    export SSL_CERT_FILE=$(python -c "from atonce.lab.doors import CERTIFICATES; print(CERTIFICATES)")/ca.pem
 
 **Result**: `ok`, or the class of failure that `error_class` has. **Again**: whether the attempt is made again, if there
 are attempts left. Where a transport differs, so it says, with the reason.
@@ -59,11 +66,12 @@ def _rows(rows: list[Row]) -> Iterator[str]:
     told: set[str] = set()
     for row in rows:
         help = _help(row)
-        name = row.behaviour + (row.path if row.path != "/" else "")
+        name = row.behaviour if row.url is not None else f"`{row.behaviour}`"
+        option = " with `--continue`" if row.parts else ""
         cells = (
-            f"`{name}`" if row.url is None else name,
+            f"path `/{row.behaviour}`" if row.by_path else name if row.path == "/" else f"{name}, path `{row.path}`",
             "as above" if help and help in told else help,
-            "; ".join([f"`{row.expect}`", *_differences(row)]) + (f" ({row.note})" if row.note else ""),
+            "; ".join([f"`{row.expect}`{option}", *_differences(row)]) + (f" ({row.note})" if row.note else ""),
             "yes" if row.again else "",
         )
         told.add(help)

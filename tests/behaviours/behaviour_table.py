@@ -61,7 +61,7 @@ GROUPS = {
     26: "conditions",
     27: "names for files",
     28: "cookies",
-    29: "robots.txt, where it is obeyed",
+    29: "robots.txt, where it is obeyed (`--robots`)",
     30: "HTTP/2",
     31: "names",
     32: "proxies",
@@ -134,6 +134,7 @@ ELSEWHERE = {
 }
 
 H1 = "speaks HTTP/1.1, in which the host behaves"
+LEARNED = "what is made of a limit that lets some through: `tests/engine`, docs/limit.md"
 SURPLUS = "takes what follows for another answer, and does not trust this one"
 
 
@@ -293,13 +294,13 @@ ROWS = (
     Row(23, "throttled/9?after=100000", "throttled", again=True, note="what is asked for is capped: `--max-wait`"),
     Row(23, "throttled/9?date=100000", "throttled", again=True),
     Row(23, "status/503?retry_after=0", "throttled", again=True),
-    Row(23, "by-rate/0", "throttled", again=True),
-    Row(23, "by-connections/0", "throttled", again=True),
-    Row(23, "ban/0", "http-4xx"),
+    Row(23, "by-rate/0", "throttled", again=True, note=f"0, for all to be refused; {LEARNED}"),
+    Row(23, "by-connections/0", "throttled", again=True, note="so it is here"),
+    Row(23, "ban/0", "http-4xx", note="and here"),
     Row(24, "flaky/1", "ok", again=True),
-    Row(24, "errors/100", "http-5xx", again=True),
+    Row(24, "errors/100", "http-5xx", again=True, note="100, for nothing to be left to chance"),
     Row(24, "brownout", "ok"),
-    Row(24, "down/1000", "http-5xx", again=True),
+    Row(24, "down/1000", "http-5xx", again=True, note="longer than the attempts last"),
     Row(25, "range/good", "ok", size=1000, note="nothing is asked for but the whole"),
     Row(25, "status/206", "ok", note="a part that was not asked for is kept for what the server says it is"),
     _cut("good", 2, note="the rest alone is asked for, and joined"),

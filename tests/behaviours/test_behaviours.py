@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -197,3 +198,10 @@ def test_every_group_has_a_row_or_a_word() -> None:
 
 def test_the_page_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run: make behaviours"
+
+
+def test_every_behaviour_of_the_page_is_one_that_the_lab_takes() -> None:
+    named = re.findall(r"^\| `([^`]+)`", page().partition("\n## Names")[0], re.MULTILINE)
+    assert len(named) > 100
+    with Lab(hosts=len(named), behaviours=named) as lab:
+        assert len(lab.hosts) == len(named)
