@@ -32,6 +32,12 @@ class Silent(Exception):
     unreachable = True
 
 
+class NoConnection(Silent):
+    """As a connection that is refused: too much, or nobody there."""
+
+    overload = silent = True
+
+
 class Host:
     """Answers after `latency` seconds, as long as no more than `most` are inside; refuses the others at once. A new connection
     takes `handshake` seconds more, and they are made one after another."""
@@ -253,6 +259,34 @@ def test_a_dead_host_costs_few_attempts_and_holds_nobody_up() -> None:
     assert isinstance(error.last, Silent)
     assert "dead has failed" in str(error)
     assert "nobody there" in str(error)
+
+
+def test_a_host_that_takes_no_connection_is_asked_no_slower_than_its_circuit_says() -> None:
+    """Nobody there is not too many: each refused connection slowed the next one down, to one in 40 s."""
+    clock, asked = FakeClock(), [0]
+
+    def fetch(item: Item) -> Item:
+        asked[0] += 1
+        raise NoConnection
+
+    told: dict[str, Any] = {"key": lambda item: item[0], "per_key": "auto", "concurrency": 16}
+    run = simulate(fetch, pages("dead", 200), seconds=0.001, clock=clock, retry=Retry(attempts=3), **told)
+    assert run.stats.failed == 200
+    assert asked[0] <= TRIP + PROBES + START
+    assert run.stats.seconds < 35  # probes after 1, 2, 4, 8 and 16 s
+
+
+def test_answers_that_are_errors_let_a_pace_recover() -> None:
+    """A few URLs answer 429 whatever the pace, the others 500: those were let through, and the next ones come sooner."""
+    clock = FakeClock()
+
+    def fetch(item: Item) -> Item:
+        raise Refused if item[1] < 8 else ValueError("500")
+
+    told: dict[str, Any] = {"key": lambda item: item[0], "per_key": "auto", "concurrency": 16}
+    run = simulate(fetch, pages("a", 300), seconds=0.01, clock=clock, retry=Retry(attempts=3, on=Refused), **told)
+    assert run.stats.failed == 300
+    assert run.stats.seconds < 180  # at the slowest pace there is, 292 of them would take 24 minutes
 
 
 def test_a_host_that_answers_others_is_not_dead() -> None:

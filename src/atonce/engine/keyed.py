@@ -242,9 +242,13 @@ class KeyedBacklog(Backlog):
         kind, after = ("ok", None) if error is None else kind_of(error)
         # refused while many are in flight: they are too many, and nobody has gone
         crowd = kind == "overload" and lane.limit is not None and in_flight > START
+        # nothing that began since was answered
+        gone = getattr(error, "unreachable", False) and not crowd and started > lane.answered_at
         if lane.limit is not None:
             before = lane.limit.limit
             after = after and min(after, self._max_wait)
+            if gone and getattr(error, "silent", False):
+                kind = "error"  # nobody is there: the circuit's affair, and not one of how many
             lane.heard(index, ended, max(0.0, ended - started), max(1, in_flight), kind, after)
             if lane.limit.limit < before:
                 lane.limit.took_effect(now)  # until now as many were started as before
@@ -256,7 +260,7 @@ class KeyedBacklog(Backlog):
                 if lane.circuit.open and lane.limit is not None:
                     lane.steer(self._limit_of(lane.key))  # what was found out while it was down says nothing
                 lane.circuit = lane.last = None
-        elif not crowd and started > lane.answered_at:  # others were answered meanwhile: somebody is there
+        elif gone:
             lane.circuit = lane.circuit or Circuit()
             lane.circuit.failed(started, now)
             lane.last, self._troubled = error, True

@@ -171,6 +171,10 @@ class AdaptiveLimit:
             self._overload(now, latency, in_flight, retry_after)
         elif kind == "timeout":
             self._late(now, latency)
+        else:  # it failed for a reason of its own: whatever counts requests has let it through
+            self._refusals.accepted += 1
+            if self._pacer is not None:
+                self._paced(self._pacer, now, latency)
 
     def took_effect(self, when: float) -> None:
         """A lower limit, or a slower pace, holds from `when` on only: what starts before is no news, if it is refused."""

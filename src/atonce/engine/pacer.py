@@ -23,6 +23,10 @@ MANY, MUCH_LESS, HALF, BY_CHANCE, LONG, FORGOTTEN = 19, 0.8, 0.5, 3, 100, 0.1
 WORTH = 3.0
 # Items let through from which an estimate is taken for itself; fewer are added to those of the next interval.
 ENOUGH = 10
+# Starts a second at least. What refuses whatever the pace, such as the URLs of one account among others, says nothing of how
+# often the rest may be asked: 8 URLs that answer 429 for ever and 60 that do not took a minute and more. Who wants longer
+# pauses can say so (Retry-After), which holds.
+LEAST = 0.2
 # Seconds that starts may come late and be made up for: timers are no finer than a few milliseconds. None where a refusal costs
 # a pause: a server that counts singly refuses what comes a millisecond too soon.
 SLACK = 0.01
@@ -143,6 +147,7 @@ class Pacer:
     def _set(self, rate: float, now: float) -> None:
         if not math.isfinite(rate) or rate <= 0:
             return
+        rate = max(rate, LEAST)
         # the next start moves with the rate, else one long pause outlives the slow rate that it came from
         self._next = now + max(0.0, self._next - now) * self.rate / rate
         self.rate = rate

@@ -86,8 +86,17 @@ class FetchError(ItemError):
     @property
     def unreachable(self) -> bool:
         """Whether it says nothing of this request, but that nobody answers at this host, or only a gateway before it."""
-        page = self.page
-        return page is not None and (page.error_class in _NOBODY or page.status in _GATEWAY)
+        return self.silent or (self.page is not None and self.page.status in _GATEWAY)
+
+    @property
+    def silent(self) -> bool:
+        """Whether nobody answered at all."""
+        return self.error_class in _NOBODY
+
+    @property
+    def late(self) -> bool:
+        """Whether it took too long: where that comes with load, there are too many (docs/limit.md)."""
+        return self.error_class.startswith("timeout-")
 
 
 _NOBODY = frozenset({"dns", "connect", "tls", "timeout-connect", "timeout-first-byte"})
