@@ -104,7 +104,7 @@ def test_stdin(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
         (["https://example.org", "-H", "oops"], "it is not 'Name: value'"),
         (["https://example.org", "--max-body", "5q"], "'5q' is not a size"),
         (["https://example.org", "--transport", "telnet"], "telnet"),
-        (["https://example.org", "--connect-timeout", "-1"], "Timeouts.connect=-1.0 is not a number above 0"),
+        (["https://example.org", "--connect-timeout", "-1"], "--connect-timeout -1.0 is not a number above 0"),
         (["-i", "bad.csv"], "bad.csv, line 2"),
     ],
 )

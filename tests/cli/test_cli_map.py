@@ -181,7 +181,7 @@ WRONG = [
     (["jobs:double", "-i", "items.txt", "-o", "no/out.jsonl"], "its folder does not exist"),
     (["jobs:double", "-i", "items.txt", "--json"], "--json prints the summary on stdout"),
     (["jobs:double", "-i", "items.txt", "--retry-failed"], "--retry-failed needs an output"),
-    (["jobs:double", "-i", "items.txt", "-o", "out.jsonl", "--timeout", "0"], "timeout=0.0 is not a number above 0"),
+    (["jobs:double", "-i", "items.txt", "-o", "out.jsonl", "--timeout", "0"], "--timeout 0.0 is not a number above 0"),
     (["jobs:double", "-i", "items.txt", "-o", "out.jsonl", "--rate", "fast"], "rate 'fast' is not a rate"),
     (["jobs:double", "-i", "items.txt", "--concurrency", "x"], "'x' is not a whole number or auto"),
     (["jobs:double", "-i", "items.txt", "--retries", "-1"], "-1 is below 0"),

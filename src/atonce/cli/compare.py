@@ -115,7 +115,7 @@ def _fetch(path: str, kind: str | None, models: list[str], options: dict[str, An
     from atonce.fetch import Request
     from atonce.source.inputs import Input
 
-    requests = _all(Input(path, kind=kind, comments=True, parse=Request.of))
+    requests = _all(Input(path, kind=kind, comments=True, column="url", parse=Request.of))
     # to get a page is to be repeatable, to send something is not
     safe = all(request.method in ("GET", "HEAD", "OPTIONS") for request in requests)
     start = functools.partial(_fetched, requests, options)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .loading import seldom_collected, uncollected
-from .options import CODES, Command, controls, given, in_group, number_or_auto, outputs
+from .options import CODES, Command, controls, given, in_group, number_or_auto, only_one, outputs
 from .shown import Shown, shows
 
 if TYPE_CHECKING:
@@ -55,7 +56,15 @@ def _header(ctx: click.Context, parameter: click.Parameter, values: tuple[str, .
 
 @click.command("fetch", cls=Command, examples=_EXAMPLES, codes=CODES)
 @click.argument("urls", nargs=-1, metavar="[URL]...")
-@_what("-i", "--input", "path", metavar="FILE", help="a URL a line, .jsonl or .csv, or - for stdin")
+@_what(
+    "-i",
+    "--input",
+    "path",
+    multiple=True,
+    callback=only_one,
+    metavar="FILE",
+    help="a URL a line, .jsonl or .csv, or - for stdin",
+)
 @_what("--input-format", type=click.Choice(["text", "jsonl", "csv"]), help="of -i where its name does not say it")
 @_what("-H", "--header", "headers", multiple=True, callback=_header, metavar="'NAME: VALUE'", help="for each request")
 @_what("--headers-from", metavar="FILE", help="headers by host, [HOST] and NAME: VALUE lines; only you may read it (chmod 600)")
@@ -136,6 +145,9 @@ def command(
 
     if not urls and path is None:
         raise UsageError("there is nothing to get", hint="atonce fetch https://example.org/, or -i urls.txt")
+    for url in urls:
+        if "://" not in url and os.path.isfile(url):
+            raise UsageError(f"{url} is a file, not a URL", hint=f"-i {url}")
     kind, shown = kind_of(output), Shown.taken(options)
     archive = kind == ".warc.gz"
     if archive and no_body:
@@ -148,6 +160,7 @@ def command(
         first=urls,
         kind=input_format,
         comments=True,
+        column="url",
         salt=_salt(headers, no_body),
         parse=_parser(headers, credentials),
         parse_all=None if headers or credentials else requests_of,

@@ -20,6 +20,7 @@ __all__ = [
     "given",
     "in_group",
     "number_or_auto",
+    "only_one",
     "outputs",
     "parallelism",
     "what_to_run",
@@ -115,6 +116,13 @@ def number_or_auto(ctx: click.Context, parameter: click.Parameter, value: str | 
         raise click.BadParameter(f"{value!r} is not a whole number or auto") from None
 
 
+def only_one(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> str | None:
+    """Of an option that would else take the last, and say nothing of the others."""
+    if len(values) > 1:
+        raise click.BadParameter(f"it names one list, not {len(values)}: {', '.join(values)}; put them into one file")
+    return values[0] if values else None
+
+
 def not_negative(ctx: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
     """Not `click.IntRange`, which shows its range in every help text."""
     if value is not None and value < 0:
@@ -147,7 +155,16 @@ _out = in_group("Output")
 
 # A function over the lines of a file.
 what_to_run = all_of(
-    _what("-i", "--input", "path", required=True, metavar="FILE", help="a text file, .jsonl, .csv, or - for stdin"),
+    _what(
+        "-i",
+        "--input",
+        "path",
+        required=True,
+        multiple=True,
+        callback=only_one,
+        metavar="FILE",
+        help="a text file, .jsonl, .csv, or - for stdin",
+    ),
     _what("--input-format", type=click.Choice(["text", "jsonl", "csv"]), help="of -i where its name does not say it"),
     _what("--setup", metavar="MODULE:FACTORY", help="gives a context manager; the function gets (resource, item)"),
 )
@@ -163,7 +180,7 @@ controls = all_of(
     ),
     _how("--cluster", metavar="ADDRESS", help="of the cluster, for dask and ray (one started here, for trying)"),
     _how("--concurrency", metavar="N", callback=number_or_auto, help="in flight in each worker (auto)"),
-    _how("--timeout", type=float, metavar="SECONDS", help="one attempt may take, from its start (no limit)"),
+    _how("--timeout", type=float, metavar="SECONDS", help="one attempt may take, from its start (no limit; of a fetch 300)"),
     _how("--retries", type=int, callback=not_negative, metavar="N", help="more attempts after a failed one"),
     _how("--rate", metavar="N/s", help="starts at most: 5/s, 100/m, 1000/h (no limit)"),
 )

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
-from atonce.errors import AtonceError, Bug
+from atonce.errors import AtonceError, Bug, InputError, OutputError
 from atonce.plain import plain, sayable
 
 __all__ = ["heard", "plain", "resume_command", "say", "show", "show_error"]
@@ -20,6 +20,22 @@ __all__ = ["heard", "plain", "resume_command", "say", "show", "show_error"]
 # -H and its value as two words and as one, also behind -q
 _HEADER = re.compile(r"-q*H|--header")
 _WITH_HEADER = re.compile(r"(-q*H|--header=)(.+)", re.DOTALL)
+
+# Arguments in Python whose option has another name, and what is said of an argument: `per_key=-3` is `--per-host -3` here.
+_OPTIONS = {
+    "per_key": "per-host",
+    "Timeouts.connect": "connect-timeout",
+    "Timeouts.first_byte": "first-byte-timeout",
+    "Timeouts.stall": "stall-timeout",
+    "Timeouts.total": "timeout",
+    "Retry.max_wait": "max-wait",
+    "Retry.attempts": "retries",
+}
+_ARGUMENT = re.compile(
+    rf"""(?<![\w.'"/?&-])({"|".join(map(re.escape, _OPTIONS))}|model|cluster|parallelism|concurrency|timeout|rate|setup"""
+    r"""|max_tasks_per_worker|max_worker_memory|trace|metrics|spans|transport|proxy|max_body|max_redirects|insecure|robots"""
+    r"""|cookies|remember)=('[^']*'|"[^"]*"|[\w.+-]*)"""
+)
 
 
 def say(text: str) -> None:
@@ -67,11 +83,18 @@ def heard() -> Iterator[None]:
 
 def show_error(error: AtonceError | str) -> None:
     """The only place where errors are printed."""
-    head, _, rest = plain(str(error)).partition("\n")
+    text = str(error) if isinstance(error, str | InputError | OutputError) else _ARGUMENT.sub(_as_option, str(error))
+    head, _, rest = plain(text).partition("\n")
     label = click.style("error:", fg="red", bold=True)
     if isinstance(error, Bug):
         rest += "\n  This is a bug in atonce: please report it with this text."
     _print(f"{label} {head}" + (f"\n{rest}" if rest else ""))
+
+
+def _as_option(found: re.Match[str]) -> str:
+    name, value = found[1], found[2].strip("'\"")
+    option = _OPTIONS.get(name, name.replace("_", "-"))
+    return f"--{option} {value}" if value else f"--{option}"
 
 
 def resume_command(arguments: Sequence[str]) -> str:

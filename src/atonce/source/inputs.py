@@ -57,8 +57,8 @@ class Input:
 
     `kind` is one of KINDS, None for what the name says. `parse` turns an item into what the job wants and raises
     ValueError where it cannot. `parse_all` does it for the lines of a whole text at once, in less time, where each is of the
-    usual kind, and else gives None. `salt` says what the items are for, so that one job's output is not taken for
-    another's.
+    usual kind, and else gives None. A `.csv` has to have the `column`, if one is named. `salt` says what the items are for, so
+    that one job's output is not taken for another's.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Input:
         first: Sequence[str] = (),
         kind: str | None = None,
         comments: bool = False,
+        column: str | None = None,
         parse: Callable[[Any], Any] | None = None,
         parse_all: Callable[[str], list[Any] | None] | None = None,
         salt: str = "",
@@ -76,6 +77,7 @@ class Input:
         self._first = first
         self._kind = _kind_of(path) if kind is None and path is not None else kind
         self._comments = comments
+        self._column = column
         self._parse = parse
         self._parse_all = parse_all
         self._salt = salt.encode()
@@ -162,7 +164,7 @@ class Input:
             if self._kind == "jsonl":
                 yield from _jsonl(lines, self.name)
             elif self._kind == "csv":
-                yield from _csv(lines, self.name)
+                yield from _csv(lines, self.name, self._column)
             else:
                 yield from lines
 
@@ -240,7 +242,7 @@ def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is not a JSON number")
 
 
-def _csv(lines: Iterable[tuple[int, bytes, str]], name: str) -> Iterator[tuple[int, bytes, Any]]:
+def _csv(lines: Iterable[tuple[int, bytes, str]], name: str, column: str | None) -> Iterator[tuple[int, bytes, Any]]:
     import csv
 
     reader = csv.reader((f"{text}\n" for _, _, text in lines), strict=True)
@@ -249,7 +251,7 @@ def _csv(lines: Iterable[tuple[int, bytes, str]], name: str) -> Iterator[tuple[i
     try:
         for fields in reader:
             if header is None:
-                header = _header(fields, name)
+                header = _header(fields, name, column)
             elif fields:
                 if len(fields) != len(header):
                     counts = f"{len(fields)} fields where the header has {len(header)}"
@@ -260,11 +262,17 @@ def _csv(lines: Iterable[tuple[int, bytes, str]], name: str) -> Iterator[tuple[i
         raise InputError(f"{name}, line {number}: not CSV ({error})") from None
 
 
-def _header(fields: list[str], name: str) -> list[str]:
+def _header(fields: list[str], name: str, column: str | None) -> list[str]:
     doubled = {field for field in fields if fields.count(field) > 1}
     if not fields or "" in fields or doubled:
         reason = f"{doubled.pop()!r} twice" if doubled else "an empty name"
         raise InputError(
             f"{name}, line 1: the header has {reason}", hint="name each column in the first line, each by another name"
+        )
+    if column is not None and column not in fields:  # which are not told where they may be no names but what is secret
+        only = "" if any("://" in field for field in fields) else f", only {', '.join(f'{field:.50}' for field in fields[:10])}"
+        raise InputError(
+            f"{name}, line 1: there is no column {column}{only}",
+            hint=f"name the columns in the first line, one of them {column}",
         )
     return fields
