@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sqlite3
 import sys
 import threading
@@ -129,6 +130,17 @@ def test_once_each(lab: Lab, folder: Path, output: str, capsys: pytest.CaptureFi
     assert fetch("-o", output, "--quiet", "--retry-failed=http-4xx") == 1
     assert lab.stats().requests == 1
     assert rows("out/manifest.jsonl" if output == "out/" else output)[5]["same_as"] == 3
+
+
+@pytest.mark.parametrize("language", ["", "ko/"])
+def test_the_recipe_knows_them(lab: Lab, folder: Path, language: str) -> None:
+    urls = write(PATHS, lab)
+    assert fetch("-o", "images/", "--quiet") == 1
+    recipes = Path(__file__).parents[2] / "docs" / f"{language}guide/recipes.md"
+    (lines,) = re.findall(r"(?m)^rows = .*\n(?:.*\n)*?by_url = .*\n", recipes.read_text())
+    told: dict[str, Any] = {"json": json, "Path": Path}
+    exec(lines, told)
+    assert {url: path.stat().st_size for url, path in told["by_url"].items()} == {urls[0]: 10, urls[1]: 20}
 
 
 def test_in_a_table(lab: Lab, folder: Path) -> None:
