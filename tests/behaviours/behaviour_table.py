@@ -6,10 +6,10 @@ the name that `atonce lab serve --behaviour` takes.
 
 from __future__ import annotations
 
-import sys
 from typing import NamedTuple
 
 from atonce.fetch import Timeouts
+from atonce.fetch.decode import encodings
 
 __all__ = [
     "ELSEWHERE",
@@ -144,8 +144,8 @@ class Row(NamedTuple):
 
     `by_path`: the behaviour is asked for by path, where it would not make sense for every path. `seen`: requests that
     reach the host, None where they cannot be counted. `url`: what is asked for instead, of the lab's port. `parts`: what
-    came of a cut body is kept and gone on with; `whole` is then the seed of the lab's 1000 bytes that come of it. `from_3_14`:
-    what a Python of that version or newer makes of it, where older ones differ (the page says it in the note).
+    came of a cut body is kept and gone on with; `whole` is then the seed of the lab's 1000 bytes that come of it. `offered`:
+    the encoding it is in, and what is made of it where that is offered (the page says it in the note).
     """
 
     group: int
@@ -161,14 +161,15 @@ class Row(NamedTuple):
     note: str = ""
     parts: bool = False
     whole: int | None = None
-    from_3_14: str = ""
+    offered: tuple[str, str] | None = None
 
     @property
     def is_slow(self) -> bool:
         return self.expect.startswith("timeout")
 
     def expected(self, transport: str) -> list[str]:
-        expect = self.from_3_14 if self.from_3_14 and sys.version_info >= (3, 14) else self.expect
+        offered = self.offered is not None and self.offered[0] in encodings().split(", ")
+        expect = self.offered[1] if self.offered is not None and offered else self.expect
         return next((kinds for name, kinds, _ in self.but if name == transport), expect).split()
 
 
@@ -270,8 +271,8 @@ ROWS = (
     Row(21, "bomb/gzip/100", "too-big"),
     Row(21, "bomb/deflate/100", "too-big"),
     Row(21, "bomb/twice/100", "too-big"),
-    Row(21, "bomb/zstd/100", "protocol", note="too-big with Python 3.14, which knows zstd", from_3_14="too-big"),
-    Row(21, "bomb/br/100", "protocol", note="not offered"),
+    Row(21, "bomb/zstd/100", "protocol", note="too-big with Python 3.14 or `atonce[encodings]`", offered=("zstd", "too-big")),
+    Row(21, "bomb/br/100", "protocol", note="too-big with `atonce[encodings]`", offered=("br", "too-big")),
     Row(21, "nested/5", "ok", size=1000),
     Row(21, "nested/6", "protocol"),
     Row(21, "bad-gzip/corrupt", "protocol"),

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import gzip
+import importlib
+import sys
 import tracemalloc
 import zlib
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.fetch.decode import BadEncoding, Body, TooBig
+from atonce.fetch.decode import BadEncoding, Body, TooBig, _steps, encodings
 
 TEXT = b"hello " * 1000
 PACKED = gzip.compress(TEXT, mtime=0)
@@ -62,7 +65,7 @@ def test_nothing_at_all_is_an_empty_body() -> None:
         ("gzip", b"plain text"),
         ("gzip", PACKED[:12] + b"\xff\xff" + PACKED[14:]),
         ("deflate", b"\xff\xff\xff"),
-        ("br", b""),
+        ("compress", b""),
         ("made-up", b""),
         (", ".join(["gzip"] * 6), b""),
     ],
@@ -91,3 +94,52 @@ def test_a_bomb_costs_no_more_than_the_cap() -> None:
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
+
+
+def packed_as(encoding: str, text: bytes) -> bytes:
+    if encoding not in encodings():
+        pytest.skip("neither this Python nor atonce[encodings] has it")
+    if encoding == "br":
+        return bytes(importlib.import_module("brotli").compress(text))
+    name = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+    return bytes(importlib.import_module(name).compress(text))
+
+
+@pytest.mark.parametrize("step", [1, 7, 100_000])
+@pytest.mark.parametrize("encoding", ["br", "zstd"])
+def test_newer_encodings_where_they_are_there(encoding: str, step: int) -> None:
+    packed = packed_as(encoding, TEXT)
+    assert take(encoding, packed, step, cap=len(TEXT)) == TEXT
+    assert take(f"gzip, {encoding}", packed_as(encoding, PACKED), step) == TEXT
+    assert take(encoding, b"", 1) == b""
+    with pytest.raises(EOFError):
+        take(encoding, packed[:-1], step)
+    with pytest.raises(TooBig):
+        take(encoding, packed, step, cap=len(TEXT) - 1)
+    with pytest.raises(BadEncoding):
+        take(encoding, b"\xff\xff" + packed, step)
+
+
+def test_what_follows_the_end_of_brotli_is_refused() -> None:
+    packed = packed_as("br", TEXT)
+    for step in (len(packed), 100_000):
+        with pytest.raises(BadEncoding):
+            take("br", packed + b"more", step)
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd"])
+def test_a_bomb_of_a_newer_encoding_goes_off_in_a_small_room(encoding: str) -> None:
+    bomb = packed_as(encoding, bytes(50_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooBig):
+            take(encoding, bomb, len(bomb), cap=1_000_000)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_brotli_that_cannot_be_stopped_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = type("Decompressor", (), {"process": None, "is_finished": None})
+    monkeypatch.setitem(sys.modules, "brotli", SimpleNamespace(Decompressor=old))  # type: ignore[misc]
+    assert "br" not in _steps.__wrapped__()

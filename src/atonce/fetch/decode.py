@@ -5,18 +5,14 @@ Done here for every transport, so that all agree: libcurl, for one, takes a gzip
 
 from __future__ import annotations
 
+import functools
+import importlib
 import zlib
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
-try:
-    from compression.zstd import ZstdDecompressor  # type: ignore[import-not-found,unused-ignore]  # Python 3.14
-except ImportError:
-    ZstdDecompressor = None
+__all__ = ["BadEncoding", "Body", "TooBig", "encodings"]
 
-__all__ = ["ENCODINGS", "BadEncoding", "Body", "TooBig"]
-
-ENCODINGS = "gzip, deflate" if ZstdDecompressor is None else "gzip, deflate, zstd"
 DEPTH = 5  # encodings one upon another; libcurl's limit too
 
 
@@ -44,9 +40,10 @@ class Body:
     def __init__(self, encodings: str, cap: int, *, raw: bool = False) -> None:
         names = [name.strip().lower() for name in encodings.split(",")]
         names = [name for name in names if name not in ("", "identity")]
-        if len(names) > DEPTH or any(name not in _STEPS for name in names):
+        known = _steps() if names else {}
+        if len(names) > DEPTH or any(name not in known for name in names):
             raise BadEncoding(f"the body is in the encoding {encodings[:100]!r}, which was not offered")
-        self._steps = [_STEPS[name]() for name in reversed(names)]
+        self._steps = [known[name]() for name in reversed(names)]
         self._cap = cap
         self._raw = raw
         self.pieces: list[bytes] = []
@@ -120,8 +117,8 @@ class _Deflate:
 
 
 class _Zstd:
-    def __init__(self) -> None:
-        self._inflate = ZstdDecompressor()
+    def __init__(self, inflate: Any) -> None:
+        self._inflate = inflate
         self._fresh = True
 
     @property
@@ -142,12 +139,63 @@ class _Zstd:
         return b"".join(found)
 
 
-GZIP, ZLIB, RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+class _Brotli:
+    def __init__(self, inflate: Any) -> None:
+        self._inflate = inflate
+        self._fresh = True
 
-_STEPS: dict[str, Callable[[], _Step]] = {
-    "gzip": lambda: _Inflate(GZIP),
-    "x-gzip": lambda: _Inflate(GZIP),
-    "deflate": _Deflate,
-}
-if ZstdDecompressor is not None:
-    _STEPS["zstd"] = _Zstd
+    @property
+    def whole(self) -> bool:
+        return self._fresh or bool(self._inflate.is_finished())
+
+    def __call__(self, data: bytes, most: int) -> bytes:
+        self._fresh = self._fresh and not data
+        found: list[bytes] = []
+        while (data or not self._inflate.can_accept_more_data()) and most > 0:
+            try:
+                piece = self._inflate.process(data, output_buffer_limit=min(most, PIECE))
+            except Exception as error:
+                raise BadEncoding(f"the compressed body is corrupt: {error}") from None
+            found.append(piece)
+            most -= len(piece)
+            data = b""
+        return b"".join(found)
+
+
+GZIP, ZLIB, RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+PIECE = 1 << 20  # bytes asked of brotli at a time, which gives up to twice as many
+
+
+def encodings() -> str:
+    """Those that are offered."""
+    return ", ".join(name for name in _steps() if name != "x-gzip")
+
+
+@functools.cache
+def _steps() -> dict[str, Callable[[], _Step]]:
+    """Those that are known, looked for when the first request is made: `atonce[encodings]` has what Python lacks."""
+    steps: dict[str, Callable[[], _Step]] = {
+        "gzip": lambda: _Inflate(GZIP),
+        "x-gzip": lambda: _Inflate(GZIP),
+        "deflate": _Deflate,
+    }
+    try:
+        import brotli  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        pass
+    else:
+        if hasattr(brotli.Decompressor, "can_accept_more_data"):  # older than 1.2, it gives a bomb's bytes all at once
+            steps["br"] = lambda: _Brotli(brotli.Decompressor())
+    zstd = _zstd()
+    if zstd is not None:
+        steps["zstd"] = lambda: _Zstd(zstd())
+    return steps
+
+
+def _zstd() -> Any:
+    for name in ("compression.zstd", "backports.zstd"):  # the first is Python 3.14's own
+        try:
+            return importlib.import_module(name).ZstdDecompressor
+        except ImportError:
+            continue
+    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..sink.row import Exchange
 from .attempt import headers_to_send
-from .decode import ENCODINGS
+from .decode import encodings
 from .limits import Policy
 from .page import Hop, Page, headers_of
 from .redirect import next_hop
@@ -62,7 +62,7 @@ def _exchange(page: Page, request: Request, head: bytes, peer_ip: str | None) ->
 def _request(request: Request) -> bytes:
     url, _ = canonical(shown(request.url).replace("://***@", "://"))
     path = "/" + url.split("/", 3)[3]
-    pairs = [("Host", host_of(url)), *headers_to_send(request, Policy(), ENCODINGS)]
+    pairs = [("Host", host_of(url)), *headers_to_send(request, Policy(), encodings())]
     body = request.body or b""
     if body:
         pairs.append(("Content-Length", str(len(body))))

@@ -18,7 +18,7 @@ from yarl import URL
 
 from ..address import refused_address
 from ..attempt import Attempt, headers_to_send
-from ..decode import ENCODINGS, BadEncoding, Body, TooBig
+from ..decode import BadEncoding, Body, TooBig, encodings
 from ..failure import FetchError
 from ..limits import LONGEST_HEAD, Policy
 from ..page import Page
@@ -109,7 +109,7 @@ class Aiohttp:
         async with session.request(
             hop.method,
             URL(hop.url, encoded=True),
-            headers=headers_to_send(hop, self.policy, ENCODINGS) + _for_proxy(self.policy.proxy, hop),
+            headers=headers_to_send(hop, self.policy, encodings()) + _for_proxy(self.policy.proxy, hop),
             data=hop.body,
             allow_redirects=False,
             ssl=context(verified=False) if insecure else True,

@@ -10,7 +10,7 @@ import pycurl
 
 from ...outcome import WorkerId
 from ..attempt import Attempt
-from ..decode import ENCODINGS, BadEncoding, Body, TooBig
+from ..decode import BadEncoding, Body, TooBig, encodings
 from ..failure import FetchError
 from ..limits import Policy, Watch
 from ..page import Page, headers_of, plain_page
@@ -273,7 +273,7 @@ class Transfer:
         elif not hop.is_idempotent:
             put(pycurl.PREREQFUNCTION, self._once)
         put(pycurl.USERAGENT, policy.user_agent)
-        put(pycurl.ACCEPT_ENCODING, ENCODINGS)  # for the header only: libcurl takes half a gzip body for a whole one
+        put(pycurl.ACCEPT_ENCODING, encodings())  # for the header only: libcurl takes half a gzip body for a whole one
         put(pycurl.HTTP_CONTENT_DECODING, 0)
         if hop.headers or hop.body is not None or hop.method not in ("GET", "HEAD"):
             put(pycurl.HTTPHEADER, _header_lines(hop))

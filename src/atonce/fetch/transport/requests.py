@@ -22,7 +22,7 @@ from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 
 from ..attempt import Attempt, headers_to_send
-from ..decode import ENCODINGS, BadEncoding, Body, TooBig
+from ..decode import BadEncoding, Body, TooBig, encodings
 from ..failure import FetchError
 from ..limits import LONGEST_HEAD, Policy
 from ..page import Page
@@ -199,7 +199,7 @@ def _prepared(hop: Request, policy: Policy) -> requests.PreparedRequest:
     prepared = requests.PreparedRequest()
     prepared.method, prepared.url, prepared.body = hop.method, hop.url, hop.body
     merged: dict[str, str] = {}
-    for name, value in headers_to_send(hop, policy, ENCODINGS):
+    for name, value in headers_to_send(hop, policy, encodings()):
         known = next((key for key in merged if key.lower() == name.lower()), name)
         merged[known] = f"{merged[known]}, {value}" if known in merged else value
     if hop.body is not None or hop.method in ("POST", "PUT", "PATCH"):
