@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 import atonce
 from atonce.cli import cli, main
+from atonce.cli.completing import heard
 from atonce.cli.talk import plain, resume_command, say, show_error
 from atonce.errors import Bug, UsageError
 
@@ -85,10 +86,16 @@ def test_completion(shell: str, capfd: pytest.CaptureFixture[str]) -> None:
         (["fetch", "--transport"], "", {"plain:curl", "plain:aiohttp", "plain:requests"}),
         (["fetch", "--retry-failed"], "timeout-f", {"plain:timeout-first-byte"}),
         (["fetch", "--input-format"], "c", {"plain:csv"}),
+        (["fetch"], "--retry-failed=timeout-f", {"plain:--retry-failed=timeout-first-byte"}),
+        (["fetch"], "--input=ur", {"file:ur"}),
+        (["lab", "serve"], "--beh", {"plain:--behaviour"}),
+        (["lab", "serve", "--behaviour"], "truncated", {"plain:truncated", "plain:truncated-chunked"}),
+        (["lab", "serve", "--hosts", "2"], "--behaviour=tls-self", {"plain:--behaviour=tls-self-signed"}),
+        (["lab", "serve", "--behaviour", "greeting", "--over-limit"], "", {"plain:wait", "plain:reset", "plain:503"}),
     ],
 )
 def test_what_a_shell_completes(words: list[str], incomplete: str, completed: set[str]) -> None:
-    found = ShellComplete(cli, {}, "atonce", "_ATONCE_COMPLETE").get_completions(words, incomplete)
+    found = heard(ShellComplete)(cli, {}, "atonce", "_ATONCE_COMPLETE").get_completions(words, incomplete)
     assert {f"{item.type}:{item.value}" for item in found} == completed
 
 
@@ -96,6 +103,16 @@ def test_a_shell_can_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = {"_ATONCE_COMPLETE": "fish_complete", "COMP_WORDS": "atonce ma", "COMP_CWORD": "ma"}
     result = CliRunner().invoke(cli, [], prog_name="atonce", env=environment)
     assert result.output.startswith("plain,map")
+
+
+def test_bash_splits_at_the_equals_sign() -> None:
+    for words, place, completed in (
+        ("atonce fetch --retry-failed = timeout-f", 4, "plain,timeout-first-byte"),
+        ("atonce fetch --retry-failed =", 3, "plain,dns"),
+    ):
+        asked = {**os.environ, "_ATONCE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(place)}
+        done = subprocess.run([sys.executable, "-m", "atonce"], env=asked, capture_output=True, text=True, check=False)
+        assert done.stdout.startswith(completed)
 
 
 def test_help_loads_click_and_nothing_else_that_is_heavy() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -68,6 +69,8 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and say with which code the process should end."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if "_ATONCE_COMPLETE" in os.environ:
+        importlib.import_module(".completing", __name__)
     try:
         with heard():
             code = cli.main(list(arguments), prog_name="atonce", standalone_mode=False, obj=list(arguments))

@@ -17,7 +17,7 @@ from atonce.errors import UsageError
 from .config import Addresses, Config, LoopName, OverLimit
 from .server import serve
 
-_OPTIONS: Sequence[tuple[str, type, str]] = (
+OPTIONS: Sequence[tuple[str, type, str]] = (
     ("--hosts", int, "addresses to listen on, from 127.0.0.1 upwards"),
     ("--port", int, "the same on every address; 0: a free one"),
     ("--latency", float, "seconds between a request and its answer"),
@@ -25,7 +25,7 @@ _OPTIONS: Sequence[tuple[str, type, str]] = (
     ("--max-connections", int, "connections one host serves at once"),
     ("--seed", int, "of the bodies' content and of every chance the server takes"),
 )
-_CHOICES: Sequence[tuple[str, Sequence[str], str]] = (
+CHOICES: Sequence[tuple[str, Sequence[str], str]] = (
     ("--over-limit", get_args(OverLimit), "a connection over the limit waits, is reset, or is answered 503"),
     ("--loop", get_args(LoopName), "event loop"),
 )
@@ -59,10 +59,10 @@ def _parser(program: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    for option, kind, text in _OPTIONS:
+    for option, kind, text in OPTIONS:
         name = option.removeprefix("--").replace("-", "_")
         add(option, type=kind, metavar=kind.__name__, default=getattr(Config(), name), help=f"{text} (%(default)s)")
-    for option, choices, text in _CHOICES:
+    for option, choices, text in CHOICES:
         name = option.removeprefix("--").replace("-", "_")
         add(option, choices=choices, default=getattr(Config(), name), help=f"{text} (%(default)s)")
     add(

@@ -38,7 +38,7 @@ from .doors import BACKLOG, DOORS, Door
 from .gate import Gate
 from .table import TABLE
 
-__all__ = ["Host", "Server", "serve"]
+__all__ = ["Host", "Server", "known", "serve"]
 
 _PORT_TRIES = 50
 _REPLIES = 4096  # remembered, then from the beginning: a client may ask for a million different paths
@@ -103,6 +103,11 @@ class Server:
             await self.loop.create_server(partial(Connection, host, self), sock=sock, backlog=BACKLOG)
 
 
+def known() -> list[str]:
+    """The behaviours, by name: of a path without what follows it."""
+    return [*DOORS, *(name.decode() for name in TABLE if name and not name.startswith(b"__"))]
+
+
 def _meant(behaviour: str) -> tuple[Door | None, bytes | None]:
     if behaviour in DOORS:
         return DOORS[behaviour], None
@@ -110,8 +115,7 @@ def _meant(behaviour: str) -> tuple[Door | None, bytes | None]:
     name = path.partition("?")[0].partition("/")[0]
     if name and name.encode() in TABLE and path.isascii() and path.isprintable():
         return None, f"/{path}".encode()
-    known = [*DOORS, *(row.decode() for row in TABLE)]
-    close = get_close_matches(name, known, 3)
+    close = get_close_matches(name, known(), 3)
     hint = f"did you mean {' or '.join(close)}?" if close else "atonce lab serve --help lists them"
     raise UsageError(f"lab: there is no behaviour {behaviour!r}", hint=hint)
 
