@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from docs_pages import DOCS, blocks, needs, pages, script
 
+from atonce.fetch.page import COLUMNS
+
 ENGLISH, KOREAN = pages(), pages("ko")
 
 
@@ -71,3 +73,11 @@ def test_every_page_is_there_in_korean() -> None:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).is_file(), target
+
+
+@pytest.mark.parametrize("page", [DOCS / "guide/fetch.md", DOCS / "ko/guide/fetch.md"], ids=name_of)
+def test_the_fields_of_a_row_are_told(page: Path) -> None:
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page.read_text(encoding="utf-8"), re.M)
+    told = [name for row in rows for name in re.findall(r"\w+", row)]
+    place = ["path", "offset", "length"]
+    assert told == ["index", "input", "ok", *place, *(name for name in COLUMNS if name not in place), "body_base64"]
