@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atonce import Retry
+from atonce.engine.kinds import kind_of
 from atonce.engine.retry import FLOOR, RESERVE, Backoff, pause_asked
 
 
@@ -123,3 +125,11 @@ def test_time_earns_retries() -> None:
     for _ in range(3):
         assert backoff.again_at(ValueError(), 1, 0.0) == 0.0
     assert backoff.again_at(ValueError(), 1, 1.0) == 1.0  # a second later three more have been earned
+
+
+@pytest.mark.parametrize(("overload", "kind"), [(None, ("overload", 2.0)), (True, ("overload", 2.0)), (False, ("error", None))])
+def test_a_pause_that_is_asked_for_is_a_refusal_unless_it_says_not(overload: bool | None, kind: object) -> None:
+    error: Any = RetryAfter(2)
+    if overload is not None:
+        error.overload = overload
+    assert kind_of(error) == kind
