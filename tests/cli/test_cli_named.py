@@ -51,6 +51,23 @@ def test_nothing_runs(folder: Path, capsys: pytest.CaptureFixture[str], argument
     assert {path: path.read_bytes() for path in Path().iterdir() if path.is_file()} == before
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["compare", "json:loads", "-i", "in.txt", "--yes", "--report", "in.txt"],
+        ["compare", "json:loads", "-i", "in.txt", "--yes", "--report", "foreign.html"],
+        ["compare", "json:loads", "-i", "in.txt", "--yes", "--report", "none/page.html"],
+        ["demo", "--claims", "C1", "--report", "foreign.html"],
+    ],
+)
+def test_nor_does_a_comparison_or_the_demo(folder: Path, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("in.txt").write_text("1\n")
+    Path("foreign.html").write_text("<p>")
+    assert main(command) == 2
+    assert "error: " in capsys.readouterr().err
+    assert Path("foreign.html").read_text() == "<p>"
+
+
 def test_beside_the_output_is_fine_and_so_is_one_more_time(folder: Path) -> None:
     Path("in.txt").write_text("1\n2\n")
     for name, trace, page in (("out/", "out/run.json", "out/page.html"), ("out.jsonl", "out.json.gz", "out.jsonl.html")):

@@ -64,8 +64,11 @@ def command(
     from atonce.comparison import race
     from atonce.errors import UsageError
 
+    from .named import check_files
+
     if fetching == (target is not None):
         raise UsageError("compare needs a target or --fetch, one of them", hint="atonce compare pkg.module:fn -i items.txt")
+    check_files("-", read={"-i": path}, trace=None, report=report)
     chosen = [name.strip() for name in models.split(",")] if models else []
     name, start, names, left_out, count, repeatable = (
         _fetch(path, input_format, chosen, given(**options))

@@ -26,9 +26,12 @@ def command(quick: bool, claims: str | None, as_json: bool, report: str | None, 
     from atonce.demo import run
     from atonce.errors import UsageError
 
+    from .named import check_files
+
     if no_report and report is not None:
         raise UsageError("--report and --no-report contradict each other")
     chosen = [name.strip() for name in claims.split(",")] if claims else None
     if report is None and not as_json and not no_report:
         report = "atonce-demo.html"
+    check_files("-", read={}, trace=None, report=report)
     return run(chosen, quick=quick, json=as_json, report=report)
