@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from urllib.parse import unquote_plus
 
 __all__ = ["is_secret", "is_secret_key"]
 
@@ -19,6 +21,7 @@ def is_secret(name: str) -> bool:
     return _HEADER.search(name) is not None
 
 
+@functools.lru_cache(1024)  # a list has the same few again and again
 def is_secret_key(key: str) -> bool:
-    """Whether the value of this key in a URL is."""
-    return _KEY.fullmatch(key.lower()) is not None
+    """Whether the value of this key in a URL, as it is written there, is."""
+    return _KEY.fullmatch(unquote_plus(key).lower()) is not None

@@ -29,7 +29,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*\.?")
 _NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
 
-_KEY = re.compile(r"(?:^|(?<=[?;]))([^=?;]*)=")
+_KEY = re.compile(r"(?:^|(?<=[?;#]))([^=?;#]*)=")
 _OF_PATH = re.compile(r";([^=;/]*)=[^;/]*")
 _MASK = re.compile(r"(?i)(?<=//)\*\*\*(?=@|%40)|(?:(?<==)|(?<=%3d))\*\*\*(?=[&?;/]|%26|$)")
 _USERINFO = re.compile(r"(?<=//)[^/?#]*@|^[^/?#\s]*@")
@@ -160,8 +160,10 @@ def shown(url: str) -> str:
     if "=" not in url:
         return url
     path, mark, query = url.partition("?")
+    if "#" in path:  # which is not sent, but may be typed, or be in a URL within a URL
+        path, mark, query = url.partition("#")
     if ";" in path:  # ;jsessionid=…
-        path = _OF_PATH.sub(lambda found: f";{found[1]}=***" if is_secret_key(unquote_plus(found[1])) else found[0], path)
+        path = _OF_PATH.sub(lambda found: f";{found[1]}=***" if is_secret_key(found[1]) else found[0], path)
     return f"{path}{mark}{_shown_query(query)}" if "=" in query else f"{path}{mark}{query}"
 
 
@@ -175,23 +177,29 @@ def is_masked(url: str) -> bool:
 
 def _shown_query(query: str) -> str:
     pairs = query.split("&")
-    # what OAuth sends back is to be used once, by whom it is for; any other code is none of a secret
-    of_oauth = any(pair.startswith("state=") for pair in pairs)
-    return "&".join("code=***" if of_oauth and pair.startswith("code=") else _shown_pair(pair) for pair in pairs)
+    # with a state it is what OAuth sends back: a secret, which other codes are not
+    if "code=" in query and any(pair.startswith("state=") for pair in pairs):
+        pairs = ["code=***" if pair.startswith("code=") else pair for pair in pairs]
+    return "&".join(map(_shown_pair, pairs))
 
 
 def _shown_pair(pair: str) -> str:
+    if "?" not in pair and ";" not in pair and "#" not in pair:
+        key, equals, _ = pair.partition("=")
+        return f"{key}=***" if equals and is_secret_key(key) else _shown_value(pair)
     for found in _KEY.finditer(pair):  # several where there is a URL in it that is not quoted, or with `;` for `&`
-        if is_secret_key(unquote_plus(found[1])):
+        if is_secret_key(found[1]):
             return f"{_shown_value(pair[: found.start()])}{found[0]}***"
     return _shown_value(pair)
 
 
 def _shown_value(pair: str) -> str:
+    if "%" not in pair:
+        return pair
     key, equals, value = pair.partition("=")
     if "%" in value:  # it may be a URL itself, or a query, with secrets of its own
         inner = unquote_plus(value)
-        safe = shown(inner) if "?" in inner or "//" in inner else _shown_query(inner)
+        safe = shown(inner) if "?" in inner or "//" in inner else _shown_query(inner) if "=" in inner else inner
         if safe != inner:
             return f"{key}{equals}{quote(safe, safe='/:*')}"
     return pair
