@@ -28,8 +28,8 @@ def arguments(lab: Lab, output: str, count: int = 600) -> list[str]:
 
 
 def run(shell: str, arguments: list[str], *wrapper: str) -> subprocess.CompletedProcess[str]:
-    """The command, where the shell has done something first."""
-    command = [*wrapper, "sh", "-c", f'{shell}; exec "$@"', "sh", *ATONCE, *arguments]
+    """The command, where the shell has done something first. It writes no bytecode: Python 3.11 keeps what had room of it."""
+    command = [*wrapper, "sh", "-c", f'export PYTHONDONTWRITEBYTECODE=1; {shell}; exec "$@"', "sh", *ATONCE, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -84,10 +84,17 @@ def storm(seed: int) -> Verdict:
 
 
 def environment(folder: str) -> tuple[str, dict[str, str]]:
-    """(mark, environment): every process that a storm makes carries the mark, its temporary files go where we can look."""
+    """(mark, environment): every process that a storm makes carries the mark, its temporary files go where we can look. None
+    writes bytecode, of which a full disk would leave a part."""
     mark = os.path.basename(folder)
     os.makedirs(f"{folder}/tmp")
-    return mark, {**os.environ, MARK: mark, "TMPDIR": f"{folder}/tmp", "PYTHONFAULTHANDLER": "1"}
+    return mark, {
+        **os.environ,
+        MARK: mark,
+        "TMPDIR": f"{folder}/tmp",
+        "PYTHONFAULTHANDLER": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 def left_by(mark: str, folder: str) -> Iterator[str]:
