@@ -8,7 +8,7 @@ import pytest
 
 import atonce
 from atonce import Retry
-from atonce.fetch import fetch
+from atonce.fetch import Request, fetch
 from atonce.fetch.url import host_of
 from atonce.lab import Lab
 
@@ -28,6 +28,42 @@ def test_what_a_host_refuses_comes_again_and_the_limit_is_found(transport: str, 
     if over_limit == "503":  # a connection that breaks off is a failure like any other: nobody says that it is too much
         assert stats.refused <= 0.1 * len(urls) + 8  # and those of the first moment
     assert all(host.open_peak <= MOST for host in stats.hosts.values())
+
+
+@pytest.mark.parametrize("most", [1, 4, 10])
+def test_a_host_that_counts_idle_connections_has_few_to_refuse(transport: str, model: str, most: int) -> None:
+    with Lab(behaviours=[f"by-connections/{most}"]) as lab:
+        pages = list(fetch(lab.urls(60), transport=transport, model=model, retry=Retry(attempts=10, base=0.01)))
+        stats = lab.stats()
+    assert [page.error for page in pages if not page.ok] == []
+    assert stats.requests <= 60 + 60
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("behaviour", ["status", "tls"])
+@pytest.mark.usefixtures("trusted")
+def test_a_connection_over_which_a_host_refused_is_closed(transport: str, model: str, behaviour: str, status: int) -> None:
+    """And no other."""
+    with Lab(hosts=2, behaviours=["bytes/10", "tls" if behaviour == "tls" else f"status/{status}"]) as lab:
+        refusing = lab.url(lab.config.behaviours[1], f"/status/{status}")
+        urls = [f"{url}?n={number}" for number in range(3) for url in (lab.url("bytes/10"), refusing)]
+        pages = list(fetch(urls, transport=transport, model=model, concurrency=1, retry=1, ordered=True))
+        stats = lab.wait_until(lambda stats: stats.open == 0)
+    assert [page.status for page in pages] == [200, status] * 3
+    assert all(page.peer_ip and page.body for page in pages)
+    assert [host.connections for host in stats.hosts.values()] == [1, 3]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_what_is_sent_next_does_not_fail_of_a_connection_that_was_closed(transport: str, model: str, method: str) -> None:
+    """Each request is seen twice, refused and served: none is lost, and none is sent once more."""
+    with Lab(latency=0.02, behaviours=["throttled/1"]) as lab:
+        requests = [Request(url, method, body=b"x" if method == "POST" else None) for url in lab.urls(20)]
+        retry = Retry(attempts=2, base=0.001)
+        pages = list(fetch(requests, transport=transport, model=model, concurrency=20, per_key=20, retry=retry))
+        stats = lab.stats()
+    assert [(page.status, page.attempts) for page in pages] == [(200, 2)] * 20
+    assert stats.requests == 40
 
 
 def test_a_host_whose_connections_wait_for_each_other_gets_no_more_than_it_is_told(transport: str, model: str) -> None:

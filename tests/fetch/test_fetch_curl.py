@@ -24,6 +24,7 @@ from atonce.fetch.limits import Policy
 from atonce.fetch.transport import curl, easy, interest
 from atonce.fetch.transport.curl import Curl, MultiRunner
 from atonce.fetch.transport.easy import Transfer, _last_head
+from atonce.fetch.transport.ended import MOMENT, Ended
 from atonce.fetch.transport.sharing import Sharing
 from atonce.lab import Lab
 from atonce.worker.job import Cells, Job
@@ -152,7 +153,7 @@ def test_it_travels_to_workers() -> None:
 @contextmanager
 def transfer(url: str, policy: Policy | None = None) -> Iterator[Transfer]:
     share = pycurl.CurlShare()
-    made = Transfer(0, policy or Policy(), share, Sharing(), opened=lambda: None)
+    made = Transfer(0, policy or Policy(), share, Sharing(), Ended(), opened=lambda: None)
     made.begin(0, Request(url), 0.0, 0.0)
     yield made
     made.close()
@@ -310,3 +311,17 @@ def test_who_waits_for_a_connection_does_not_wait_for_long(monkeypatch: pytest.M
             server.count()
         assert [page.ok for page in pages] == [True] * 4
         assert not server.in_vain
+
+
+def test_what_was_ended_is_remembered_for_a_moment() -> None:
+    ended = Ended()
+    assert not ended.any(0.0)
+    ended.add(("a", 1), 10.0)
+    ended.add(("a", 2), 11.0)
+    assert ended.has(("a", 1), 10.0 + MOMENT)
+    assert not ended.has(("a", 1), 10.5 + MOMENT)
+    assert ended.any(10.5 + MOMENT)
+    assert not ended.has(("a", 3), 11.0)
+    ended.add(("a", 2), 12.0)
+    assert ended.has(("a", 2), 12.0 + MOMENT)
+    assert not ended.any(12.5 + MOMENT)

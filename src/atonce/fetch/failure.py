@@ -28,7 +28,7 @@ from .request import IDEMPOTENT
 if TYPE_CHECKING:
     from .page import Page
 
-__all__ = ["CLASSES", "CUT", "FetchError", "class_of", "is_retryable", "retry_after", "worth_retrying"]
+__all__ = ["CLASSES", "CUT", "FULL", "FetchError", "class_of", "is_retryable", "retry_after", "worth_retrying"]
 
 CLASSES = (
     "dns",
@@ -51,6 +51,11 @@ CLASSES = (
 
 # Of those, what ends in the middle of a body that may be gone on with (`fetch(partials=…)`): then it is worth another try.
 CUT = frozenset({"truncated", "timeout-stall", "timeout-total"})
+
+
+# The answers of a host that has too much to do. The connection is closed after them, since a host may count those that are
+# open: it would refuse for as long as the idle ones of a time with more of them stay.
+FULL = frozenset({429, 503})
 
 
 class FetchError(ItemError):

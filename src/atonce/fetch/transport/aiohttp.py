@@ -19,7 +19,7 @@ from yarl import URL
 from ..address import refused_address
 from ..attempt import Attempt, headers_to_send
 from ..decode import BadEncoding, Body, TooBig, encodings
-from ..failure import FetchError
+from ..failure import FULL, FetchError
 from ..limits import LONGEST_HEAD, Policy
 from ..page import Page
 from ..proxy import Proxy
@@ -233,6 +233,12 @@ class _Protocol(ResponseHandler):
         if self.progress is not None and isinstance(exc, HttpProcessingError):
             self.progress.nonsense = exc
         super().set_exception(exc, *more)
+
+    async def read(self) -> Any:
+        message, payload = await super().read()
+        if message.code in FULL:
+            self.force_close()
+        return message, payload
 
     def data_received(self, data: bytes) -> None:
         progress = self.progress

@@ -32,6 +32,7 @@ from ..limits import Policy
 from ..page import Page
 from ..request import Request
 from .easy import Transfer
+from .ended import Ended
 from .interest import interest
 from .sharing import Sharing
 
@@ -128,6 +129,7 @@ class MultiRunner(Runner):
         self._by_easy: dict[Any, Transfer] = {}
         self._idle: list[Transfer] = []
         self._sharing = Sharing()
+        self._hung_up = Ended()
         self._in_flight = 0
         self._cpu = _CpuShare()
         try:
@@ -198,7 +200,8 @@ class MultiRunner(Runner):
 
     def _new_transfer(self) -> Transfer:
         number = len(self._transfers)
-        transfer = Transfer(self.cells.at(number), self._policy, self._share, self._sharing, self._sockets.opened)
+        cell, told = self.cells.at(number), (self._sharing, self._hung_up, self._sockets.opened)
+        transfer = Transfer(cell, self._policy, self._share, *told)
         transfer.who = WorkerId(os.getpid(), threading.get_ident(), number)
         self._transfers.append(transfer)
         self._by_easy[transfer.easy] = transfer
@@ -211,17 +214,35 @@ class MultiRunner(Runner):
             return
         remove, by_easy = self._remove, self._by_easy
         for easy in fine:
-            remove(easy)
             transfer = by_easy[easy]
+            if transfer.is_turned_away():
+                self._hang_up(transfer, now)
+            remove(easy)
             result = transfer.done(now)
             if result is None:
                 self._add(easy)
             else:
                 self._end(transfer, result, now)
         for easy, code, message in failed:
+            transfer = by_easy[easy]
+            again = transfer.went_nowhere(code, now)
             remove(easy)
-            self._end(by_easy[easy], by_easy[easy].broken(code, message, now), now)
+            if again:
+                self._add(easy)
+            else:
+                self._end(transfer, transfer.broken(code, message, now), now)
         self.outbox.due(now)
+
+    def _hang_up(self, transfer: Transfer, now: float) -> None:
+        """End the connection of a transfer that has ended, unless another has it already.
+
+        libcurl has put it with those that it keeps, where it cannot be told to close it. It does when it finds it ended.
+        """
+        fd = transfer.easy.getinfo(pycurl.LASTSOCKET)
+        if fd >= 0 and not self._sockets.waits_for(fd):
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as ended:
+                ended.shutdown(socket.SHUT_RDWR)
+                self._hung_up.add(transfer.connection, now)
 
     def _end(self, transfer: Transfer, result: Page | ItemError, now: float) -> None:
         started = transfer.started

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,12 +12,13 @@ import pycurl
 from ...outcome import WorkerId
 from ..attempt import Attempt
 from ..decode import BadEncoding, Body, TooBig, encodings
-from ..failure import FetchError
+from ..failure import FULL, FetchError
 from ..limits import Policy, Watch
 from ..page import Page, headers_of, plain_page
 from ..partial import Part
 from ..request import Request
 from ..url import origin
+from .ended import Ended
 from .interest import TOLD_OF_ALL
 from .sharing import Sharing
 from .trust import ca_file
@@ -73,7 +75,9 @@ _END = b"\r\n"
 class Transfer:
     """`begin` an attempt, have it performed, then `done` or `broken`: a page, an error, or None for another hop."""
 
-    def __init__(self, cell: int, policy: Policy, share: Any, sharing: Sharing, opened: Callable[[], None]) -> None:
+    def __init__(
+        self, cell: int, policy: Policy, share: Any, sharing: Sharing, hung_up: Ended, opened: Callable[[], None]
+    ) -> None:
         self.cell = cell  # where in the runner's cells the number of its item is
         self.who = WorkerId(0, 0, 0)  # for whoever runs it to say
         self._opened = opened  # told of each new socket
@@ -91,6 +95,7 @@ class Transfer:
         self.hop_at = 0.0
         self.shares = ""  # the host whose connection it waits for, should another be about to make one
         self._sharing = sharing
+        self._hung_up = hung_up
         self._moved = 0
         self._tries = 0
         self.unresolved = False  # a name that it gave up to wait for may still be looked up
@@ -124,6 +129,16 @@ class Transfer:
             request = self.attempt.hop
         self._send(request, now)
         return None
+
+    def is_turned_away(self) -> bool:
+        """Whether the answer is that of a host with too much to do, over a connection that carries nothing else."""
+        lines = self._lines
+        return (
+            bool(lines)
+            and lines[0] not in _PLAIN
+            and lines[0].startswith(b"HTTP/1")
+            and self._info(pycurl.RESPONSE_CODE) in FULL
+        )
 
     def done(self, now: float) -> Page | FetchError | None:
         """The hop ended well as far as libcurl is concerned."""
@@ -186,6 +201,18 @@ class Transfer:
             return attempt.broken("protocol", message, now)
         kind = "lost" if code in _LOST else _KINDS.get(code, "protocol")
         return attempt.broken(kind, message or pycurl.easy_strerror(code), now)
+
+    def went_nowhere(self, code: int, now: float) -> bool:
+        """Whether the hop that failed was sent only over connections that had been ended: it may be sent anew."""
+        if code not in _LOST or self._lines or not self._hung_up.any(now) or self._info(pycurl.NUM_CONNECTS):
+            return False
+        return self._tries == 0 or self.attempt.hop.is_idempotent
+
+    @property
+    def connection(self) -> tuple[Any, ...]:
+        """The one that was used last, as `PREREQFUNCTION` is told it."""
+        names = (pycurl.PRIMARY_IP, pycurl.LOCAL_IP, pycurl.PRIMARY_PORT, pycurl.LOCAL_PORT)
+        return tuple(map(self._info, names))
 
     def late(self, now: float) -> FetchError | None:
         """The error of an attempt that has waited too long, if it has. Asked now and then: libcurl tells no phases."""
@@ -303,10 +330,12 @@ class Transfer:
 
     def _connected(self, *addresses: object) -> int:
         self._sharing.connected(self)
-        return pycurl.PREREQFUNC_OK if self.attempt.hop.is_idempotent else self._once()
+        return pycurl.PREREQFUNC_OK if self.attempt.hop.is_idempotent else self._once(*addresses)
 
     def _once(self, *addresses: object) -> int:
         """libcurl sends again by itself what was lost with a reused connection: not what must not be sent twice."""
+        if self._hung_up.has(addresses, time.monotonic()):  # nothing can leave over it
+            return pycurl.PREREQFUNC_OK  # type: ignore[no-any-return]
         self._tries += 1
         allowed: int = pycurl.PREREQFUNC_OK if self._tries == 1 else pycurl.PREREQFUNC_ABORT
         return allowed

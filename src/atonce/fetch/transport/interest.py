@@ -33,6 +33,11 @@ class Interest:
         """libcurl's M_SOCKETFUNCTION."""
         self._said[fd] = what
 
+    def waits_for(self, fd: int) -> bool:
+        """Whether libcurl waits for a socket: some transfer has it."""
+        said = self._said.get(fd)
+        return self._waited_for(fd) if said is None else said != pycurl.POLL_REMOVE
+
     def opened(self) -> None:
         """There is about to be a new descriptor, perhaps under the number of one that was closed unnoticed."""
 
@@ -46,6 +51,9 @@ class Interest:
 
     def close(self) -> None:
         self._selector.close()
+
+    def _waited_for(self, fd: int) -> bool:
+        return fd in self._selector.get_map()
 
     def _settle(self, fd: int, bits: int) -> None:
         try:
@@ -90,6 +98,9 @@ if hasattr(select, "epoll"):
 
         def close(self) -> None:
             self._poller.close()
+
+        def _waited_for(self, fd: int) -> bool:
+            return fd in self._kept
 
         def _settle(self, fd: int, bits: int) -> None:
             if not bits:

@@ -218,9 +218,6 @@ def _read_head(attempt: Attempt, raw: Any) -> None:
         raise http.client.HTTPException(f"Content-Length: {lengths[0][:30]}")  # one that http.client passes over
     attempt.status = raw.status
     attempt.head = "\r\n".join((*lines, "", "")).encode("latin-1", "replace")
-    connection = raw.connection or raw._connection
-    if connection is not None and connection.sock is not None:
-        attempt.peer_ip = connection.sock.getpeername()[0]
 
 
 def _root(error: BaseException) -> BaseException:

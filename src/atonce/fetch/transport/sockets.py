@@ -8,6 +8,7 @@ attempt at a time in one thread, and the thread knows which.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import http.client
 import queue
 import socket
@@ -21,6 +22,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from ..attempt import Attempt
+from ..failure import FULL
 from ..limits import LONGEST_HEAD
 from .lookup import lookups
 from .race import connected
@@ -135,6 +137,8 @@ class _Response(http.client.HTTPResponse):
             self.fp = fp if self.fp is not None else None
         if lines.last not in (b"\r\n", b"\n"):
             raise http.client.IncompleteRead(b"")
+        if self.status in FULL:
+            self.will_close = True
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
@@ -171,6 +175,8 @@ class _Verbatim(HTTPConnection):
     def getresponse(self) -> Any:
         if self.sock is None:  # lost while the request was sent, which urllib3 passes over
             raise ConnectionResetError("connection reset while the request was sent")
+        with contextlib.suppress(OSError):  # it is gone: what it said before may still be here
+            here.attempt.peer_ip = self.sock.getpeername()[0]
         return super().getresponse()
 
     def putrequest(self, method: str, url: str, *args: Any, **more: Any) -> None:
