@@ -180,7 +180,7 @@ def _steps() -> dict[str, Callable[[], _Step]]:
         "deflate": _Deflate,
     }
     try:
-        import brotli  # type: ignore[import-not-found,unused-ignore]
+        import brotli  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         pass
     else:
