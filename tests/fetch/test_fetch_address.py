@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.fetch.address import is_private_name, is_public, refused_address, refused_host
+from atonce.fetch.address import is_private_name, is_public, refused_address, refused_redirect
 
 PUBLIC = ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::1"]
 NOT_PUBLIC = [
@@ -60,16 +60,49 @@ def test_an_embedded_address_counts_as_what_it_is(inner: ipaddress.IPv4Address) 
 )
 def test_private_names(host: str) -> None:
     assert is_private_name(host)
-    assert refused_host(host, "example.org", False)
-    assert refused_host(host, host, False) is None
-    assert refused_host(host, "example.org", True) is None
+    url = f"http://[{host}]:8000/x" if ":" in host else f"http://{host}:8000/x"
+    assert refused_redirect(url, "http://example.org/", False)
+    assert refused_redirect(url, url, False) is None
+    assert refused_redirect(url, "http://example.org/", True) is None
     assert refused_address(host, "127.0.0.1", False) is None
 
 
 @pytest.mark.parametrize("host", ["example.org", "local.example.org", "localhost.example.org", "1.1.1.1", "2606:4700::1"])
 def test_public_names(host: str) -> None:
     assert not is_private_name(host)
-    assert refused_host(host, "other.org", False) is None
+    url = f"http://[{host}]/" if ":" in host else f"http://{host}/"
+    assert refused_redirect(url, "http://other.org/", False) is None
     assert refused_address(host, "1.1.1.1", False) is None
     assert refused_address(host, "169.254.169.254", False)
     assert refused_address(host, "169.254.169.254", True) is None
+
+
+@pytest.mark.parametrize(
+    ("listed", "to", "follows"),
+    [
+        ("http://127.0.0.1:8000/a", "http://127.0.0.1:8000/b", True),
+        ("http://127.0.0.1:8000/", "https://127.0.0.1:8000/", True),  # the same service
+        ("http://127.0.0.1:8000/", "http://127.0.0.1:9000/", False),
+        ("http://127.0.0.1:8000/", "http://127.0.0.1/", False),
+        ("http://127.0.0.1/", "http://127.0.0.1:6379/", False),
+        ("http://10.0.0.5/", "https://10.0.0.5/", True),
+        ("http://nas.local:80/", "https://nas.local/", True),
+        ("http://10.0.0.5/", "https://10.0.0.6/", False),
+        ("http://10.0.0.5/", "https://10.0.0.5:8443/", False),
+        ("http://10.0.0.5:8080/", "https://10.0.0.5/", False),
+        ("https://10.0.0.5/", "http://10.0.0.5/", False),
+        ("http://[::1]:8000/", "http://[::1]:8000/b", True),
+        ("http://[::1]:8000/", "http://[::1]:8001/", False),
+        ("http://127.0.0.1:8000/", "http://localhost:8000/", False),
+    ],
+)
+def test_a_private_place_is_for_redirects_of_the_url_that_names_it(listed: str, to: str, follows: bool) -> None:
+    why = refused_redirect(to, listed, False)
+    assert (why is None) == follows
+    assert refused_redirect(to, listed, True) is None
+    if why is not None:
+        there, here = to.removesuffix("/"), listed.removesuffix("/a").removesuffix("/")
+        assert why == (
+            f"leads to {there}, which is not public and is not where this URL is, {here}; "
+            "allow_private (--allow-private) lets it"
+        )

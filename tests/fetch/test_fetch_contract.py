@@ -226,6 +226,20 @@ def test_where_redirects_do_not_lead(get: Get, location: str, kind: str) -> None
         assert (page.error_class, page.status, page.ok, len(server.seen)) == (kind, 302, False, 1)
 
 
+def test_another_private_place_is_refused_by_redirect_though_it_is_in_the_list(get: Get, lab: Lab) -> None:
+    """What else is listed is not known to who follows a redirect: the reason says nothing of that, and what lets it."""
+    with Scripted([reply(b"inside")]) as other:
+        page = get(f"{lab.base}/redirect-to?url={other.url}")
+        assert (page.error_class, page.status, page.attempts) == ("policy", 302, 1)
+        here, there = lab.base.rstrip("/"), other.url.rstrip("/")
+        assert page.error == (
+            f"a redirect leads to {there}, which is not public and is not where this URL is, {here}; "
+            f"allow_private (--allow-private) lets it: {other.url}"
+        )
+        assert other.seen == []
+        assert get(f"{lab.base}/redirect-to?url={other.url}", allow_private=True).body == b"inside"
+
+
 def test_a_public_name_with_a_private_address(get: Get, lab: Lab, monkeypatch: pytest.MonkeyPatch, transport: str) -> None:
     if transport == "curl":
         pytest.skip("libcurl looks names up by itself: see test_fetch_curl")
@@ -234,7 +248,7 @@ def test_a_public_name_with_a_private_address(get: Get, lab: Lab, monkeypatch: p
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *a, **k: real("127.0.0.1", *a, **k))
     page = get(f"http://public.example.org:{port}/echo")
     assert (page.error_class, page.attempts) == ("policy", 1)
-    assert "127.0.0.1, which is not public" in (page.error or "")
+    assert "127.0.0.1, which is not public; allow_private (--allow-private) lets it" in (page.error or "")
     assert lab.stats().connections == 0
     assert get(f"http://public.example.org:{port}/echo", allow_private=True).ok
 

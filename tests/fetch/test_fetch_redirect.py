@@ -99,16 +99,23 @@ def test_where_no_redirect_leads(location: str | None, kind: str) -> None:
     assert caught.value.kind == kind
 
 
-def test_private_hosts_are_for_those_who_wrote_them() -> None:
+def test_private_places_are_for_those_who_wrote_them() -> None:
     inside = Request("http://127.0.0.1:8000/")
-    assert follow(inside, 302, "http://127.0.0.1:9000/")
-    with pytest.raises(Refused):
-        follow(inside, 302, "http://127.0.0.2:8000/")
-    with pytest.raises(Refused):
-        follow(inside, 302, "http://169.254.169.254/")
-    assert follow(inside, 302, "http://127.0.0.2:8000/", Policy(allow_private=True))
+    assert follow(inside, 302, "/elsewhere")
+    for elsewhere in ("http://127.0.0.1:9000/", "http://127.0.0.2:8000/", "http://169.254.169.254/"):
+        with pytest.raises(Refused, match="is not where this URL is") as caught:
+            follow(inside, 302, elsewhere)
+        assert caught.value.kind == "policy"
+        assert follow(inside, 302, elsewhere, Policy(allow_private=True))
     # back again from outside, to what was written
     assert follow(Request("http://h.org/"), 302, "http://127.0.0.1/", first="http://127.0.0.1/")
+    with pytest.raises(Refused):
+        follow(Request("http://h.org/"), 302, "http://127.0.0.1:9000/", first="http://127.0.0.1/")
+
+
+def test_what_is_told_has_the_remedy_however_long_the_url_is() -> None:
+    with pytest.raises(Refused, match=r"\(--allow-private\) lets it: http://127.0.0.2:8000/xxx"):
+        follow(Request("http://127.0.0.1:8000/"), 302, "http://127.0.0.2:8000/" + "x" * 1000)
 
 
 def test_at_most_so_many() -> None:

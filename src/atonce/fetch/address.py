@@ -1,8 +1,9 @@
 """Where a fetch may connect to: public addresses, and those the user named herself.
 
-Two looks, which together hold for reused connections too: by name before a hop (a name that says it is not public is
-refused unless the user wrote it), by address when a connection is opened (behind any other name, only public ones). So
-no connection under a public name ever leads inside, and one under a private name serves those who wrote that name.
+Two looks, which together hold for reused connections too: by name before a hop, by address when a connection is opened. A
+name that says it is not public is for those who wrote it in the URL that is fetched: a redirect may lead there from that URL
+alone, and to no other port, behind which another service is; but from http to https, each on its own port. Behind any other
+name, only public addresses. What else is in the list does not count: it is read a little at a time, and by several processes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ from __future__ import annotations
 import functools
 import ipaddress
 
-__all__ = ["is_private_name", "is_public", "refused_address", "refused_host"]
+from .url import host_of, origin
+
+__all__ = ["is_private_name", "is_public", "refused_address", "refused_redirect"]
+
+_REMEDY = "allow_private (--allow-private) lets it"
 
 _SUFFIXES = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home", ".corp", ".home.arpa", ".private")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -41,15 +46,24 @@ def is_private_name(host: str) -> bool:
     return "." not in host or host.endswith(_SUFFIXES)
 
 
-def refused_host(host: str, listed: str, allow_private: bool) -> str | None:
-    """Why a hop to `host` is refused, or None; `listed` is the host in the URL that the user wrote."""
-    if allow_private or host == listed or not is_private_name(host):
+def refused_redirect(url: str, listed: str, allow_private: bool) -> str | None:
+    """Why no redirect leads to the canonical `url`, or None; `listed` is the one that the user wrote."""
+    there, asked = origin(url), origin(listed)
+    if allow_private or not is_private_name(there[1]) or there[1:] == asked[1:] or (asked, there) == _upgrade(there[1]):
         return None
-    return f"leads to {host}, which is not public and was not asked for"
+    return f"leads to {_place(url)}, which is not public and is not where this URL is, {_place(listed)}; {_REMEDY}"
+
+
+def _upgrade(host: str) -> tuple[tuple[str, str, int], tuple[str, str, int]]:
+    return ("http", host, 80), ("https", host, 443)
+
+
+def _place(url: str) -> str:
+    return f"{url.partition(':')[0]}://{host_of(url)}"
 
 
 def refused_address(host: str, address: str, allow_private: bool) -> str | None:
     """Why a connection to `address`, one of those of `host`, is refused, or None."""
     if allow_private or is_private_name(host) or is_public(address):
         return None
-    return f"{host} has the address {address}, which is not public"
+    return f"{host} has the address {address}, which is not public; {_REMEDY}"

@@ -43,8 +43,8 @@ def fetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto
     - `timeouts`: a `Timeouts`; `timeout=` is short for its `total`.
     - `max_body`: bytes that a body may have, decompressed too; 100 MB unless told.
     - `max_redirects`: 10 unless told; 0 makes a redirect an answer like any other.
-    - `allow_private`: let names and redirects lead to addresses that are not public. A host of that kind which you wrote
-      yourself is fetched without it.
+    - `allow_private`: let names and redirects lead to addresses that are not public. A URL whose host is of that kind is
+      fetched without it, and so is where it redirects to on the same host and port, or from http to https (80 to 443).
     - `robots`: obey robots.txt, which is asked for once a host in each worker process: until it has come, one request to the
       host is under way. Where it cannot be had, in as many attempts as an item has, all requests to the host fail for a
       minute. A crawl delay is kept, up to `Retry.max_wait`; see `atonce.fetch.robots`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..errors import InputError
-from .address import refused_host
+from .address import refused_redirect
 from .limits import Policy
 from .request import Request
 from .url import join, origin, shown
@@ -45,14 +45,13 @@ def next_hop(
         url, _ = join(hop.url, location)  # a user name in it is the server's, not the user's: left out
     except (InputError, ValueError) as error:
         raise Refused("policy", f"a redirect to what is no http(s) URL: {getattr(error, 'what', error)}") from None
-    scheme, host, port = origin(url)
-    if why := refused_host(host, origin(first.url)[1], policy.allow_private):
-        raise Refused("policy", f"a redirect to {shown(url)} {why}")
+    if why := refused_redirect(url, first.url, policy.allow_private):
+        raise Refused("policy", f"a redirect {why}: {shown(url)}")
     method, kept, body = _method(hop, status), hop.headers, hop.body
     if method != hop.method:
         kept = tuple(pair for pair in kept if pair[0].lower() not in _OF_A_BODY)
         body = None
-    if (scheme, host, port) != origin(hop.url):
+    if origin(url) != origin(hop.url):
         safe = _SAFE if body is None else _SAFE | _OF_A_BODY
         kept = tuple(pair for pair in kept if pair[0].lower() in safe)
     return Request(url, method, kept, body)
