@@ -124,7 +124,10 @@ def test_other_columns_are_fine(folder: Path, capsys: pytest.CaptureFixture[str]
         ([URL, "--max-body", "3x"], "'3x' is not a size"),
         ([URL, "--rate", "fast"], "fast"),
         ([URL, "--transport", "wget"], "there is no transport 'wget'\n  try: one of curl, aiohttp, requests"),
-        ([URL, "--transport", "aiohttp", "--model", "threads"], "cannot run in the model 'threads'"),
+        ([URL, "--transport", "aiohtp"], "there is no transport 'aiohtp'\n  try: --transport aiohttp"),
+        ([URL, "--transport", ":x"], "there is no transport ':x'\n  try: one of curl"),
+        ([URL, "--transport", "none.such:X"], "likely: none.such is no module that Python finds\n  try: package.module:Class"),
+        ([URL, "--transport", "atonce.fetch:fetch"], "error: atonce.fetch:fetch is no transport\n  likely: it does not say"),
         ([URL, "--retry-failed"], "--retry-failed needs an output"),
         ([URL, "--retry-failed=timeuot", "-o", "out.jsonl"], "there is no class of failures 'timeuot'"),
         ([URL, "--refresh", "-o", "out.jsonl"], "--refresh replaces what has changed"),
@@ -134,6 +137,38 @@ def test_other_columns_are_fine(folder: Path, capsys: pytest.CaptureFixture[str]
 )
 def test_a_command(folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str) -> None:
     assert told in refused(capsys, *arguments)
+
+
+SOCKS = "speaks to no socks5h proxy\n  likely: {} speaks to proxies by http only"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--transport aiohttp --model threads", ["aiohttp runs in coroutines, hybrid, dask and ray", "--transport requests"]),
+        ("--transport curl --model sync", ["curl runs in coroutines, hybrid, dask and ray", "--transport requests"]),
+        ("--transport requests --model coroutines", ["requests runs in sync,", "--transport curl or --transport aiohttp"]),
+        ("--model interpreters", ["curl runs in coroutines,", "--model coroutines or --model hybrid"]),
+        ("--transport aiohttp --proxy socks5h://p", [SOCKS.format("aiohttp"), "--transport curl"]),
+        ("--transport curl --model threads --proxy socks5h://p", ["curl runs in", "--model coroutines or --model hybrid"]),
+        (
+            "--transport requests --model threads --proxy socks5h://p",
+            [SOCKS.format("requests"), "--transport curl with --model coroutines"],
+        ),
+        ("--model threads --proxy socks5h://p", [SOCKS.format("requests"), "--model coroutines or --model hybrid"]),
+    ],
+)
+def test_what_a_transport_does_not_do_and_what_does(
+    folder: Path, capsys: pytest.CaptureFixture[str], options: str, told: list[str]
+) -> None:
+    """The cause, and what can be typed instead as it stands: it is tried."""
+    said = refused(capsys, URL, *options.split())
+    cause, hint = told
+    assert cause in said
+    assert said.endswith(f"\n  try: {hint}\n")
+    for alternative in hint.split(" or "):
+        words = [word for word in alternative.split() if word != "with"]
+        assert main(["fetch", URL, *options.split(), *words, "--dry-run"]) == 0
 
 
 @pytest.fixture

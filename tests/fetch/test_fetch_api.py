@@ -48,20 +48,20 @@ def test_every_pair_that_can_be(lab: Lab, transport: str, model: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("transport", "model"),
+    ("transport", "model", "others"),
     [
-        ("curl", "sync"),
-        ("curl", "threads"),
-        ("curl", "processes"),
-        ("aiohttp", "threads"),
-        ("aiohttp", "sync"),
-        ("requests", "coroutines"),
+        ("curl", "sync", ["requests"]),
+        ("curl", "threads", ["requests"]),
+        ("curl", "processes", ["requests"]),
+        ("aiohttp", "threads", ["requests"]),
+        ("aiohttp", "sync", ["requests"]),
+        ("requests", "coroutines", ["curl", "aiohttp"]),
     ],
 )
-def test_a_pair_that_cannot_be_names_those_that_can(transport: str, model: str) -> None:
+def test_a_pair_that_cannot_be_names_those_that_can(transport: str, model: str, others: list[str]) -> None:
     with pytest.raises(PlanError) as caught:
         fetch([], transport=transport, model=model)
-    assert "aiohttp with coroutines or hybrid" in (caught.value.hint or "")
+    assert caught.value.hint == " or ".join(f"transport={other!r}" for other in others)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +100,9 @@ def test_a_transport_of_ones_own() -> None:
         fetch([], transport=f"{__name__}:Untold")
     with pytest.raises(TargetError):
         fetch([], transport="no.such.module:Told")
+    with pytest.raises(PlanError) as caught:
+        fetch([], transport=f"{__name__}:Told", model="threads", proxy="http://p")
+    assert str(caught.value).splitlines()[1:] == [f"  likely: {__name__}:Told knows no proxies", "  try: transport='requests'"]
 
 
 @pytest.mark.parametrize(
