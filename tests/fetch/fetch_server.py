@@ -7,18 +7,19 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 PEM = Path(__file__).with_name("loopback.pem")
 
-Step = bytes | str
+Step = bytes | str | Callable[[], object]
 
 
 class Scripted:
     """Answers request n with script n, the last script thereafter; a script's steps are bytes to send, or
 
-    "close" (the connection), "reset" (it, with an RST), "half" (the sending side), "wait" (until the other side closes).
+    "close" (the connection), "reset" (it, with an RST), "half" (the sending side), "wait" (until the other side closes), or
+    what is called, such as to wait for something else.
     `seen` has each request as it came, `connections` counts.
     """
 
@@ -78,6 +79,8 @@ class Scripted:
 def _take(sock: socket.socket, step: Step) -> None:
     if isinstance(step, bytes):
         sock.sendall(step)
+    elif callable(step):
+        step()
     elif step == "wait":
         while sock.recv(4096):
             pass

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from fetch_server import Scripted, Step, reply
 
 from atonce import Retry
 from atonce.errors import UsageError
 from atonce.fetch import FetchError, Page, Request, Timeouts
 from atonce.fetch.api import FetchJob, fetch
+from atonce.fetch.attempt import Attempt
+from atonce.fetch.limits import Policy
 from atonce.fetch.robots import KEPT, LASTS, PAUSE, READ, Robots, is_unavailable
 from atonce.lab import Lab
 from atonce.options import Spaced
@@ -135,6 +138,60 @@ def test_a_redirect_asks_the_next_host(get: Get, lab: Lab) -> None:
         page = get(f"{lab.base}/redirect-to?url={other.base}/private", robots=True, allow_private=True)
         assert (page.error_class, page.attempts) == ("robots", 1)
         assert other.stats().paths == {"/robots.txt": 1}
+
+
+@pytest.mark.parametrize("first", ["there", "missed"])
+def test_one_asks_for_an_origin_wherever_those_who_come_to_it_are_from(
+    transport: str, model: str, lab: Lab, first: str
+) -> None:
+    """Eight are redirected to it while its robots.txt has not come: they wait for the one who asks, each then by itself."""
+
+    def all_are_there() -> None:
+        lab.wait_until(lambda stats: sum(path.startswith("/redirect-to") for path in stats.paths) == 8)
+
+    rules = reply(b"User-agent: *\nDisallow: /no")
+    answers: list[list[Step]] = [
+        [all_are_there, rules if first == "there" else reply(status="500 No")],
+        [rules],
+        [reply(b"page")],
+    ]
+    if first == "there":
+        del answers[1]
+    with Scripted(*answers) as other:
+        urls = [f"{lab.base}/x", *(f"{lab.base}/redirect-to?url={other.url}{'no' if n == 3 else n}" for n in range(8))]
+        options: dict[str, Any] = {"transport": transport, "model": model, "per_key": 8, "concurrency": 9, "ordered": True}
+        retry = Retry(3, max_wait=0.01)
+        pages = list(fetch(urls, robots=True, allow_private=True, retry=retry, **options))
+        asked = [line.split(b" ")[1] for line in other.seen]
+    assert [page.error_class for page in pages] == [None] * 4 + ["robots"] + [None] * 4
+    assert [page.body for page in pages[1:] if page.ok] == [b"page"] * 7
+    assert asked.count(b"/robots.txt") == len(answers) - 1
+    assert sorted(asked[len(answers) - 1 :]) == [b"/%d" % n for n in range(8) if n != 3]
+
+
+def test_who_gives_up_asking_has_another_ask() -> None:
+    robots = Robots("me")
+    policy = Policy(robots=robots)
+    first, second, third, elsewhere = (
+        Attempt(Request(url), policy, 0.0)
+        for url in ("http://a.example/1", "http://a.example/2", "http://a.example/3", "https://a.example/")
+    )
+    for attempt in (first, second, third, elsewhere):
+        attempt.begin(0.0)
+    assert (first.waits, first.hop.url, elsewhere.waits) == (None, "http://a.example/robots.txt", None)
+    assert second.waits is third.waits is not None
+    first.leave()
+    first.leave()
+    assert second.waits.done()
+    second.resume(100.0)
+    third.resume(100.0)
+    assert (second.waits, second.hop.url, second.watch.late(109.0)) == (None, "http://a.example/robots.txt", None)
+    assert third.waits is not None
+    second.status, second.head = 404, b"HTTP/1.1 404 None\r\n\r\n"
+    assert second.answered(101.0) is None
+    third.resume(101.0)
+    assert (third.waits, third.hop.url) == (None, "http://a.example/3")
+    assert robots.question("http://a.example/")[1]  # none is under way
 
 
 def test_it_is_not_sent_what_is_the_users(get: Get) -> None:

@@ -45,9 +45,10 @@ def fetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto
     - `max_redirects`: 10 unless told; 0 makes a redirect an answer like any other.
     - `allow_private`: let names and redirects lead to addresses that are not public. A URL whose host is of that kind is
       fetched without it, and so is where it redirects to on the same host and port, or from http to https (80 to 443).
-    - `robots`: obey robots.txt, which is asked for once a host in each worker process: until it has come, one request to the
-      host is under way. Where it cannot be had, in as many attempts as an item has, all requests to the host fail for a
-      minute. A crawl delay is kept, up to `Retry.max_wait`; see `atonce.fetch.robots`.
+    - `robots`: obey robots.txt, which is asked for once an origin (scheme, host, port) in each worker process: until it has
+      come, one request to the host is under way, and those that redirects lead there wait. Where it cannot be had, in as many
+      attempts as an item has, all requests to the host fail for a minute. A crawl delay is kept, up to `Retry.max_wait`; see
+      `atonce.fetch.robots`.
     - `cookies`: send back what hosts set, for as long as this call lasts, in each worker process for itself.
     - `insecure`: hosts whose certificates are not verified. `user_agent`: what we call ourselves.
     - `proxy`: a URL (http, https, socks5h, …; see `atonce.fetch.proxy`) that all requests go through. The proxy looks

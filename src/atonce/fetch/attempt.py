@@ -19,7 +19,7 @@ from .page import Hop, Page, headers_of
 from .partial import Part
 from .redirect import Refused, next_hop
 from .request import Headers, Request
-from .robots import Robots, is_unavailable
+from .robots import Missed, Question, Robots, is_unavailable
 from .url import host_of, origin, shown
 
 __all__ = ["Attempt", "headers_to_send"]
@@ -38,6 +38,8 @@ class Attempt:
     peer_ip: str | None = None
     redirects = 0
     wanted: Request | None = None  # the hop that waits: the one under way asks for the host's robots.txt
+    question: Question | None = None  # that one's, for others to wait for
+    waits: Question | None = None  # another attempt's: the transport waits for its end, then calls `resume`
     leaps = 0  # redirects of that one
     hops: tuple[Hop, ...] = ()  # answered by redirects, where bodies are kept as they came: for an archive
     part: Part | None = None  # of the body: what an earlier attempt left, and what is kept of this one
@@ -69,6 +71,18 @@ class Attempt:
             self.hop = self._dressed(self.request)
         if self.policy.robots is not None:
             self._ask(self.bare, self.policy.robots, now)
+
+    def resume(self, now: float) -> None:
+        """What was waited for is over: go on, or wait again. Raises FetchError."""
+        robots, waits = self.policy.robots, self.waits
+        assert robots is not None
+        assert waits is not None
+        self.waits = None
+        self.watch.held(self._waits_since, now)
+        if (missed := waits.result()) is not None:
+            why = f"the robots.txt of {host_of(self.bare.url)} could not be had: {missed.why}"
+            raise self.failed(missed.kind, why, now, retryable=True, pause=missed.pause)
+        self._ask(self.bare, robots, now)
 
     def spent(self, phase: str, seconds: float) -> None:
         """Add to `dns_s`, `connect_s` or `tls_s`: a redirect may go through them again."""
@@ -146,16 +160,18 @@ class Attempt:
             kind = "connect" if self.first_byte_at is None else "truncated"
         return self.failed(kind, why, now)
 
-    def failed(self, kind: str, why: str, now: float, *, retryable: bool | None = None) -> FetchError:
+    def failed(
+        self, kind: str, why: str, now: float, *, retryable: bool | None = None, pause: float | None = None
+    ) -> FetchError:
         """The error of an attempt that brought no answer, or none that may be used."""
         if retryable is None:
             begun = self.first_byte_at is not None
             retryable = worth_retrying(kind, self.hop.method, sent=self.sent, begun=begun)
         where = f" at {shown(self.hop.url)}" if self.redirects or self.wanted else ""
-        pause = None
         if self.wanted is not None and kind not in _NOT_ITS:
             kind, pause = self._untold(kind, why, self.wanted, now, again=retryable)
             retryable = pause is not None
+        self._asked()
         if self.policy.partials is not None:
             if self.part is None and kind in CUT:
                 self.part = self.policy.partials.of(self.request)
@@ -190,6 +206,15 @@ class Attempt:
         """The attempt is over, or given up: what it left of a body stays for another one. A second call does nothing."""
         if self.part is not None:
             self.part.keep()
+        self._asked()
+
+    def _asked(self, missed: Missed | None = None) -> None:
+        """Tell those who wait for robots.txt that this attempt asks for it no longer, if it did."""
+        question, self.question = self.question, None
+        if question is not None:
+            assert self.policy.robots is not None
+            assert self.wanted is not None
+            self.policy.robots.answered(self.wanted.url, question, missed)
 
     def _dressed(self, hop: Request) -> Request:
         """The hop with what this attempt says of its own: cookies; that it wants what is not here yet, and no encoding, in
@@ -234,7 +259,7 @@ class Attempt:
         return {name.lower(): value for name, value in reversed(headers_of(self.head))}  # the first of each counts
 
     def _ask(self, hop: Request, robots: Robots, now: float) -> None:
-        """Go on with `hop` if that is allowed, or with the host's robots.txt if nobody knows."""
+        """Go on with `hop` if that is allowed, or with the host's robots.txt if nobody knows, or wait for who asks for it."""
         allowed = robots.allows(hop.url)
         if allowed is False:
             raise self.failed("robots", f"the robots.txt of {host_of(hop.url)} does not allow it", now)
@@ -242,7 +267,11 @@ class Attempt:
             if (why := robots.lacking(hop.url, now)) is not None:
                 why = f"the robots.txt of {host_of(hop.url)} could not be had, so nothing may be fetched: {why}"
                 raise self.failed("robots", why, now, retryable=False)
-            self.wanted, self.leaps = hop, 0
+            question, ours = robots.question(hop.url)
+            if not ours:
+                self.waits, self._waits_since = question, now
+                return
+            self.question, self.wanted, self.leaps = question, hop, 0
             self.hop = Request(robots.place(hop.url))
 
     def _told(self, status: int, wanted: Request, now: float) -> None:
@@ -260,6 +289,7 @@ class Attempt:
             self._hop_to(hop, now)
             return
         robots.learn(wanted.url, self.body if status < 300 else None)
+        self._asked()
         self.wanted = None
         self._hop_to(wanted, now)
         self._ask(wanted, robots, now)
@@ -272,7 +302,10 @@ class Attempt:
         pause = robots.missed(wanted.url, why, now, again=again)
         if pause is not None and self.status is not None:
             pause = max(pause, retry_after(self._headers().get("retry-after"), time.time()) or 0.0)
-        return kind if kind in _NOBODY else "robots", pause
+        kind = kind if kind in _NOBODY else "robots"
+        if pause is not None:
+            self._asked(Missed(kind, why, pause))
+        return kind, pause
 
     def _hop_to(self, hop: Request, now: float) -> None:
         self.bare = hop

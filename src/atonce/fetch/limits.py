@@ -117,6 +117,11 @@ class Watch:
         self.phase = "connect"
         self._until = now + self._limits.connect
 
+    def held(self, since: float, now: float) -> None:
+        """From then till now nothing could be done for the attempt, which is about to begin a hop."""
+        self._total_at += now - since
+        self.connecting(now)
+
     def sent(self, now: float) -> None:
         """The request, or another part of its body, is with the system."""
         self.phase = "first-byte"

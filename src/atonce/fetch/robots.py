@@ -1,22 +1,37 @@
-"""What robots.txt allows: kept for each host of a run, asked for before the first request to one.
+"""What robots.txt allows: kept for each origin (scheme, host, port) of a run, asked for before the first request to one.
 
-By RFC 9309: an answer of 2xx has the rules (of which 512 KiB are read), one of 4xx, or a redirect that leads nowhere, means
-that there are none; 5xx, 429 and no answer that nothing may be fetched now, which is kept for a minute. `Crawl-delay` and
-`Request-rate`, which are not in it, are obeyed as well.
+One attempt asks; others that come to the origin meanwhile wait for what it is told, whatever led them there. By RFC 9309: an
+answer of 2xx has the rules (of which 512 KiB are read), one of 4xx, or a redirect that leads nowhere, means that there are
+none; 5xx, 429 and no answer that nothing may be fetched now, which is kept for a minute. `Crawl-delay` and `Request-rate`,
+which are not in it, are obeyed as well.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import Any
+from concurrent.futures import Future
+from typing import Any, NamedTuple
 
-__all__ = ["Robots", "is_unavailable"]
+__all__ = ["Missed", "Question", "Robots", "is_unavailable"]
 
 READ = 512 << 10  # bytes; RFC 9309, 2.5: at least 500 KiB
 KEPT = 10_000  # hosts
 # Seconds from one question to the next of a host that gives no answer: first, doubled each time; and in the end, when all that
 # is to be fetched from it fails meanwhile. Guesses.
 PAUSE, LASTS = 1.0, 60.0
+
+
+class Missed(NamedTuple):
+    """What those who wait are told where a host gave no robots.txt: what kind of failure that is, why, and seconds until it is
+    worth asking again."""
+
+    kind: str
+    why: str
+    pause: float
+
+
+# One that is under way: ends with None where it is worth looking at the rules again.
+Question = Future[Missed | None]
 
 
 class Robots:
@@ -30,6 +45,7 @@ class Robots:
         self.attempts = attempts
         self._rules: dict[str, Any] = {}  # None: no rules
         self._missing: dict[str, _Missing] = {}
+        self._asked: dict[str, Question] = {}
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[Robots], tuple[str, int]]:
@@ -58,6 +74,27 @@ class Robots:
             if rules is self:
                 return 0.0 if site in self._missing and self._missing[site].times >= self.attempts else None
         return 0.0 if rules is None else _delay(rules, self.agent)
+
+    def question(self, url: str) -> tuple[Question, bool]:
+        """The one that is under way for the host of `url`, and whether it is the caller's, who then asks, and says when it has
+        been `answered`."""
+        site = _parts(url)[0]
+        with self._lock:
+            under_way = self._asked.get(site)
+            if under_way is not None:
+                return under_way, False
+            made: Question = Future()
+            self._asked[site] = made
+            return made, True
+
+    def answered(self, url: str, question: Question, missed: Missed | None = None) -> None:
+        """A question for the host of `url` has ended. Nothing is done where that was known."""
+        site = _parts(url)[0]
+        with self._lock:
+            if self._asked.get(site) is not question:
+                return
+            del self._asked[site]
+        question.set_result(missed)
 
     def learn(self, url: str, text: bytes | None) -> None:
         """The rules for the host of `url`; None: there are none."""

@@ -69,9 +69,12 @@ class Aiohttp:
 
     async def __call__(self, session: aiohttp.ClientSession, request: Request) -> Page:
         attempt = Attempt(request, self.policy, clock())
-        attempt.begin(clock())
         try:
+            attempt.begin(clock())
             while True:
+                while attempt.waits is not None:
+                    await asyncio.shield(asyncio.wrap_future(attempt.waits))  # others wait for it, too
+                    attempt.resume(clock())
                 page = await self._hop(session, attempt)
                 if page is not None:
                     return page

@@ -18,6 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
+from concurrent.futures import Future
 from typing import Any, ClassVar, cast
 
 import pycurl
@@ -31,6 +32,7 @@ from ...worker.runners import Runner
 from ..limits import Policy
 from ..page import Page
 from ..request import Request
+from ..robots import Question
 from .easy import Transfer
 from .ended import Ended
 from .interest import interest
@@ -128,6 +130,8 @@ class MultiRunner(Runner):
         self._transfers: list[Transfer] = []
         self._by_easy: dict[Any, Transfer] = {}
         self._idle: list[Transfer] = []
+        self._holding: set[Transfer] = set()  # that wait for what another one asks
+        self._released: deque[Transfer] = deque()
         self._sharing = Sharing()
         self._hung_up = Ended()
         self._in_flight = 0
@@ -161,7 +165,7 @@ class MultiRunner(Runner):
                 act(_TIMEOUT, 0)
             now = clock()
             self._collect(now)
-            started = self._let_go(self._sharing.ready()) | self._fill(now)
+            started = self._let_go(self._sharing.ready()) | self._take_up(now) | self._fill(now)
             if started:
                 act(_TIMEOUT, 0)
             if now >= sweep_at:
@@ -194,9 +198,34 @@ class MultiRunner(Runner):
             if refused is None:
                 add(transfer.easy)
             else:
-                self._end(transfer, refused, now)
+                self._go_on(transfer, refused, now)
                 self.outbox.due(now)
         return started
+
+    def _go_on(self, transfer: Transfer, result: Page | ItemError | Question | None, now: float) -> None:
+        """With what a step of a transfer, which is not being performed, came to."""
+        if result is None:
+            self._add(transfer.easy)
+        elif isinstance(result, Future):
+            self._holding.add(transfer)
+            result.add_done_callback(lambda _: self._release(transfer))
+        else:
+            self._end(transfer, result, now)
+
+    def _release(self, transfer: Transfer) -> None:
+        """What it waits for is over: perhaps in another thread."""
+        self._released.append(transfer)
+        self._wake()
+
+    def _take_up(self, now: float) -> bool:
+        """Those that waited for others' questions go on. True if there were any."""
+        taken = bool(self._released)
+        while self._released:
+            transfer = self._released.popleft()
+            self._holding.discard(transfer)
+            self._go_on(transfer, transfer.resume(now), now)
+            self.outbox.due(now)
+        return taken
 
     def _new_transfer(self) -> Transfer:
         number = len(self._transfers)
@@ -219,10 +248,10 @@ class MultiRunner(Runner):
                 self._hang_up(transfer, now)
             remove(easy)
             result = transfer.done(now)
-            if result is None:
-                self._add(easy)
-            else:
+            if type(result) is Page:
                 self._end(transfer, result, now)
+            else:
+                self._go_on(transfer, result, now)
         for easy, code, message in failed:
             transfer = by_easy[easy]
             again = transfer.went_nowhere(code, now)
@@ -251,6 +280,8 @@ class MultiRunner(Runner):
             self.outbox.rows.append((transfer.index, result, started, now, cpu, transfer.who))
         else:
             self.outbox.failures.append(Failure(transfer.index, cast(ItemError, result), started, now, cpu, transfer.who))
+            if transfer.tried is not None:
+                transfer.tried.leave()
         transfer.request = transfer.tried = None
         if transfer.shares:
             self._sharing.connected(transfer)
@@ -261,7 +292,9 @@ class MultiRunner(Runner):
     def _sweep(self, now: float) -> None:
         """End what is late."""
         for transfer in self._transfers:
-            if transfer.request is not None and (error := self._late(transfer, now)) is not None:
+            if transfer.request is None or transfer in self._holding:
+                continue
+            if (error := self._late(transfer, now)) is not None:
                 self._remove(transfer.easy)
                 self._end(transfer, error, now)
         self._let_go(self._sharing.impatient(now))

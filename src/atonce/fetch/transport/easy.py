@@ -17,6 +17,7 @@ from ..limits import Policy, Watch
 from ..page import Page, headers_of, plain_page
 from ..partial import Part
 from ..request import Request
+from ..robots import Question
 from ..url import origin
 from .ended import Ended
 from .interest import TOLD_OF_ALL
@@ -115,8 +116,8 @@ class Transfer:
                 self.tried.begin(self.started)
         return self.tried
 
-    def begin(self, index: int, request: Request, now: float, wall: float) -> FetchError | None:
-        """Ready to be performed, unless an error says why not. `wall`: `time.time()`."""
+    def begin(self, index: int, request: Request, now: float, wall: float) -> FetchError | Question | None:
+        """Ready to be performed, unless an error says why not, or a question is to be waited for. `wall`: `time.time()`."""
         self.index = index
         self.request = request
         self.started = now
@@ -126,9 +127,21 @@ class Transfer:
                 self.attempt.begin(now)
             except FetchError as error:
                 return error
+            if self.attempt.waits is not None:
+                return self.attempt.waits
             request = self.attempt.hop
         self._send(request, now)
         return None
+
+    def resume(self, now: float) -> FetchError | Question | None:
+        """The question that it waited for has been answered; as `begin`."""
+        try:
+            self.attempt.resume(now)
+        except FetchError as error:
+            return error
+        if self.attempt.waits is None:
+            self._send(self.attempt.hop, now)
+        return self.attempt.waits
 
     def is_turned_away(self) -> bool:
         """Whether the answer is that of a host with too much to do, over a connection that carries nothing else."""
@@ -140,8 +153,8 @@ class Transfer:
             and self._info(pycurl.RESPONSE_CODE) in FULL
         )
 
-    def done(self, now: float) -> Page | FetchError | None:
-        """The hop ended well as far as libcurl is concerned."""
+    def done(self, now: float) -> Page | FetchError | Question | None:
+        """The hop ended well as far as libcurl is concerned: the end, or, as `begin`, another hop."""
         if self.tried is None and (page := self._plain(now)) is not None:
             return page
         attempt, chunks = self._observed(), self._chunks
@@ -155,9 +168,11 @@ class Transfer:
             page = attempt.answered(now)
         except FetchError as error:
             return error
-        if page is None:
+        if page is not None:
+            return page
+        if attempt.waits is None:
             self._send(attempt.hop, now)
-        return page
+        return attempt.waits
 
     def _plain(self, now: float) -> Page | None:
         """The page of a whole answer with nothing about it that anybody has to look at; None: the long way, by an attempt.

@@ -55,9 +55,12 @@ class Requests:
 
     def __call__(self, session: requests.Session, request: Request) -> Page:
         here.attempt = attempt = Attempt(request, self.policy, clock())
-        attempt.begin(clock())
         try:
+            attempt.begin(clock())
             while True:
+                while attempt.waits is not None:
+                    attempt.waits.result()
+                    attempt.resume(clock())
                 page = self._hop(session, attempt)
                 if page is not None:
                     return page
