@@ -104,13 +104,16 @@ def test_only_what_has_changed_is_sent_again(site: Site, capsys: pytest.CaptureF
     assert (json.loads(out)["ok"], json.loads(out)["unchanged"], json.loads(out)["failed"]) == (4, 2, 2)
     assert "6 items: 4 ok, 2 of them unchanged, 2 failed" in err
     after = rows()
-    assert [row == same for row, same in zip(after, before, strict=True)] == [True, False, False, True, False, True]
+    assert after[5] == before[5] | {"unrefreshed": "http-5xx"}
+    assert [row == same for row, same in zip(after, before, strict=True)] == [True, False, False, True, False, False]
     assert (after[4]["status"], after[2]["path"][-4:]) == (404, ".png")
     assert bodies() == sorted(["/a", "new b", "new c", "/dated", "", "/ill"])
     assert not Path("pages/refresh.jsonl").exists()
     site.broken = set()
     assert fetch("--refresh") == 1
     assert [status for _, _, status in site.asked()] == [304, 304, 304, 304, 404, 304]
+    assert [row == same for row, same in zip(rows(), after, strict=True)] == [True, True, True, True, False, False]
+    assert rows()[5] == before[5]
 
 
 def test_the_first_refresh_is_a_fetch(site: Site) -> None:
@@ -138,6 +141,55 @@ def test_one_that_was_cut_short_goes_on(site: Site, capsys: pytest.CaptureFixtur
     assert [path for path, _, _ in site.asked()] == ["/c", "/dated", "/gone", "/ill"]
     rows()
     assert bodies() == sorted(["new a", *list(site.pages)[1:]])
+
+
+def test_what_could_not_be_had_anew_is_asked_for_alone(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the command that the refresh names: before, that asked for everything."""
+    assert fetch() == 0
+    before = rows()
+    site.pages["/a"] = (b"new a", "text/html")
+    gone = site.pages.pop("/gone")
+    site.broken = {"/b", "/ill"}
+    capsys.readouterr()
+    assert fetch("--refresh") == 1
+    again = ("--refresh", "--retry-failed")
+    assert (
+        f"to run what failed again: atonce fetch -i urls.txt -o pages/ --retries 0 {' '.join(again)}" in capsys.readouterr().err
+    )
+    site.asked()
+    site.broken = {"/b"}
+    assert fetch(*again) == 1
+    assert "3 of 6 already done" in capsys.readouterr().err
+    assert [(path, status) for path, _, status in site.asked()] == [("/b", 500), ("/gone", 404), ("/ill", 304)]
+    after = rows()
+    assert (after[1], after[5]) == (before[1] | {"unrefreshed": "http-5xx"}, before[5])
+    assert bodies() == sorted(["new a", "/b", "/c", "/dated", "", "/ill"])
+    assert fetch("--refresh", "--retry-failed=dns") == 1  # what is still not there is told
+    assert site.asked() == []
+    site.broken, site.pages["/gone"] = set(), gone
+    assert fetch("--refresh", "--retry-failed=http-5xx") == 1
+    assert [(path, status) for path, _, status in site.asked()] == [("/b", 304)]
+    assert rows()[1] == before[1]
+    assert fetch(*again) == fetch(*again) == 0
+    assert [path for path, _, _ in site.asked()] == ["/gone"]
+    assert fetch("--refresh") == 0
+    assert len(site.asked()) == 6
+
+
+def test_one_that_was_cut_short_asks_again_for_what_it_could_not_have(site: Site) -> None:
+    assert fetch() == 0
+    old = Path("pages/manifest.jsonl").read_bytes()
+    site.broken = {"/b"}
+    assert fetch("--refresh") == 1
+    new = sorted(Path("pages/manifest.jsonl").read_bytes().splitlines(keepends=True))
+    Path("pages/manifest.jsonl").write_bytes(old)
+    Path("pages/refresh.jsonl").write_bytes(b"".join(new[:3]))
+    Path("pages/refresh.jsonl.new").write_bytes(b"left over")
+    site.broken = set()
+    site.asked()
+    assert fetch("--refresh", "--retry-failed") == 0
+    assert [path for path, _, _ in site.asked()] == ["/b", "/dated", "/gone", "/ill"]
+    assert not any("unrefreshed" in row for row in rows())
 
 
 def test_a_changed_list_is_refused(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from docs_pages import DOCS, blocks, needs, pages, script
 
 from atonce.fetch.page import COLUMNS
+from atonce.sink.row import UNREFRESHED
 
 ENGLISH, KOREAN = pages(), pages("ko")
 
@@ -80,4 +81,5 @@ def test_the_fields_of_a_row_are_told(page: Path) -> None:
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page.read_text(encoding="utf-8"), re.M)
     told = [name for row in rows for name in re.findall(r"\w+", row)]
     place = ["path", "offset", "length"]
-    assert told == ["index", "input", "ok", *place, *(name for name in COLUMNS if name not in place), "body_base64"]
+    others = [name for name in COLUMNS if name not in place]
+    assert told == ["index", "input", "ok", *place, *others, "body_base64", UNREFRESHED]

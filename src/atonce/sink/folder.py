@@ -13,12 +13,15 @@ runs again.
 
 A refresh (`refresh=True`) writes rows anew into `refresh.jsonl`, beside the manifest, and puts that in its place when all
 items have been asked for: killed before, it goes on where it was. What is unchanged keeps its file and its row, and so
-does what could not be had this time.
+does what could not be had this time; its row then says `unrefreshed`, with the class of that failure. With `retry_failed`,
+a refresh begins with the rows that did not fail, and asks for the others.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 import os
 import re
 import stat
@@ -31,7 +34,7 @@ from .done import Done
 from .earlier import Earlier
 from .files import SAFELY, sync_folder, trouble, write_all
 from .record import RecordFile
-from .row import Again, Body, Head, Row, encoded, read_head, stands
+from .row import Again, Body, Head, Row, encoded, marked, read_head, stands
 from .shelf import PART, PARTIAL
 
 __all__ = ["Folder"]
@@ -53,10 +56,12 @@ class Folder(Sink):
         self._go_on = go_on
         self._partial = os.path.join(self.path, PARTIAL)
         self._manifest = RecordFile(
-            os.path.join(self.path, "manifest.jsonl"), keep=self._stands, kinds=isinstance(retry_failed, frozenset)
+            os.path.join(self.path, "manifest.jsonl"),
+            keep=functools.partial(self._stands, again=False if refresh else retry_failed),
+            kinds=isinstance(retry_failed, frozenset) and not refresh,
         )
         self._refreshing = os.path.join(self.path, "refresh.jsonl")
-        self._refreshed = RecordFile(self._refreshing, keep=self._stands) if refresh else None
+        self._refreshed = RecordFile(self._refreshing, keep=self._is_fresh, kinds=bool(retry_failed)) if refresh else None
         self._earlier: Earlier | None = None
         self._rows = self._refreshed or self._manifest
         self._sub_folders: set[str] = set()
@@ -90,6 +95,8 @@ class Folder(Sink):
             self._is_open = True
             try:
                 if self._refreshed is not None:
+                    if self._retry_failed and not os.path.lexists(self._refreshing):
+                        self._begin_refresh()
                     self._earlier = Earlier(self._manifest.path)
                     self._refreshed.open()
                 self._make_partial()
@@ -108,7 +115,7 @@ class Folder(Sink):
                     old = self.earlier(row.index)
                     head = None if old is None else read_head(old)
                     if old is not None and head is not None and head.ok and row.stays:
-                        lines.append(old)
+                        lines.append(marked(old, None if row.ok else _kind(row)))
                         continue
                     if head and head.path and (row.body is None or head.path != row.body.path):
                         replaced.append(head.path)
@@ -173,9 +180,34 @@ class Folder(Sink):
         os.close(fd)
         return partial
 
-    def _stands(self, head: Head) -> bool:
+    def _begin_refresh(self) -> None:
+        """With what need not be asked for."""
+        new = f"{self._refreshing}.new"
+        with contextlib.suppress(FileNotFoundError):  # of a run that was killed right here
+            os.unlink(new)
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, 0o600)
+        try:
+            with open(fd, "wb") as out, open(self._manifest.path, "rb") as rows:
+                for line in rows:
+                    head = read_head(line, kinds=True)
+                    if head is not None and stands(head.ok and head.kind is None, head.kind, self._retry_failed):
+                        out.write(line)
+                out.flush()
+                os.fsync(fd)
+            os.replace(new, self._refreshing)
+        except BaseException:
+            os.unlink(new)
+            raise
+        sync_folder(self._refreshing)
+
+    def _is_fresh(self, head: Head) -> bool:
+        """Whether a row of the refresh is kept at opening: one of what could not be had anew is there as a failure is."""
+        fresh = head.ok and head.kind is None
+        return stands(fresh, head.kind, self._retry_failed) and self._stands(head, again=False)
+
+    def _stands(self, head: Head, *, again: Again) -> bool:
         """Whether a row is kept at opening. Where it is not, its file goes first: what is left never lacks its row."""
-        stays = stands(head.ok, head.kind, self._retry_failed)
+        stays = stands(head.ok, head.kind, again)
         if head.path is None:
             return stays
         file = os.path.join(self.path, head.path)
@@ -212,3 +244,8 @@ class Folder(Sink):
         for name in os.listdir(self._partial):
             if not (but_parts and name.endswith(PART)):
                 os.unlink(os.path.join(self._partial, name))
+
+
+def _kind(row: Row) -> str:
+    """The class of a failure."""
+    return str(row.fields.get("error_class") or json.loads(row.line)["error_class"])

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, cast
 from .shelf import Stored
 
 __all__ = [
+    "UNREFRESHED",
     "Again",
     "Body",
     "Exchange",
@@ -28,6 +29,7 @@ __all__ = [
     "inlined",
     "is_json",
     "json_text",
+    "marked",
     "read_head",
     "rows_of",
     "stands",
@@ -50,6 +52,10 @@ def _encoder(*, ascii: bool) -> Callable[[Any], str]:
 
 
 _to_json, _to_ascii = _encoder(ascii=False), _encoder(ascii=True)
+
+# Of a row that a refresh could not have anew: the class of that failure.
+UNREFRESHED = "unrefreshed"
+_MARK = b',"%b":' % UNREFRESHED.encode()
 
 _PLAIN = (str, int, bool, type(None))
 
@@ -130,7 +136,8 @@ def rows_of(batch: Sequence[Made], make: Make) -> list[Row]:
 
 class Head(NamedTuple):
     """What a resumed run reads of a row. `path` and `size` are those of the body's file, if it has one; `kind` is the
-    class of a failure, where it was asked for; `end`, where its records in an archive end."""
+    class of a failure, where it was asked for, also of one to have anew what is `ok`; `end`, where its records in an archive
+    end."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index, as in Outcome
     input: int
@@ -175,6 +182,15 @@ def encoded(row: Row, fields: Mapping[str, Any], place: Mapping[str, Any] | None
         return f"{_to_ascii(whole)}\n".encode()
 
 
+def marked(line: bytes, kind: str | None) -> bytes:
+    """The row of what an earlier run has, which could not be had anew for a failure of this class; None: it was."""
+    if _MARK in line:
+        row = json.loads(line)
+        row.pop(UNREFRESHED, None)
+        line = f"{json_text(row)}\n".encode()
+    return line if kind is None else line.rstrip().removesuffix(b"}") + _MARK + b'"%b"}\n' % kind.encode()
+
+
 def stands(ok: bool, kind: str | None, again: Again) -> bool:
     """Whether a recorded item stays recorded where these failures are run again."""
     return ok or not again or (isinstance(again, frozenset) and kind not in again)
@@ -196,9 +212,9 @@ def _is_unicode(text: str) -> bool:
 
 def read_head(line: bytes, *, kinds: bool = False) -> Head | None:
     """What `encoded` wrote at the beginning of the line, or None if this is no row of ours. With `kinds`, a failed row is
-    read as a whole, for its class."""
+    read as a whole, for its class, and so is a `marked` one."""
     found = _HEAD.match(line)
-    if found and line.endswith(b"}\n") and not (kinds and found[3] == b"false"):
+    if found and line.endswith(b"}\n") and not (kinds and (found[3] == b"false" or _MARK in line)):
         index, fingerprint, ok, path, size, offset, length = found.groups()
         path, end = path.decode() if path else None, int(offset or 0) + int(length or 0)
         return Head(int(index), int(fingerprint, 16), ok == b"true", path, int(size or 0), None, end)
@@ -214,5 +230,5 @@ def _head_of(*, index: Any, input: Any, ok: Any, path: Any = None, bytes: Any = 
     is_ours = type(index) is int and index >= 0 and type(ok) is bool and len(input) == 8
     if not is_ours or not isinstance(path, str | None):
         raise ValueError
-    kind = rest.get("error_class", rest.get("error_type"))
+    kind = rest.get(UNREFRESHED) or rest.get("error_class", rest.get("error_type"))
     return Head(index, int(input, 16), ok, path, bytes, kind, rest.get("offset", 0) + rest.get("length", 0))
