@@ -91,6 +91,7 @@ def test_nothing_of_it_is_shown(credentials: Credentials) -> None:
         ("[a.example]\nX Key: k", "line 2: "),
         ("[a.example]\nHost-\u00e9: k", "line 2: "),
         ("[a.example]\nContent-Length: 3", "is not yours to set"),
+        ("[a.example]\nX-Level: ***\nX-Key: ***", "line 3: the value of the header X-Key is *** for a secret"),
     ],
 )
 def test_a_file_that_is_wrong_says_where(tmp_path: Path, text: str, why: str) -> None:

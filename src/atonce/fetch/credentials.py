@@ -20,7 +20,7 @@ import stat
 from collections.abc import Mapping
 
 from ..errors import InputError, UsageError
-from .request import Headers, Request
+from .request import Headers, Request, refuse_masked
 from .url import canonical, host_of, origin
 
 __all__ = ["Credentials"]
@@ -101,9 +101,11 @@ def _host(line: str, where: str) -> str:
 
 def _checked(name: str, value: str, where: str) -> Headers:
     try:
-        return Request("http://host/", headers=((name, value),)).headers
+        headers = Request("http://host/", headers=((name, value),)).headers
+        refuse_masked("", headers)
     except InputError as error:
         raise UsageError(f"{where}: {error.what}") from None
+    return headers
 
 
 def _private(path: str) -> str:
