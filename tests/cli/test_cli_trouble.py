@@ -64,6 +64,19 @@ def test_no_room(lab: Lab, folder: Path, output: str, blocks: int) -> None:
     assert all(after[url] == before[url] for url in recorded)
 
 
+def test_no_room_for_failures(lab: Lab, folder: Path) -> None:
+    """What is told of them is of those on record."""
+    Path("urls.txt").write_text("".join(f"{url}\n" for url in lab.urls(300, path="/status/404")))
+    command = ["fetch", "-i", "urls.txt", "-o", "out.jsonl", "--no-progress", "--no-remember", "--json"]
+    ended = run("ulimit -f 20", command)
+    told = json.loads(ended.stdout)
+    recorded = Path("out.jsonl").read_bytes().count(b"\n")
+    assert 0 < recorded < 300
+    assert (told["ok"], told["failed"], sum(each["count"] for each in told["failures"])) == (0, recorded, recorded)
+    assert told["unwritten"] > 0
+    assert f"  {recorded} × http-4xx, such as urls.txt, line 1: " in ended.stderr
+
+
 @needs_parquet
 def test_no_room_for_a_part(lab: Lab, folder: Path) -> None:
     command = arguments(lab, "out.parquet", 50)

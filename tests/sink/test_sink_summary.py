@@ -11,10 +11,10 @@ from atonce.sink.summary import Summary, Tally, grouped, in_words
 
 def test_failures_are_counted_by_kind_with_the_first_as_example() -> None:
     tally = Tally()
-    tally.succeed()
+    tally.succeed(0)
     for number in range(3):
-        tally.fail("ValueError", f"line {number}:\n  bad")
-    tally.fail("OSError", "x" * 500)
+        tally.fail(number + 1, "ValueError", f"line {number}:\n  bad")
+    tally.fail(4, "OSError", "x" * 500)
     summary = Summary(tally.ok, tally.failed, 0.5, tally.failures, before=7, failed_before=1, output="out.jsonl")
     assert summary.lines() == [
         "5 items: 1 ok, 4 failed; 0.50 s, 10/s",
@@ -30,6 +30,22 @@ def test_failures_are_counted_by_kind_with_the_first_as_example() -> None:
     }
 
 
+def test_of_some_only_what_an_output_holds_counts() -> None:
+    tally = Tally()
+    for index in range(10):
+        if index % 2:
+            tally.fail(index, "dns" if index == 9 else "connect", f"line {index}")
+        else:
+            tally.succeed(index, unchanged=index > 5)
+        if index > 6:
+            tally.repeat(index)
+    held = tally.only(8, range(8).__contains__)
+    assert (held.count, held.ok, held.failed, held.failures) == (8, 4, 4, (("connect", 4, "line 1"),))
+    assert (held.unchanged, held.repeated, tally.unchanged, tally.repeated) == (1, 1, 2, 3)
+    without = tally.only(4, range(0, 8, 2).__contains__, failures=False)
+    assert (without.ok, without.failures) == (4, tally.failures)
+
+
 def test_one_that_ended_early() -> None:
     summary = Summary(3, 1, 2.0, output="out.jsonl", unwritten=2, ended="ended early: it is full", command="atonce x")
     assert summary.lines()[0] == "4 items: 3 ok, 1 failed, 2 more could not be written; 2.00 s, 2/s"
@@ -41,7 +57,7 @@ def test_one_that_ended_early() -> None:
 def test_a_tally_stays_small() -> None:
     tally = Tally()
     for number in range(1000):
-        tally.fail(f"Error{number}", "x")
+        tally.fail(number, f"Error{number}", "x")
     assert len(tally.failures) == 21
     assert (tally.failures[0].kind, tally.failures[0].count) == ("other", 980)
     assert tally.count == 1000

@@ -211,7 +211,6 @@ class _Run:
                 ok = record.ok
                 if ok or job.on_failure != "skip":
                     writer.put(record.row, record.size)
-                self._tally.unchanged += record.stays and ok
                 example = self._count(entry, record)
                 if alarm := self._alarm.ended("" if ok else record.kind or "failed", example):
                     job.say(f"{alarm}; it goes on, Ctrl-C ends it")
@@ -231,9 +230,9 @@ class _Run:
         example = "" if ok else f"{self._job.items.where(entry)}: {record.message}"
         with self._counting:
             if ok:
-                self._tally.succeed()
+                self._tally.succeed(entry.index, unchanged=record.stays)
             else:
-                self._tally.fail(record.kind, example)
+                self._tally.fail(entry.index, record.kind, example)
             if record.host:
                 self._hosts.add(record.host, ok, record.size, record.seconds)
             self._progress.advance(ok, not ok, record.kind)
@@ -246,14 +245,16 @@ class _Run:
         writer.put(record.row)
         self._count(entry, record)
         with self._counting:
-            self._tally.repeated += 1
+            self._tally.repeat(entry.index)
 
     def _report(self, seconds: float, code: int, error: AtonceError | None) -> None:
         job, tally, done = self._job, self._tally, self._sink.done
+        ended_count = tally.count
         if code == SIGPIPE_CODE:
             return
         resumable = self._sink.resumable
-        ok, failed = (self._recorded() if isinstance(error, OutputError) and resumable else None) or (tally.ok, tally.failed)
+        if isinstance(error, OutputError) and resumable:
+            tally = self._recorded() or tally
         ended = f"ended early: {error.what}" if error is not None else self._stopped or None
         retry = (tally.failed or done.failed) and job.on_failure != "skip"
         command = None
@@ -261,8 +262,8 @@ class _Run:
             told = self._stopped or any(each.startswith("--retry-failed") for each in job.arguments)
             command = resume_command(job.arguments if told else [*job.arguments, "--retry-failed"])
         summary = Summary(
-            ok,
-            failed,
+            tally.ok,
+            tally.failed,
             seconds,
             tally.failures,
             len(done),
@@ -271,7 +272,7 @@ class _Run:
             tally.unchanged,
             tally.repeated,
             self._hosts or None,
-            max(0, tally.count - ok - failed),
+            max(0, ended_count - tally.count),
             ended,
             command,
         )
@@ -287,15 +288,15 @@ class _Run:
         elif command is not None:
             job.say(f"to run what failed again: {command}")
 
-    def _recorded(self) -> tuple[int, int] | None:
-        """How many items of this run the output holds that succeeded and that failed, read from it again; None if it cannot."""
+    def _recorded(self) -> Tally | None:
+        """Of the items of this run that the output holds, read from it again; None if it cannot."""
         before = self._sink.done
         with contextlib.suppress(AtonceError, OSError):
             with contextlib.suppress(AtonceError):
                 self._sink.close()
             with self._job.sink() as sink:
-                failed = self._tally.failed if self._job.on_failure == "skip" else sink.done.failed - before.failed
-                return len(sink.done) - sink.done.failed - (len(before) - before.failed), failed
+                failures = self._job.on_failure != "skip"
+                return self._tally.only(len(sink.done) - len(before), sink.done.__contains__, failures=failures)
         return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..markdown import code, table
@@ -117,36 +119,66 @@ class Summary(NamedTuple):
 
 
 class Tally:
-    """Counts outcomes, with one example for each kind of failure: the first."""
+    """Counts outcomes, with one example for each kind of failure: the first. Of those that are not simply fine it keeps the
+    indices, in four bytes, to say later which of them an output holds."""
 
-    __slots__ = ("_kinds", "failed", "ok", "repeated", "unchanged")
+    __slots__ = ("_examples", "_kinds", "_repeated", "_unchanged", "failed", "ok")
 
     def __init__(self) -> None:
         self.ok = 0
         self.failed = 0
-        self.unchanged = 0
-        self.repeated = 0
-        self._kinds: dict[str, list[Any]] = {}
+        self._unchanged = array("I")
+        self._repeated = array("I")
+        self._kinds: dict[str, array[int]] = {}
+        self._examples: dict[str, str] = {}
 
     @property
     def count(self) -> int:
         return self.ok + self.failed
 
-    def succeed(self) -> None:
-        self.ok += 1
+    @property
+    def unchanged(self) -> int:
+        return len(self._unchanged)
 
-    def fail(self, kind: str, example: str) -> None:
+    @property
+    def repeated(self) -> int:
+        return len(self._repeated)
+
+    def succeed(self, index: int, *, unchanged: bool = False) -> None:
+        self.ok += 1
+        if unchanged:
+            self._unchanged.append(index)
+
+    def fail(self, index: int, kind: str, example: str) -> None:
         """Count a failure; `example` says which item it was and what was wrong."""
         self.failed += 1
         if kind not in self._kinds and len(self._kinds) >= KINDS:
             kind = "other"
-        self._kinds.setdefault(kind, [0, _short(example)])[0] += 1
+        if kind not in self._kinds:
+            self._kinds[kind], self._examples[kind] = array("I"), _short(example)
+        self._kinds[kind].append(index)
+
+    def repeat(self, index: int) -> None:
+        """It is the same as one before, beside how it ended."""
+        self._repeated.append(index)
 
     @property
     def failures(self) -> tuple[Failures, ...]:
         """The most frequent first."""
-        kinds = (Failures(kind, count, example) for kind, (count, example) in self._kinds.items())
+        kinds = (Failures(kind, len(indices), self._examples[kind]) for kind, indices in self._kinds.items())
         return tuple(sorted(kinds, key=lambda each: -each.count))
+
+    def only(self, count: int, holds: Callable[[int], bool], *, failures: bool = True) -> Tally:
+        """Of the `count` of them that an output holds; and of all that failed, unless it holds `failures`."""
+        held = Tally()
+        held._unchanged, held._repeated = (array("I", filter(holds, each)) for each in (self._unchanged, self._repeated))
+        for kind, indices in self._kinds.items():
+            left = array("I", filter(holds, indices)) if failures else indices
+            if left:
+                held._kinds[kind], held._examples[kind] = left, self._examples[kind]
+                held.failed += len(left)
+        held.ok = count - held.failed if failures else count
+        return held
 
 
 def grouped(number: float) -> str:
