@@ -213,3 +213,24 @@ def _starts_a_child(path: str) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     Path(path).write_text(str(child.pid))
     child.returncode = 0  # it is left to itself
+
+
+@pytest.mark.parametrize("model", ["sync", "threads", "coroutines", "processes", "hybrid", "auto"])
+def test_a_run_is_silent_where_warnings_are_errors(model: str, tmp_path: Path) -> None:
+    """Here and in whatever it starts, to its end: such as of a socket that nobody closed."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(f"""
+            import atonce
+            def plain(item):
+                return item
+            async def waits(item):
+                return item
+            fn = waits if {model!r} in ("coroutines", "hybrid") else plain
+            assert sorted(atonce.map(fn, range(50), model={model!r})) == list(range(50))
+        """),
+        encoding="utf-8",
+    )
+    env = os.environ | {"PYTHONWARNINGS": "error"}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=30, check=True, env=env)
+    assert done.stderr == ""

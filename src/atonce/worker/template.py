@@ -66,6 +66,7 @@ def main(control_fd: int, mode: str, near_side: int) -> None:
         for pid in children:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
+        control.close()
 
 
 def _watch(pid: int) -> int | None:
