@@ -246,7 +246,7 @@ class _Call:
         if not self.options.progress:
             return batches
         if isinstance(self.options.progress, Display):
-            self.options.progress.watch(conductor.status)
+            _show(conductor, self.options.progress)
             return batches
         from .sink.progress import watched
 
@@ -258,12 +258,17 @@ class _Call:
         if not self.options.progress:
             return batches
         if isinstance(self.options.progress, Display):
-            self.options.progress.watch(conductor.status)
+            _show(conductor, self.options.progress)
             return batches
         from .sink.progress import watched_async
 
         workers = self.options.progress == "workers"
         return watched_async(batches, conductor, length_of(self._items), self.name, workers=workers)
+
+
+def _show(conductor: Conductor, display: Display) -> None:
+    display.watch(conductor.status)
+    conductor.when_put_off = getattr(display, "put_off", None)  # of ours
 
 
 def _callers_loop() -> asyncio.AbstractEventLoop:

@@ -122,8 +122,54 @@ def test_an_alarm_when_most_fails(lab: Lab, capsys: pytest.CaptureFixture[str]) 
     write_urls(list(lab.urls(70, path="/status/404")))
     assert main(["fetch", "-i", "urls.txt", "-o", "out.jsonl", "--no-progress"]) == 1
     err = capsys.readouterr().err
-    assert err.count("of the last 50 items failed") == 1
+    assert err.count("40 of the last 40 attempts failed") == 1
     assert "40 of them: http-4xx, such as urls.txt, line " in err
+
+
+def test_an_alarm_before_anything_has_ended(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attempts that are made again count."""
+    from atonce.sink.alarm import Alarm
+
+    failed = Alarm.failed
+
+    def and_then_ends(self: Alarm, *what: Any, **more: Any) -> None:
+        if (told := failed(self, *what, **more)) is not None:
+            print(told)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Alarm, "failed", and_then_ends)
+    with Lab(hosts=20, behaviours=["refuse"] * 20) as lab:
+        write_urls([f"http://{host}/{number}" for host in lab.hosts for number in range(5)])
+        assert main(["fetch", "-i", "urls.txt", "-o", "out.jsonl", "--no-progress", "--no-remember"]) == 130
+    out, err = capsys.readouterr()
+    assert out.startswith("40 of the last 40 attempts failed, 40 of them: connect, such as urls.txt, line ")
+    assert "0 items: 0 ok" in err
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_no_alarm_for_one_host_among_others(folder: Path, capsys: pytest.CaptureFixture[str], status: int) -> None:
+    with Lab(hosts=20) as lab:
+        bad, *good = lab.hosts
+        write_urls(
+            [f"http://{bad}/status/{status}?{number}" for number in range(80)] + [f"http://{host}/bytes/1" for host in good]
+        )
+        assert main(["fetch", "-i", "urls.txt", "-o", "out.jsonl", "--no-progress", "--no-remember", "--retries", "0"]) == 1
+    err = capsys.readouterr().err
+    assert "80 failed" in err
+    assert "attempts failed" not in err
+
+
+@pytest.mark.parametrize(("path", "alarms"), [("throttled/1?after=0&n={}", 0), ("flaky/1?n={}", 1)])
+def test_no_alarm_for_a_host_that_has_too_much_to_do(
+    lab: Lab, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, path: str, alarms: int
+) -> None:
+    monkeypatch.setattr("atonce.sink.alarm.MOST", 4)
+    write_urls([f"{lab.base}/{path.format(number)}" for number in range(8)])
+    assert main(["fetch", "-i", "urls.txt", "-o", "out.jsonl", "--no-progress", "--no-remember"]) == 0
+    assert [row["attempts"] for row in rows(Path("out.jsonl").read_bytes()).values()] == [2] * 8
+    assert capsys.readouterr().err.count("attempts failed") == alarms
 
 
 def test_what_hosts_take_is_remembered_unless_told_not_to(lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

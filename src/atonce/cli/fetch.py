@@ -131,7 +131,7 @@ def command(
         from atonce.errors import UsageError
         from atonce.fetch import Timeouts
         from atonce.fetch.credentials import Credentials
-        from atonce.fetch.failure import CUT
+        from atonce.fetch.failure import CUT, is_unreachable
         from atonce.fetch.page import COLUMNS
         from atonce.fetch.partial import Partials
         from atonce.fetch.request import mark_of, requests_of
@@ -195,6 +195,8 @@ def command(
         refresh=refresh,
         go_on=go_on,
         revise=_revise,
+        unanswered=is_unreachable,
+        setback=_setback,
         changes=("the list was changed", "its rows were made with another -H, or with or without --no-body"),
         arguments=ctx.obj,
         columns=COLUMNS,
@@ -331,6 +333,16 @@ def _revise(line: bytes | None, request: Request) -> Request:
     from atonce.fetch.validators import conditional
 
     return conditional(request, None if line is None else json.loads(line))
+
+
+def _setback(error: BaseException) -> tuple[str, str, str]:
+    from atonce.errors import said
+    from atonce.fetch.url import host_of, shown
+
+    page: Page | None = getattr(error, "page", None)
+    if page is None:
+        return (*said(error), "")
+    return page.error_class or "", f"{shown(page.url)}: {page.error}", host_of(page.url)
 
 
 def _recorder(archive: bool, refresh: bool) -> Callable[[Page, Entry], Record]:

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from atonce.errors import AtonceError, InputError, OutputError, UsageError
+from atonce.engine.kinds import kind_of
+from atonce.errors import AtonceError, InputError, OutputError, UsageError, said
 from atonce.plan.machine import usable_cpus
 from atonce.sink import sink_for
 from atonce.sink.alarm import Alarm
@@ -32,6 +33,7 @@ from .signals import Signalled, interruptible
 from .talk import resume_command, say, show_error
 
 if TYPE_CHECKING:
+    from atonce.engine.history import Again as PutOff
     from atonce.sink.columns import Kind
 
     from .feed import Fed
@@ -66,7 +68,8 @@ class Job(NamedTuple):
     item and goes on, "raise" stops at the first, "skip" does not record it, so that the same command tries it again. `columns`
     are the fields of a row, for outputs that are tables. `refresh` has all items run again, as `revise` makes them (see
     `Remaining`); `go_on` leaves the parts of bodies that were cut. `arguments` are what was typed. Items with the same `mark`
-    are run once; `repeat` says what is kept of the others.
+    are run once; `repeat` says what is kept of the others. `unanswered` tells of a result that failed whether nobody answered;
+    `setback` gives the kind, message and host of an attempt that failed and is made again.
     """
 
     name: str
@@ -84,6 +87,8 @@ class Job(NamedTuple):
     refresh: bool = False
     go_on: bool = False
     revise: Callable[[bytes | None, Any], Any] = lambda row, item: item
+    unanswered: Callable[[Any], bool] = lambda result: False
+    setback: Callable[[BaseException], tuple[str, str, str]] = lambda error: (*said(error), "")
     changes: Sequence[str] = ("the input was changed", "the output was made by another function")
     on_failure: str = "return"
     reported: Reported | None = None
@@ -159,9 +164,10 @@ class _Run:
         self._remaining = remaining
         self._results = results
         self._tally = Tally()
-        self._alarm = Alarm()
         self._hosts = HostTally()
         self._progress = display
+        self._alarm = Alarm(lambda: status.unheard if (status := display.status()) is not None else 0)
+        display.put_off = self._put_off
         display.amount = lambda: self._hosts.amount if self._hosts else ""
         self._counting = threading.Lock()  # repeats are found in the thread that reads
         self._stopped = ""  # why it ended before its input did
@@ -212,8 +218,10 @@ class _Run:
                 if ok or job.on_failure != "skip":
                     writer.put(record.row, record.size)
                 example = self._count(entry, record)
-                if alarm := self._alarm.ended("" if ok else record.kind or "failed", example):
-                    job.say(f"{alarm}; it goes on, Ctrl-C ends it")
+                if ok:
+                    self._alarm.succeeded(record.host)
+                elif result.attempts:  # else nobody was asked
+                    self._fails(record.kind, example, record.host, unanswered=job.unanswered(result))
                 if job.reported is not None:
                     job.reported.heard(result.index, ok, record.kind, example)
                 if self._remaining.repeats is not None:
@@ -237,6 +245,19 @@ class _Run:
                 self._hosts.add(record.host, ok, record.size, record.seconds)
             self._progress.advance(ok, not ok, record.kind)
         return example
+
+    def _put_off(self, again: PutOff) -> None:
+        """An attempt has failed, and is made again: it may be long before anything ends."""
+        error, entry = again.error, self._remaining.of(again.item)
+        unanswered = bool(getattr(error, "unreachable", False))
+        if error is None or entry is None or (kind_of(error)[0] == "overload" and not unanswered):
+            return  # to be asked for a pause is no failure
+        kind, message, host = self._job.setback(error)
+        self._fails(kind, f"{self._job.items.where(entry)}: {message}", host, unanswered=unanswered)
+
+    def _fails(self, kind: str, example: str, host: str, *, unanswered: bool) -> None:
+        if alarm := self._alarm.failed(kind or "failed", example, host, answered=not unanswered):
+            self._job.say(f"{alarm}; it goes on, Ctrl-C ends it")
 
     def _repeated(self, writer: Writer, entry: Entry, first: int, how: How) -> None:
         """An item is the same as the one with the index `first`: perhaps in the thread that reads stdin."""

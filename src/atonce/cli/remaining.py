@@ -73,6 +73,10 @@ class Remaining:
         """The entry of the item that was read as this number; it is forgotten with that."""
         return self._in_flight.pop(number)
 
+    def of(self, number: int) -> Entry | None:
+        """The entry of an item that is still under way."""
+        return self._in_flight.get(number)
+
     def _left(self, repeats: Repeats | None = None) -> Iterator[Entry]:
         done, last = self._sink.done, -1
         known = self._sink.before or done

@@ -84,6 +84,11 @@ class Backlog:
     def park(self, index: int, until: float, now: float) -> None:
         """Nothing of this item's key may start before `until`."""
 
+    @property
+    def unheard(self) -> int:
+        """Keys that have something in flight, and of which nothing has come back yet; from any thread."""
+        return 0
+
     def parked(self, now: float) -> list[tuple[Any, float, int, bool]]:
         """(key, until when, how many of its items wait, whether it asked for that: else nobody answers there) of keys of which
         nothing may start now; from any thread."""

@@ -44,7 +44,7 @@ from .events import (
     Withdraw,
 )
 from .finished import Batch
-from .history import History, Move, Weight
+from .history import Again, History, Move, Weight
 from .hub import Hub
 from .machine import Machine, Policy
 from .observer import Observer
@@ -143,6 +143,7 @@ class Conductor:
         self._ask_first = False
         self.error: BaseException | None = None
         self.history = History(self._started)
+        self.when_put_off: Callable[[Again], None] | None = None  # told of each failure that is not final, between two steps
 
     def __repr__(self) -> str:
         return f"<Conductor {self.plan.headline}: {self.machine!r}>"
@@ -507,6 +508,8 @@ class Conductor:
             if self._onlookers:
                 self._onlookers.tell("limited", move)
         for again in self.machine.put_off():
+            if self.when_put_off is not None:
+                self.when_put_off(again)
             if self._onlookers:
                 self._onlookers.tell("put_off", again)
         if now >= self.history.next_look:

@@ -23,12 +23,13 @@ class Move(NamedTuple):
 
 
 class Again(NamedTuple):
-    """At `at` an item had failed `attempts` times, and is tried again from `then` on."""
+    """At `at` an item had failed `attempts` times, the last time with `error`, and is tried again from `then` on."""
 
     at: float
     item: int
     attempts: int
     then: float
+    error: BaseException | None = None
 
 
 class Weight(NamedTuple):

@@ -302,6 +302,11 @@ class KeyedBacklog(Backlog):
         return waits
 
     @property
+    def unheard(self) -> int:
+        lanes = list(self._lanes.values())
+        return sum(1 for lane in lanes if lane.in_flight and lane.circuit is None and lane.answered_at == -math.inf)
+
+    @property
     def parked_until(self) -> float:  # type: ignore[override]
         waits = self._waits
         while waits and waits[0][0] != waits[0][2].wakes_at:

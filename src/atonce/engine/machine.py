@@ -169,6 +169,11 @@ class Machine:
         """Keys of which nothing may start now: see `Backlog.parked`."""
         return self._queue.parked(now)
 
+    @property
+    def unheard(self) -> int:
+        """Keys that are asked, and of which nothing has come back yet."""
+        return self._queue.unheard
+
     def moves(self) -> list[tuple[Any, int, str]]:
         """(key, or "" for all; how many may be in flight; why) for each move of a limit since the last time."""
         moves, self._queue.moved = self._queue.moved, []

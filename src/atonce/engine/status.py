@@ -45,7 +45,8 @@ class Status(NamedTuple):
 
     `phase`: "measuring" the first items; "starting" while no worker is ready; "warming up": processes are being started and
     the worker that measured goes on meanwhile; "ending": all has been read. `retrying` items wait for another try, the
-    first for `retry_in` seconds; `parked` are keys, the first to go on first. `memory`: bytes of this process and its
+    first for `retry_in` seconds; `parked` are keys, the first to go on first, `unheard` so many that are asked and of which
+    nothing has come back yet. `memory`: bytes of this process and its
     workers at the last look.
     """
 
@@ -62,6 +63,7 @@ class Status(NamedTuple):
     workers: tuple[Doing, ...] = ()
     lost: int = 0
     memory: int = 0
+    unheard: int = 0
 
 
 def status_of(conductor: Conductor, *, workers: bool = False) -> Status:
@@ -102,6 +104,7 @@ def _status(conductor: Conductor, workers: bool) -> Status:
         retrying=len(retries),
         retry_in=max(0.0, min(retries) - now) if retries else 0.0,
         parked=tuple(sorted(waits, key=operator.attrgetter("seconds"))),
+        unheard=machine.unheard,
         workers=tuple(_doing(conductor, number, seat, given, now) for number, seat, given in seats) if workers else (),
         lost=machine.workers_lost,
         memory=conductor.history.bytes,

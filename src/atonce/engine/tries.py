@@ -82,7 +82,7 @@ class Tries:
             return False
         self._tries[index] = tries
         heapq.heappush(self._waiting, (at, index, failed))
-        self._put_off.append(Again(now, index, tries, at))
+        self._put_off.append(Again(now, index, tries, at, error))
         return True
 
     def struck(self, index: int, *, alone: bool) -> bool:

@@ -28,7 +28,17 @@ from .request import IDEMPOTENT
 if TYPE_CHECKING:
     from .page import Page
 
-__all__ = ["CLASSES", "CUT", "FULL", "FetchError", "class_of", "is_retryable", "retry_after", "worth_retrying"]
+__all__ = [
+    "CLASSES",
+    "CUT",
+    "FULL",
+    "FetchError",
+    "class_of",
+    "is_retryable",
+    "is_unreachable",
+    "retry_after",
+    "worth_retrying",
+]
 
 CLASSES = (
     "dns",
@@ -91,7 +101,7 @@ class FetchError(ItemError):
     @property
     def unreachable(self) -> bool:
         """Whether it says nothing of this request, but that nobody answers at this host, or only a gateway before it."""
-        return self.silent or (self.page is not None and self.page.status in _GATEWAY)
+        return self.page is not None and is_unreachable(self.page)
 
     @property
     def silent(self) -> bool:
@@ -106,6 +116,11 @@ class FetchError(ItemError):
 
 _NOBODY = frozenset({"dns", "connect", "tls", "timeout-connect", "timeout-first-byte"})
 _GATEWAY = frozenset({502, 503, 504})
+
+
+def is_unreachable(page: Page) -> bool:
+    """Whether it tells that nobody answers at this host, or only a gateway before it."""
+    return page.error_class in _NOBODY or page.status in _GATEWAY
 
 
 def is_retryable(error: BaseException) -> bool:

@@ -1,40 +1,89 @@
-"""Says early that most of what is run fails, and of what: `Alarm`. Nobody wants to learn that after a million items."""
+"""Says early that most of what is run fails, and of what: `Alarm`. Nobody wants to learn that after a million items.
+
+attempts, also those that are made again ──► most of the last 50 failed ────┐
+                                         └─► nobody has answered for 3 s ──┴─► of most hosts? ──► said, once
+"""
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
+from collections.abc import Callable
 
 from .summary import grouped
 
 __all__ = ["Alarm"]
 
-# Items that are looked back on, and failures among them that are most. Fewer would cry wolf at a bad patch.
+# Attempts that are looked back on, and failures among them that are most. Fewer would cry wolf at a bad patch.
 WINDOW, MOST = 50, 40
+# So many in a row that nobody answered, and no answer for so many seconds: dead hosts are left alone, and fail seldom. Fewer
+# are enough where each of them takes long to fail.
+SILENCES = ((10, 3.0), (4, 10.0))
+# Hosts whose last attempt is remembered.
+HOSTS = 1000
 
 
 class Alarm:
-    """Told of each item that ends; says something once, and again only after most have been fine in between."""
+    """Told of each attempt that ends; says something once, and again only after most have been fine in between.
 
-    __slots__ = ("_kinds", "_raised")
+    One host that fails among others that do not is no reason, however many of the last attempts are its own: as many must fail
+    as do not, and as many as are `unheard`, that is asked, without anything that came back yet.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_bad", "_clock", "_hosts", "_kinds", "_raised", "_silent", "_since", "_unheard")
+
+    def __init__(self, unheard: Callable[[], int] = lambda: 0, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._unheard, self._clock = unheard, clock
         self._kinds: deque[str] = deque(maxlen=WINDOW)  # of failure; "" is a success
+        self._hosts: dict[str, bool] = {}  # whether the last attempt failed; the longest ago first
+        self._bad = 0  # of those
+        self._silent = 0  # attempts since the last answer of anybody
+        self._since: float | None = clock()  # when that was; None: no failure since
         self._raised = False
 
-    def ended(self, kind: str = "", example: str = "") -> str | None:
-        """One more; `kind` is that of its failure, "" of a success, `example` says which it was and why. Returns what there
-        is to say, if there is something."""
-        kinds = self._kinds
-        kinds.append(kind)
-        if not kind and not self._raised:
-            return None
-        failed = len(kinds) - kinds.count("")
+    def succeeded(self, host: str = "") -> None:
+        """One more."""
+        self._kinds.append("")
+        self._silent, self._since = 0, None
+        self._note(host, False)
         if self._raised:
-            self._raised = failed >= len(kinds) / 2
+            self._raised = self._failed >= len(self._kinds) / 2
+
+    def failed(self, kind: str, example: str, host: str = "", *, answered: bool = True) -> str | None:
+        """One more; `example` says which it was and why; `answered`, whether there was any answer. Returns what there is to
+        say, if there is something."""
+        self._kinds.append(kind)
+        self._note(host, True)
+        if answered:
+            self._silent, self._since = 0, None
+        else:
+            self._silent += 1
+            self._since = self._clock() if self._since is None else self._since
+        if self._raised or not (told := self._what()):
             return None
-        if failed < MOST:
+        hosts = len(self._hosts)
+        if self._bad < hosts - self._bad or self._bad < self._unheard():
             return None
         self._raised = True
-        [(most, count)] = Counter(each for each in kinds if each).most_common(1)
+        [(most, count)] = Counter(each for each in self._kinds if each).most_common(1)
         such = f", such as {example}" if kind == most and example else ""
-        return f"{grouped(failed)} of the last {WINDOW} items failed, {grouped(count)} of them: {most}{such}"
+        return f"{told}, {grouped(count)} of them: {most}{such}"
+
+    def _what(self) -> str:
+        if (failed := self._failed) >= MOST:
+            return f"{grouped(failed)} of the last {len(self._kinds)} attempts failed"
+        silence = 0.0 if self._since is None else self._clock() - self._since
+        if any(self._silent >= count and silence >= seconds for count, seconds in SILENCES):
+            return f"no answer for {silence:.0f} s: all of the last {grouped(min(self._silent, failed))} attempts failed"
+        return ""
+
+    @property
+    def _failed(self) -> int:
+        return len(self._kinds) - self._kinds.count("")
+
+    def _note(self, host: str, bad: bool) -> None:
+        hosts = self._hosts
+        self._bad += bad - hosts.pop(host, False)
+        hosts[host] = bad
+        if len(hosts) > HOSTS:
+            self._bad -= hosts.pop(next(iter(hosts)))

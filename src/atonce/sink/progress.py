@@ -20,6 +20,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Generator, Ite
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from ..engine.history import Again
 from ..engine.status import Status
 from ..errors import said
 from ..plain import sayable
@@ -54,6 +55,7 @@ class Progress:
     def __init__(self, *, workers: bool = False, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._look: Look | None = None
+        self.put_off: Callable[[Again], None] | None = None  # told of failures that are not final: set by whoever wants to know
         self.amount: Callable[[], str] = lambda: ""  # of what came, in words: set by whoever counts it
         self._workers = workers
         self._next = math.inf
@@ -95,13 +97,17 @@ class Progress:
         """All there is to show."""
         count = self.ok + self.failed
         rate, left = self._speed(now, count)
-        status = None
-        if self._look is not None:
-            with contextlib.suppress(Exception):  # it is for show only
-                status = self._look(workers=self._workers)
+        status = self.status(workers=self._workers)
         kinds = sorted(self.kinds.copy().items(), key=lambda each: -each[1])
         seconds, amount = now - self.started, self.amount()
         return View(self.name, count, self.total, self.failed, tuple(kinds), rate, left, seconds, status, amount)
+
+    def status(self, *, workers: bool = False) -> Status | None:
+        """What the run is doing; None where nobody knows."""
+        if self._look is not None:
+            with contextlib.suppress(Exception):  # it is for show only
+                return self._look(workers=workers)
+        return None
 
     def _speed(self, now: float, count: int) -> tuple[float, float | None]:
         """(items a second, seconds left), by the last half minute: what was long ago says little."""
