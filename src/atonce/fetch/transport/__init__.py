@@ -8,7 +8,6 @@ says which runners can serve it, `proxies` which schemes of proxies it speaks to
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
@@ -112,6 +111,8 @@ def _load(name: str) -> Any:
     """The class of a name in the table, or of `module:attribute`."""
     module, colon, attribute = TRANSPORTS.get(name, name).partition(":")
     if not (module and colon and attribute):
+        import difflib
+
         near = difflib.get_close_matches(name, TRANSPORTS, 1)
         hint = f"transport={near[0]!r}" if near else f"one of {', '.join(TRANSPORTS)}, or package.module:Class"
         raise PlanError(f"there is no transport {name!r}", hint=hint)
