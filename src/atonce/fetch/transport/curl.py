@@ -18,7 +18,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import Future
 from typing import Any, ClassVar, cast
 
 import pycurl
@@ -206,11 +205,11 @@ class MultiRunner(Runner):
         """With what a step of a transfer, which is not being performed, came to."""
         if result is None:
             self._add(transfer.easy)
-        elif isinstance(result, Future):
+        elif isinstance(result, Page | ItemError):
+            self._end(transfer, result, now)
+        else:
             self._holding.add(transfer)
             result.add_done_callback(lambda _: self._release(transfer))
-        else:
-            self._end(transfer, result, now)
 
     def _release(self, transfer: Transfer) -> None:
         """What it waits for is over: perhaps in another thread."""
