@@ -20,6 +20,7 @@ from atonce.errors import AtonceError
 
 from .ending import end_at_once
 from .loading import uncollected
+from .streams import opened
 from .talk import heard, show_error
 
 __all__ = ["cli", "main", "run"]
@@ -83,16 +84,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AtonceError as error:
         show_error(error)
         return error.exit_code
+    except FileNotFoundError:
+        if _has_folder():
+            raise
+        show_error("the folder that this runs in is no longer there\n  try: cd to one that is")
+        return 2
     finally:
         gc.unfreeze()  # what was loaded, for whoever called this: see `uncollected`
 
 
 def run() -> NoReturn:
     """`main` as a program. Who runs nobody's functions but ours has nothing to take apart at its end."""
+    opened()
     code = main()
     if sys.argv[1:2] == ["fetch"]:
         end_at_once(code)
     sys.exit(code)
+
+
+def _has_folder() -> bool:
+    try:
+        return bool(os.getcwd())
+    except OSError:
+        return False
 
 
 def _see_help(error: click.ClickException) -> str:

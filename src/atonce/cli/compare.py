@@ -157,12 +157,13 @@ def _say(turn: Turn) -> None:
 
 
 def _show(comparison: Comparison, form: str) -> None:
+    from .streams import tell
     from .talk import plain
 
     if form == "json":
-        click.echo(comparison.to_json())
+        tell(comparison.to_json())
     elif form in ("csv", "markdown"):
         text = comparison.to_csv() if form == "csv" else comparison.to_markdown()
-        click.echo(text, nl=False)
+        tell(text, nl=False)
     else:
-        click.echo(plain(str(comparison)))
+        tell(plain(str(comparison)))

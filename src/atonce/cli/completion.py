@@ -6,6 +6,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from .options import Command
+from .streams import tell
 
 _HOW = """
   atonce completion bash > ~/.local/share/bash-completion/completions/atonce
@@ -21,4 +22,4 @@ def command(ctx: click.Context, shell: str) -> None:
     """Print what makes a shell complete atonce's commands and options."""
     kind = get_completion_class(shell)
     assert kind is not None
-    click.echo(kind(ctx.find_root().command, {}, "atonce", "_ATONCE_COMPLETE").source())
+    tell(kind(ctx.find_root().command, {}, "atonce", "_ATONCE_COMPLETE").source())

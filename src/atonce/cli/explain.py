@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import Command, called, controls, in_group, parallelism, what_to_run
+from .streams import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,7 @@ def command(
     items = Input(path, kind=input_format)
     plan = explain(fn, _Counted(items) if items.rereadable else (entry.item for entry in items), **options)
     if as_json:
-        click.echo(json.dumps(plan.as_json(), ensure_ascii=False, indent=1))
+        tell(json.dumps(plan.as_json(), ensure_ascii=False, indent=1))
     else:
         show(str(plan), _STYLES)
     return 0

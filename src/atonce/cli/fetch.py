@@ -10,6 +10,7 @@ import click
 from .loading import seldom_collected, uncollected
 from .options import CODES, Command, controls, given, in_group, number_or_auto, only_one, outputs
 from .shown import Shown, shows
+from .streams import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -260,10 +261,10 @@ def _rehearse(items: Input, output: str, as_json: bool, **options: Any) -> int:
     rate = None if options["rate"] is None else Rate.parse(options["rate"]).a_second
     limits = (most, concurrency, rate)
     if as_json:
-        click.echo(json.dumps(found.as_json(*limits), ensure_ascii=False))
+        tell(json.dumps(found.as_json(*limits), ensure_ascii=False))
     else:
         for line in found.lines(output, *limits, options["max_body"] or Policy().max_body):
-            click.echo(plain(line))
+            tell(plain(line))
     return 2 if found.bad_lines or not found.items else 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import sys
 import threading
 import time
@@ -30,6 +29,7 @@ from .repeats import How, Mark, Repeats
 from .reported import Reported
 from .shown import Shown
 from .signals import Signalled, interruptible
+from .streams import left
 from .talk import resume_command, say, show_error
 
 if TYPE_CHECKING:
@@ -184,7 +184,8 @@ class _Run:
             code = stop.exit_code if isinstance(stop, Signalled) else 130
             self._stopped = "interrupted"
         except BrokenPipeError:
-            code = _end_quietly()
+            left(sys.stdout)
+            code = SIGPIPE_CODE
         except AtonceError as raised:
             if not self._tally.count:
                 raise
@@ -358,11 +359,3 @@ def bad_lines(items: Input, first: InputError) -> InputError:
 
 def empty(items: Input) -> UsageError:
     return UsageError(f"there are no items in {items.name}")
-
-
-def _end_quietly() -> int:
-    """Whoever read stdout has gone: leave Python nothing to flush into it."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
-    return SIGPIPE_CODE

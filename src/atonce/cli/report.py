@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from .options import Command, files
+from .streams import tell
 
 if TYPE_CHECKING:
     from atonce.report.story import Story
@@ -41,7 +42,7 @@ def command(trace: str, output: str | None, form: Literal["", "text", "json", "m
     if output is not None:
         say(f"the page is {report_of_story(story, output)}")
     if form == "json" or form == "markdown":
-        click.echo(digest_of_story(story, form).rstrip("\n"))
+        tell(digest_of_story(story, form).rstrip("\n"))
     elif form or output is None:
         _print(story)
     return 0

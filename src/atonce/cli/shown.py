@@ -6,9 +6,8 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-import click
-
 from .options import all_of, in_group
+from .streams import tell
 
 if TYPE_CHECKING:
     from atonce.sink.progress import Progress
@@ -62,6 +61,6 @@ class Shown(NamedTuple):
     def print(self, summary: Summary, name: str) -> None:
         """On stdout, if that was asked for."""
         if self.form == "json":
-            click.echo(json.dumps(summary.as_json(), ensure_ascii=False))
+            tell(json.dumps(summary.as_json(), ensure_ascii=False))
         elif self.form == "markdown":
-            click.echo(summary.as_markdown(name), nl=False)
+            tell(summary.as_markdown(name), nl=False)

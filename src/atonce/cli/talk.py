@@ -15,6 +15,8 @@ import click
 from atonce.errors import AtonceError, Bug, InputError, OutputError
 from atonce.plain import plain, sayable
 
+from .streams import left, tell
+
 __all__ = ["heard", "plain", "resume_command", "say", "show", "show_error"]
 
 # -H and its value as two words and as one, also behind -q
@@ -39,7 +41,7 @@ _ARGUMENT = re.compile(
 
 
 def say(text: str) -> None:
-    """One or more lines on stderr; a stderr that nobody reads any more is no reason to stop."""
+    """One or more lines on stderr; a stderr that nobody reads any more, or that is full, is no reason to stop."""
     _print(plain(text))
 
 
@@ -47,7 +49,7 @@ def show(text: str, styles: Mapping[str, str]) -> None:
     """What was asked for, on stdout: in color on a terminal that wants it. `styles`: pattern → style, as rich names it."""
     text = plain(text)
     if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
-        click.echo(text)
+        tell(text)
         return
     from rich.console import Console
     from rich.text import Text
@@ -130,5 +132,5 @@ def _print(text: str) -> None:
     text = sayable(text, getattr(sys.stderr, "encoding", None) or "utf-8")
     try:
         click.echo(text, err=True, color=color)
-    except BrokenPipeError:
-        pass
+    except OSError:
+        left(sys.stderr)

@@ -24,6 +24,7 @@ _WORDS = {
     errno.EROFS: ("the file system is read-only", "name an output elsewhere"),
     errno.EMFILE: ("this process has too many files open", "raise `ulimit -n`, or lower --concurrency"),
     errno.ENFILE: ("the system has too many files open", "end something else first"),
+    errno.EBADF: ("it is closed", "open it"),
     errno.ENOENT: ("its folder does not exist", "make the folder"),
     errno.ENOTDIR: ("a part of its path is not a folder", "name another path"),
     errno.EEXIST: ("what is there is no folder", "name another output"),

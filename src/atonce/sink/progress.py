@@ -166,8 +166,9 @@ class Lines(Progress):
         self._over.set()
         if self._ticker is not None:
             self._ticker.join()
-        for line in summary.lines() if summary else ():
-            print(line, file=self._stream)
+        with contextlib.suppress(ValueError, OSError):  # nobody reads it any more, or it is full
+            for line in summary.lines() if summary else ():
+                print(line, file=self._stream)
 
     def _show(self, now: float) -> None:
         with self._lock:
@@ -283,7 +284,7 @@ def progress(
 ) -> Progress:
     """The kind that suits stderr: `Bar` on a terminal, `Cell` in a notebook, `Lines` elsewhere; one that shows nothing with
     `show=False`, and in a worker, whose terminal is its parent's."""
-    if not show or depth():
+    if not show or depth() or (stream is None and sys.stderr is None):  # a program without a terminal may have none
         return Progress(clock=clock)
     if stream is None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         return Bar(workers=workers, clock=clock)

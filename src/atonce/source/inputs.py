@@ -192,17 +192,24 @@ def _kind_of(path: str) -> str:
 
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[BinaryIO]:
-    """The file as bytes. Stdin by a reader of its own: at its end Python waits for whoever is reading `sys.stdin`."""
-    if path == "-":
-        yield open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115 - there is nothing to close
-        return
+    """The file as bytes; an OSError of the block is that of reading it."""
     try:
-        file = open(path, "rb")  # noqa: SIM115 - closed below; the try is for opening only
+        if path == "-":  # a reader of its own: at its end Python waits for whoever is reading `sys.stdin`
+            yield open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115 - there is nothing to close
+            return
+        with open(path, "rb") as file:
+            yield file
     except OSError as error:
-        reason = {errno.ENOENT: "there is no such file", errno.EISDIR: "it is a folder"}.get(error.errno or 0)
-        raise InputError(f"cannot read {path}: {reason or error.strerror}") from error
-    with file:
-        yield file
+        reason, name = _UNREADABLE.get(error.errno or 0, error.strerror), "stdin" if path == "-" else path
+        raise InputError(f"cannot read {name}: {reason}") from error
+
+
+_UNREADABLE = {
+    errno.ENOENT: "there is no such file",
+    errno.EISDIR: "it is a folder",
+    errno.EBADF: "it is closed",
+    errno.EIO: "the device failed",
+}
 
 
 def _lines(file: BinaryIO, name: str, *, bare: bool) -> Iterator[tuple[int, bytes, str]]:
