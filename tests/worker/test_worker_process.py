@@ -234,3 +234,26 @@ def test_a_run_is_silent_where_warnings_are_errors(model: str, tmp_path: Path) -
     env = os.environ | {"PYTHONWARNINGS": "error"}
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=30, check=True, env=env)
     assert done.stderr == ""
+
+
+def test_an_interpreter_that_cannot_be_started_again(tmp_path: Path) -> None:
+    """As of a program that has Python within it: processes are an error that says so, and auto does without them."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+            import sys, atonce
+            sys.executable = "/nonexistent/python"
+            def computes(item):
+                return sum(range(100_000))
+            assert len(list(atonce.map(computes, range(60)))) == 60
+            try:
+                list(atonce.map(computes, range(60), model="processes"))
+            except atonce.errors.StartFailed as error:
+                print(error)
+        """),
+        encoding="utf-8",
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.startswith("a worker cannot be started: ")
+    assert "it is not where sys.executable says" in done.stdout
+    assert 'try: sys.executable = the path of a Python with the same packages, or model="threads"' in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from ..errors import ItemTimeout, StartFailed, TooManyStuck, WorkerDied, died_of, shown
@@ -40,11 +41,12 @@ def too_many_stuck(count: int) -> TooManyStuck:
 
 def cannot_hire(error: OSError) -> StartFailed:
     """The system gives nothing to start a worker with."""
-    complaint = StartFailed(
-        f"a worker cannot be started: {error}",
-        causes=("too many files are open (ulimit -n)", "there are too many processes (ulimit -u, a container's limit)"),
-        hint="a higher limit, or fewer workers: parallelism=",
-    )
+    causes = ("too many files are open (ulimit -n)", "there are too many processes (ulimit -u, a container's limit)")
+    hint = "a higher limit, or fewer workers: parallelism="
+    if error.errno in (errno.EACCES, errno.ENOENT, errno.ENOEXEC):
+        causes = ("this user may not run the interpreter again", "it is not where sys.executable says: in an application's own")
+        hint = 'sys.executable = the path of a Python with the same packages, or model="threads"'
+    complaint = StartFailed(f"a worker cannot be started: {error}", causes=causes, hint=hint)
     complaint.__cause__ = error
     return complaint
 
