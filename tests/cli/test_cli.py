@@ -163,12 +163,15 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("no_color", "colored"), [(None, True), ("1", False), ("", True)])
+@pytest.mark.parametrize(
+    ("no_color", "term", "colored"), [(None, "xterm", True), ("1", "xterm", False), ("", "xterm", True), (None, "dumb", False)]
+)
 def test_color_is_for_terminals_and_for_who_wants_it(
-    no_color: str | None, colored: bool, monkeypatch: pytest.MonkeyPatch
+    no_color: str | None, term: str, colored: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", term)
     monkeypatch.delenv("NO_COLOR", raising=False)
     if no_color is not None:
         monkeypatch.setenv("NO_COLOR", no_color)

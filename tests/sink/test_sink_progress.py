@@ -39,11 +39,67 @@ def test_lines_come_every_few_seconds() -> None:
     assert stream.getvalue().count("\n") == 1
     clock.now += 0.1
     shown.advance()
-    assert stream.getvalue().splitlines()[1] == "map: 1 300 of 20 000 (6 %), 20/s, 1 failed, 2:24 min left"
+    assert stream.getvalue().splitlines()[1] == "map: 1 300 of 20 000 (6 %), 20/s, 1 failed, 15:35 min left"
     shown.end()
     clock.now += 100
     shown.advance(1)
     assert stream.getvalue().count("\n") == 2
+
+
+def left(shown: Progress, clock: Clock) -> float | None:
+    return shown.view(clock.now).left
+
+
+def test_what_is_left_is_by_what_ended_lately_and_unknown_when_nothing_does() -> None:
+    clock = Clock()
+    shown = Progress(clock=clock)
+    shown.begin(1000, "fetch")
+    assert left(shown, clock) is None
+    for _ in range(10):  # a quick host
+        clock.now += 1
+        shown.advance(50)
+        shown.view(clock.now)
+    assert left(shown, clock) == pytest.approx(10)
+    for _ in range(10):  # a slow one
+        clock.now += 1
+        shown.advance(5)
+        shown.view(clock.now)
+    assert left(shown, clock) == pytest.approx(90)
+    clock.now += 4
+    assert left(shown, clock) is not None
+    clock.now += 2
+    assert (shown.view(clock.now).rate, left(shown, clock)) == (0.0, None)
+    shown.advance(1)
+    assert left(shown, clock) is not None
+
+
+def test_what_takes_long_is_waited_for_longer() -> None:
+    clock = Clock()
+    shown = Progress(clock=clock)
+    shown.begin(100, "map")
+    for _ in range(5):
+        clock.now += 10
+        shown.advance(1)
+        shown.view(clock.now)
+    clock.now += 39
+    assert left(shown, clock) is not None
+    clock.now += 2
+    assert left(shown, clock) is None
+
+
+def test_one_that_ended_at_once_says_nothing_of_those_that_do_not() -> None:
+    """A host that is dead: one item ends, the others are left alone for half a minute."""
+    stream, clock = io.StringIO(), Clock()
+    shown = Lines(stream, clock=clock, ticking=False)
+    shown.watch(lambda workers=False: Status("running"))
+    shown.begin(300, "fetch")
+    clock.now += 0.7
+    shown.advance(0, 1, "connect")
+    clock.now += 4.3
+    shown.advance()
+    clock.now += 5
+    shown.advance()
+    assert [line.rpartition(", ")[2] for line in stream.getvalue().splitlines()] == ["24:55 min left", "time left unknown"]
 
 
 def test_lines_without_a_total() -> None:

@@ -128,7 +128,7 @@ def _shown_url(text: str) -> str:
 
 
 def _print(text: str) -> None:
-    color = False if os.environ.get("NO_COLOR") else None  # None: only on a terminal
+    color = False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None  # None: only on a terminal
     text = sayable(text, getattr(sys.stderr, "encoding", None) or "utf-8")
     try:
         click.echo(text, err=True, color=color)

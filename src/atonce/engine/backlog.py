@@ -89,7 +89,7 @@ class Backlog:
         """Keys that have something in flight, and of which nothing has come back yet; from any thread."""
         return 0
 
-    def parked(self, now: float) -> list[tuple[Any, float, int, bool]]:
-        """(key, until when, how many of its items wait, whether it asked for that: else nobody answers there) of keys of which
-        nothing may start now; from any thread."""
+    def parked(self, now: float) -> list[tuple[Any, float, int, bool, BaseException | None]]:
+        """(key, until when, how many of its items wait, whether it asked for that: else nobody answers there, the last failure)
+        of keys of which nothing may start now; from any thread."""
         return []

@@ -292,13 +292,13 @@ class KeyedBacklog(Backlog):
         if lane.parked > lane.wakes_at:
             self._wake(lane, lane.parked)
 
-    def parked(self, now: float) -> list[tuple[Any, float, int, bool]]:
+    def parked(self, now: float) -> list[tuple[Any, float, int, bool, BaseException | None]]:
         waits = []
         for lane in list(self._lanes.values()):
             circuit = lane.circuit
             silent = -math.inf if circuit is None else circuit.until
             if max(silent, lane.parked) > now:
-                waits.append((lane.key, max(silent, lane.parked), len(lane.queue), lane.parked >= silent))
+                waits.append((lane.key, max(silent, lane.parked), len(lane.queue), lane.parked >= silent, lane.last))
         return waits
 
     @property

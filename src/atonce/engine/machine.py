@@ -165,7 +165,7 @@ class Machine:
         """When those start that wait for another try."""
         return self._tries.times
 
-    def parked(self, now: float) -> list[tuple[Any, float, int, bool]]:
+    def parked(self, now: float) -> list[tuple[Any, float, int, bool, BaseException | None]]:
         """Keys of which nothing may start now: see `Backlog.parked`."""
         return self._queue.parked(now)
 

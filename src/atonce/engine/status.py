@@ -6,6 +6,7 @@ import operator
 import time
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from ..errors import said
 from ..plain import label
 
 if TYPE_CHECKING:
@@ -19,13 +20,14 @@ _ATTEMPTS = 5
 
 
 class Waiting(NamedTuple):
-    """A key of which nothing may start for so many seconds, since it `asked` for that (Retry-After) or does not answer; and how
-    many of its items wait for it."""
+    """A key of which nothing may start for so many seconds, since it `asked` for that (Retry-After) or does not answer (`why`:
+    what its last failure is called); and how many of its items wait for it."""
 
     key: str
     seconds: float
     items: int
     asked: bool
+    why: str = ""
 
 
 class Doing(NamedTuple):
@@ -79,7 +81,10 @@ def status_of(conductor: Conductor, *, workers: bool = False) -> Status:
 def _status(conductor: Conductor, workers: bool) -> Status:
     machine, now = conductor.machine, time.monotonic()
     seats = [(number, seat, len(seat.assigned)) for number, seat in list(machine.seats.items())]
-    waits = [Waiting(str(key), until - now, items, asked) for key, until, items, asked in machine.parked(now)]
+    waits = [
+        Waiting(str(key), until - now, items, asked, "" if asked or last is None else said(last)[0])
+        for key, until, items, asked, last in machine.parked(now)
+    ]
     limit, why = machine.limit
     if machine.steering is not None and not machine.steering.awake:
         limit, why = None, ""

@@ -60,6 +60,7 @@ class Progress:
         self._workers = workers
         self._next = math.inf
         self._pace: list[tuple[float, int]] = []
+        self._ended_at = 0.0  # when the last one did
         self.name = ""
         self.total: int | None = None
         self.ok = 0
@@ -73,7 +74,7 @@ class Progress:
 
     def begin(self, total: int | None, name: str) -> None:
         self.total, self.name = total, name
-        self.started = self._clock()
+        self.started = self._ended_at = self._clock()
         self._pace = [(self.started, 0)]
         self._next = self.started + self.every
 
@@ -86,6 +87,8 @@ class Progress:
                 kind = kind if kind in self.kinds or len(self.kinds) < KINDS else "other"
                 self.kinds[kind] = self.kinds.get(kind, 0) + failed
         now = self._clock()
+        if ok or failed:
+            self._ended_at = now
         if now >= self._next:
             self._next = now + self.every
             self._show(now)
@@ -110,15 +113,19 @@ class Progress:
         return None
 
     def _speed(self, now: float, count: int) -> tuple[float, float | None]:
-        """(items a second, seconds left), by the last half minute: what was long ago says little."""
+        """(items a second, seconds left), by what ended lately: what was long ago says little. Where nothing has ended for
+        much longer than one took to, that is 0 and None."""
         pace = self._pace
         if now - pace[-1][0] >= 1.0:
             pace.append((now, count))
-            while len(pace) > 2 and now - pace[1][0] >= WINDOW:
+            while len(pace) > 2 and now - pace[1][0] >= WINDOW and count - pace[1][1] >= FEWEST:
                 del pace[0]
-        then, before = pace[0]
-        rate = (count - before) / (now - then) if now > then else 0.0
-        return rate, None if self.total is None or not rate else max(0, self.total - count) / rate
+        then, before = next((each for each in reversed(pace) if now - each[0] >= LEAST and count - each[1] >= ENOUGH), pace[0])
+        ended = count - before
+        if ended <= 0 or now <= then or now - self._ended_at > max(LEAST, GAPS * (self._ended_at - then) / ended):
+            return 0.0, None
+        rate = ended / (now - then)
+        return rate, None if self.total is None else max(0, self.total - count) / rate
 
     def _show(self, now: float) -> None:
         pass
@@ -127,8 +134,10 @@ class Progress:
         return f"<{type(self).__name__} {self.name}: {self.ok + self.failed} of {self.total}, {self.failed} failed>"
 
 
-# Seconds that the rate looks back.
-WINDOW = 30.0
+# Seconds that the rate looks back: at least, where so many have ended since; and at most, unless fewer than these have.
+LEAST, ENOUGH, WINDOW, FEWEST = 5.0, 20, 30.0, 3
+# Times as long as one took to end lately: when none has ended for that long, the rate is of a time that is over.
+GAPS = 4
 
 
 class Lines(Progress):
