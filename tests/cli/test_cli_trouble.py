@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from outputs import OUTPUTS, of_parquet, parquet, verified
 
 from atonce.cli import main
 from atonce.lab import Lab
+from atonce.lab.doors import CERTIFICATES
+from atonce.sink.summary import grouped
 
 SIZE = 3000
 ATONCE = [sys.executable, "-m", "atonce"]
@@ -99,6 +102,45 @@ def test_no_descriptors(lab: Lab, folder: Path, output: str) -> None:
     verified(OUTPUTS[output](folder / output), SIZE)
     assert main(command) == 0
     assert len(verified(OUTPUTS[output](folder / output), SIZE)) == 200
+
+
+@pytest.fixture(scope="module")
+def ten() -> Iterator[dict[str, Lab]]:
+    """Ten hosts in each of two labs: more connections than there is room for lie open when all of them are kept."""
+    with Lab(hosts=10) as plain, Lab(hosts=10, behaviours=["tls"] * 10) as secure:
+        yield {"http": plain, "https": secure}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", ["curl", "aiohttp", "requests"])
+@pytest.mark.parametrize(
+    ("scheme", "output"), [("http", "pages/"), ("https", "pages/"), ("http", "out.jsonl"), ("https", "out.jsonl")]
+)
+def test_few_descriptors_make_it_slower_and_nothing_fails(
+    ten: dict[str, Lab], folder: Path, transport: str, scheme: str, output: str
+) -> None:
+    urls = [f"{scheme}://{host}/bytes/100?{number}" for number in range(8) for host in ten[scheme].stats().hosts]
+    Path("urls.txt").write_text("".join(f"{url}\n" for url in urls))
+    command = ["fetch", "-i", "urls.txt", "-o", output, "--no-progress", "--no-remember", "--json", "--transport", transport]
+    ended = run(f"ulimit -n 30; export SSL_CERT_FILE={CERTIFICATES / 'ca.pem'}", command)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (0, False), ended.stderr
+    assert json.loads(ended.stdout)["ok"] == 80
+    rows = Path(output, "manifest.jsonl") if output == "pages/" else Path(output)
+    assert [json.loads(line)["attempts"] for line in rows.read_text().splitlines()] == [1] * 80
+
+
+def test_the_limit_that_can_be_raised_is_raised(lab: Lab, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lower = min(soft, 200)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lower, hard))
+    try:
+        assert main([*arguments(lab, "out.jsonl", 3), "--dry-run"]) == 0
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (lower, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    most = 16_384 if hard == resource.RLIM_INFINITY else min(16_384, hard)
+    assert f" descriptors of {grouped(most)}, " in capsys.readouterr().out
 
 
 def can_mount() -> bool:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.engine.pressure import Gauge, Readings, _open_descriptors, pressure
-from atonce.plan.machine import Machine
+from atonce.engine.pressure import Gauge, Readings, pressure
+from atonce.plan.machine import Machine, open_descriptors
 from atonce.testing import FakeClock, FakePlacement, simulate
 
 SEVERITY = ["none", "hold", "cut", "stop"]
@@ -65,7 +65,7 @@ def test_the_real_one_reads_something_sane() -> None:
     assert 0 <= found.cpu < 1
     assert found.memory < 1
     assert 0 < found.descriptors < 1
-    assert _open_descriptors() > 2
+    assert open_descriptors() > 2
 
 
 def run_on(machine: Callable[[float], float], monkeypatch: pytest.MonkeyPatch) -> tuple[list[tuple[float, int]], str]:

@@ -140,6 +140,7 @@ def command(
         from atonce.sink.shelf import shelf_of
         from atonce.source.inputs import Input
 
+        from .descriptors import many_descriptors
         from .job import Job
         from .named import check_files
         from .reported import Reported
@@ -172,7 +173,8 @@ def command(
     if go_on and again is not True:
         again = (again or frozenset()) | CUT
     if dry_run:
-        return _rehearse(items, output, shown.form == "json", **options)
+        with many_descriptors():
+            return _rehearse(items, output, shown.form == "json", **options)
     if kind == "/" and not no_body and options["model"] not in ("dask", "ray"):  # it is on this machine
         options["shelf"] = shelf_of(output)
         options["partials"] = Partials(options["shelf"].folder, go_on)
@@ -206,7 +208,7 @@ def command(
         shown=shown,
         reported=reported,
     )
-    with seldom_collected():
+    with seldom_collected(), many_descriptors():
         return job.run()
 
 

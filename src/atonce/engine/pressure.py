@@ -6,12 +6,11 @@ programs' use of the cores is no reason to have fewer waits in flight.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..plan.machine import Machine, look_around
+from ..plan.machine import Machine, look_around, open_descriptors
 from .limit import Pressure
 
 __all__ = ["EVERY", "Gauge", "Readings", "pressure"]
@@ -62,7 +61,7 @@ class Gauge:
         opened: Callable[[], int] | None = None,
         used: Callable[[], float] = time.process_time,
     ) -> None:
-        self._around, self._opened, self._used = around, opened or _open_descriptors, used
+        self._around, self._opened, self._used = around, opened or open_descriptors, used
         self._free = around().memory or 0
         self._then, self._cpu, self._items_cpu = now, used(), 0.0
         self._lags: list[float] = []
@@ -84,13 +83,3 @@ class Gauge:
             self._opened() / machine.descriptors if machine.descriptors else 0.0,
             lags[int(0.95 * len(lags))] if lags else 0.0,
         )
-
-
-def _open_descriptors() -> int:
-    """Of this process; 0 where the system does not list them."""
-    for folder in ("/proc/self/fd", "/dev/fd"):
-        try:
-            return len(os.listdir(folder))
-        except OSError:
-            continue
-    return 0

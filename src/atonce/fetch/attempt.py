@@ -53,6 +53,7 @@ class Attempt:
     pieces: Sequence[bytes] = ()  # what has come of it, as it came
     refused: str | None = None  # why an address was not connected to
     local: str | None = None  # why this machine has no socket to give
+    starved_at: float | None = None  # it had none first
 
     def __init__(self, request: Request, policy: Policy, now: float, watch: Watch | None = None, index: int = -1) -> None:
         self.request = self.hop = self.bare = request
@@ -149,6 +150,17 @@ class Attempt:
         """Opening or connecting one failed: is it this machine that lacks something?"""
         if error.errno in _NO_SOCKET:
             self.local = str(error)
+
+    def starves(self, now: float) -> bool:
+        """Whether a hop for which this machine has no socket is to be repeated after a pause: for as long as one may take."""
+        if self.local is None:
+            return False
+        if self.starved_at is None:
+            self.starved_at = now
+        if now - self.starved_at >= self.policy.timeouts.connect:
+            return False
+        self.local = None
+        return True
 
     def broken(self, kind: str, why: str, now: float) -> FetchError:
         """The error of a hop that broke; the kind "lost" is a connection that ended, before the answer or within it."""
@@ -312,7 +324,7 @@ class Attempt:
         self.hop = self._dressed(hop) if self.policy.begins else hop
         self.sent = False
         self.pieces = ()
-        self.first_byte_at = self.status = self.refused = self.local = None
+        self.first_byte_at = self.status = self.refused = self.local = self.starved_at = None
         self.head = self.body = b""
         self.received = 0
         self.watch.connecting(now)

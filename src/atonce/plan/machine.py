@@ -10,7 +10,17 @@ from collections.abc import Callable
 
 from ..worker.nesting import cores, depth
 
-__all__ = ["Machine", "cpu_used", "gil_enabled", "load", "look_around", "python", "usable_cpus", "usable_descriptors"]
+__all__ = [
+    "Machine",
+    "cpu_used",
+    "gil_enabled",
+    "load",
+    "look_around",
+    "open_descriptors",
+    "python",
+    "usable_cpus",
+    "usable_descriptors",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -161,6 +171,16 @@ def usable_descriptors() -> int:
         return 8192
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 1 << 20 if soft == resource.RLIM_INFINITY else soft
+
+
+def open_descriptors() -> int:
+    """Those that this process has open; 0 where the system does not list them."""
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        try:
+            return len(os.listdir(folder))
+        except OSError:
+            continue
+    return 0
 
 
 def load() -> float:

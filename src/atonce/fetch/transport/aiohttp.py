@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
+import math
 import socket
 import time
 from types import SimpleNamespace
@@ -26,6 +27,7 @@ from ..proxy import Proxy
 from ..request import Headers, Request
 from ..url import origin
 from .lookup import lookups
+from .room import PAUSE, Room
 from .trust import context
 
 __all__ = ["Aiohttp"]
@@ -45,7 +47,7 @@ class Aiohttp:
     proxies: ClassVar[tuple[str, ...]] = ("http",)  # no timeout holds in TLS within TLS; SOCKS is none of aiohttp's
 
     def setup(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
+        connector = _Connector(
             limit=0,  # how many are in flight is decided outside, so that no timeout counts queueing
             ssl=context(),
             resolver=_Resolver(self.policy),
@@ -68,6 +70,10 @@ class Aiohttp:
         return session
 
     async def __call__(self, session: aiohttp.ClientSession, request: Request) -> Page:
+        async with cast(_Connector, session.connector).under_way:
+            return await self._attempt(session, request)
+
+    async def _attempt(self, session: aiohttp.ClientSession, request: Request) -> Page:
         attempt = Attempt(request, self.policy, clock())
         try:
             attempt.begin(clock())
@@ -84,14 +90,22 @@ class Aiohttp:
     async def _hop(self, session: aiohttp.ClientSession, attempt: Attempt) -> Page | None:
         progress = _Progress(attempt)
         try:
-            try:
-                return await self._timed(session, attempt, progress)
-            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-                if not attempt.is_free_to_repeat(reused=progress.reused):
-                    raise
-            attempt.repeat(clock())
-            progress = _Progress(attempt)
-            return await self._timed(session, attempt, progress)
+            repeated = False
+            while True:
+                try:
+                    return await self._timed(session, attempt, progress)
+                except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+                    if isinstance(error, aiohttp.ClientConnectorError):
+                        attempt.no_socket(error.os_error)
+                    if attempt.starves(clock()):
+                        cast(_Connector, session.connector).close_idle()
+                        await asyncio.sleep(PAUSE)
+                    elif repeated or not attempt.is_free_to_repeat(reused=progress.reused):
+                        raise
+                    else:
+                        repeated = True
+                attempt.repeat(clock())
+                progress = _Progress(attempt)
         except FetchError:
             raise
         except Exception as error:
@@ -148,8 +162,6 @@ class Aiohttp:
             return attempt.late(phase, now)
         if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, _Forbidden):
             attempt.refused = str(error.os_error)
-        elif isinstance(error, aiohttp.ClientConnectorError):
-            attempt.no_socket(error.os_error)
         return attempt.broken(_kind(error), _why(error), now)
 
 
@@ -225,6 +237,33 @@ class _Progress:
 
     def _set(self, now: float) -> None:
         self.alarm.reschedule(asyncio.get_running_loop().time() + self.attempt.watch.due - now)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Has no more open than there is room for: those that have been idle for longest make way."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._room = Room()
+        self.under_way = asyncio.Semaphore(self._room.under_way)
+
+    def close_idle(self, most: int = 0) -> bool:
+        """All but `most` of them. True if there were any."""
+        idle = sum(map(len, self._conns.values()))
+        for _ in range(idle - most):
+            key = min(self._conns, key=lambda key: self._conns[key][0][1] if self._conns[key] else math.inf)
+            protocol, _ = self._conns[key][0]
+            del self._conns[key][0]
+            if not self._conns[key]:
+                del self._conns[key]
+            if protocol.transport is not None:
+                protocol.transport.abort()  # TLS would wait for the other side
+        return idle > most
+
+    async def _create_connection(self, *arguments: Any) -> Any:
+        if self.close_idle(max(0, self._room.most - len(self._acquired))):
+            await asyncio.sleep(0)  # they are closed then
+        return await super()._create_connection(*arguments)
 
 
 class _Protocol(ResponseHandler):

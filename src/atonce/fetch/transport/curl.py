@@ -35,6 +35,7 @@ from ..robots import Question
 from .easy import Transfer
 from .ended import Ended
 from .interest import interest
+from .room import PAUSE, Room
 from .sharing import Sharing
 
 __all__ = ["Curl", "MultiRunner"]
@@ -129,8 +130,11 @@ class MultiRunner(Runner):
         self._transfers: list[Transfer] = []
         self._by_easy: dict[Any, Transfer] = {}
         self._idle: list[Transfer] = []
-        self._holding: set[Transfer] = set()  # that wait for what another one asks
+        self._holding: set[Transfer] = set()  # that wait for what another one asks, or for a descriptor
         self._released: deque[Transfer] = deque()
+        self._resting: deque[tuple[float, Transfer]] = deque()  # until when
+        self._room = Room()
+        self._allow(self._room.most)
         self._sharing = Sharing()
         self._hung_up = Ended()
         self._in_flight = 0
@@ -152,6 +156,8 @@ class MultiRunner(Runner):
         while True:
             wanted = timeout()
             until = sweep_at if self._flush_at is None else min(sweep_at, self._flush_at)
+            if self._resting:
+                until = min(until, self._resting[0][0])
             if not self._in_flight:
                 until = now + 60.0 if self._flush_at is None else self._flush_at
             seconds = 0.0 if started else max(0.0, until - now)  # what was just started may have ended already
@@ -164,7 +170,7 @@ class MultiRunner(Runner):
                 act(_TIMEOUT, 0)
             now = clock()
             self._collect(now)
-            started = self._let_go(self._sharing.ready()) | self._take_up(now) | self._fill(now)
+            started = self._let_go(self._sharing.ready()) | self._take_up(now) | self._rested(now) | self._fill(now)
             if started:
                 act(_TIMEOUT, 0)
             if now >= sweep_at:
@@ -185,7 +191,8 @@ class MultiRunner(Runner):
         """Start what there is and may be started. True if anything was."""
         todo, idle, started = self._todo, self._idle, False
         view, add, wall = self.cells.view, self._add, time.time()
-        while todo and self._in_flight < self.slots:
+        most = min(self.slots, self._allowed // 2)
+        while todo and self._in_flight < most:
             transfer = idle.pop() if idle else self._new_transfer()
             index, request = todo.popleft()
             at = transfer.cell
@@ -210,6 +217,30 @@ class MultiRunner(Runner):
         else:
             self._holding.add(transfer)
             result.add_done_callback(lambda _: self._release(transfer))
+
+    def _rest(self, transfer: Transfer, now: float) -> None:
+        """There is no descriptor for it just now: fewer connections, and a pause."""
+        self._allow(self._allowed - max(1, self._allowed // 8))
+        self._holding.add(transfer)
+        self._resting.append((now + PAUSE, transfer))
+
+    def _allow(self, most: int) -> None:
+        """So many connections, idle ones too: libcurl closes one that is idle to open another. Half of them under way, since
+        those that would wait for another's end would wait within their time."""
+        self._allowed = max(2, min(most, self._room.most))
+        self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, self._allowed)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, self._allowed)
+
+    def _rested(self, now: float) -> bool:
+        """Those whose pause is over begin anew. True if there were any."""
+        rested = False
+        while self._resting and self._resting[0][0] <= now:
+            _, transfer = self._resting.popleft()
+            self._holding.discard(transfer)
+            transfer.again(now)
+            self._add(transfer.easy)
+            rested = True
+        return rested
 
     def _release(self, transfer: Transfer) -> None:
         """What it waits for is over: perhaps in another thread."""
@@ -257,6 +288,8 @@ class MultiRunner(Runner):
             remove(easy)
             if again:
                 self._add(easy)
+            elif transfer.starves(now):
+                self._rest(transfer, now)
             else:
                 self._end(transfer, transfer.broken(code, message, now), now)
         self.outbox.due(now)
@@ -296,6 +329,8 @@ class MultiRunner(Runner):
             if (error := self._late(transfer, now)) is not None:
                 self._remove(transfer.easy)
                 self._end(transfer, error, now)
+        if self._allowed < self._room.most and not self._resting:
+            self._allow(self._allowed + max(1, self._allowed // 8))
         self._let_go(self._sharing.impatient(now))
         self.outbox.due(now)
 

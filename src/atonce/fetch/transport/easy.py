@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -217,6 +218,15 @@ class Transfer:
         kind = "lost" if code in _LOST else _KINDS.get(code, "protocol")
         return attempt.broken(kind, message or pycurl.easy_strerror(code), now)
 
+    def starves(self, now: float) -> bool:
+        """Whether this machine had no socket for the hop that failed, and it is to begin anew after a pause."""
+        return self.tried is not None and self.tried.local is not None and self.tried.starves(now)
+
+    def again(self, now: float) -> None:
+        """Begin the hop anew."""
+        self.attempt.repeat(now)
+        self._send(self.attempt.hop, now)
+
     def went_nowhere(self, code: int, now: float) -> bool:
         """Whether the hop that failed was sent only over connections that had been ended: it may be sent anew."""
         if code not in _LOST or self._lines or not self._hung_up.any(now) or self._info(pycurl.NUM_CONNECTS):
@@ -328,7 +338,9 @@ class Transfer:
             return pycurl.SOCKET_BAD
         self._opened()
         try:
-            return _Descriptor(socket.socket(address.family, address.socktype, address.protocol).detach())
+            made = _Descriptor(socket.socket(address.family, address.socktype, address.protocol).detach())
+            os.close(os.dup(made.fileno()))  # whether there is one to duplicate it, nobody would say
+            return made
         except OSError as error:
             self.attempt.no_socket(error)
             return pycurl.SOCKET_BAD

@@ -29,6 +29,7 @@ from ..page import Page
 from ..proxy import Proxy
 from ..request import Request
 from ..url import origin
+from .room import Room
 from .sockets import PlainPool, SecurePool, TlsSocket, here
 from .trust import context
 
@@ -50,10 +51,15 @@ class Requests:
     runners: ClassVar[tuple[str, ...]] = ("call", "thread")
     proxies: ClassVar[tuple[str, ...]] = ("http",)  # no timeout of ours holds in TLS within TLS, nor in a SOCKS library
 
-    def setup(self) -> requests.Session:
+    def setup(self) -> _Session:
         return _Session(self.policy)
 
-    def __call__(self, session: requests.Session, request: Request) -> Page:
+    def __call__(self, session: _Session, request: Request) -> Page:
+        with session.under_way:
+            return self._attempt(session, request)
+
+    def _attempt(self, session: _Session, request: Request) -> Page:
+        here.crowded = session.crowded
         here.attempt = attempt = Attempt(request, self.policy, clock())
         try:
             attempt.begin(clock())
@@ -130,6 +136,7 @@ class _Session(requests.Session):
                     {"": _Adapter(policy.proxy), "insecure": _Adapter(policy.proxy, verified=False)}, policy
                 )
             shared.sessions += 1
+        self.under_way, self.crowded = shared.under_way, shared.room.crowded
         for prefix, adapter in shared.adapters.items():
             self.mount(prefix, adapter)
 
@@ -155,6 +162,11 @@ class _Shared:
     adapters: dict[str, _Adapter]
     policy: Policy
     sessions: int = 0
+    room: Room = dataclasses.field(default_factory=Room)
+    under_way: threading.Semaphore = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.under_way = threading.Semaphore(self.room.under_way)
 
 
 _shared: dict[int, _Shared] = {}

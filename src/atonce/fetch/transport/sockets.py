@@ -13,8 +13,10 @@ import http.client
 import queue
 import socket
 import ssl
+import sys
 import threading
 import time
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +28,9 @@ from ..failure import FULL
 from ..limits import LONGEST_HEAD
 from .lookup import lookups
 from .race import connected
+from .room import PAUSE
 
-__all__ = ["OpenFirst", "PlainPool", "SecurePool", "TlsSocket", "here"]
+__all__ = ["OpenFirst", "PlainPool", "SecurePool", "TlsSocket", "close_idle", "here"]
 
 clock = time.monotonic
 
@@ -40,6 +43,7 @@ class Here(threading.local):
     connected_at = 0.0  # the last of them
     wire = 0  # bytes received, in this hop
     most = LONGEST_HEAD  # of them, unless the body goes on
+    crowded = sys.maxsize  # a descriptor of this number says that there are too many
     tunnelling = False  # what is sent and received is between us and the proxy
 
 
@@ -101,6 +105,19 @@ class TlsSocket(_Timed, ssl.SSLSocket):
 
 def _connected(host: str, port: int) -> socket.socket:
     """A connection to one of the addresses of the host that may have one."""
+    while True:
+        try:
+            return _connected_now(host, port)
+        except OSError as error:
+            here.attempt.no_socket(error)
+            if not here.attempt.starves(clock()):
+                raise
+        close_idle()
+        time.sleep(PAUSE)
+        here.attempt.repeat(clock())
+
+
+def _connected_now(host: str, port: int) -> socket.socket:
     attempt, began = here.attempt, clock()
     try:
         found = lookups.find(host.strip("[]"), port).result(left())
@@ -113,11 +130,9 @@ def _connected(host: str, port: int) -> socket.socket:
     if not allowed:
         raise ConnectionRefusedError(attempt.refused or "no address")
     attempt.refused = None
-    try:
-        made = connected(allowed, _Socket, left)
-    except OSError as error:
-        attempt.no_socket(error)
-        raise
+    made = connected(allowed, _Socket, left)
+    if made.fileno() >= here.crowded:
+        close_idle()
     made.settimeout(left())  # for the handshake, if there is to be one
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     here.connected_at = clock()
@@ -216,13 +231,36 @@ class OpenFirst(queue.LifoQueue[Any]):
     """
 
     def _init(self, maxsize: int) -> None:
+        with _lock:
+            _queues.add(self)
         self.queue: deque[Any] = deque()  # type: ignore[assignment]
+
+    def close_open(self, most: int) -> int:
+        """At most so many of those that are open, which stay here. Returns how many there were."""
+        with self.mutex:  # nobody takes one meanwhile
+            found = [one for one in self.queue if getattr(one, "sock", None) is not None]
+            for one in found[:most]:
+                one.close()
+        return len(found)
 
     def _put(self, item: Any) -> None:
         if getattr(item, "sock", None) is not None:
             self.queue.append(item)
         else:
             self.queue.appendleft(item)
+
+
+_queues: weakref.WeakSet[OpenFirst] = weakref.WeakSet()
+_lock = threading.Lock()
+
+
+def close_idle() -> None:
+    """Half of the connections that lie open in the pools of this process."""
+    with _lock:
+        queues = list(_queues)
+    most = (sum(each.close_open(0) for each in queues) + 1) // 2
+    for each in queues:
+        most -= min(most, each.close_open(most))
 
 
 class PlainPool(urllib3.HTTPConnectionPool):
