@@ -86,8 +86,10 @@ def _names() -> Iterator[str]:
 
 
 def _proxies() -> Iterator[str]:
-    yield "To SOCKS proxies, and to proxies over TLS, speaks curl alone. The classes of an answer are the proxy's where it"
-    yield "answers a plain request itself."
+    yield "To SOCKS proxies, and to proxies over TLS, speaks curl alone: aiohttp and requests know no SOCKS without another"
+    yield "library (aiohttp-socks, PySocks), whose waits no timeout of an attempt would end, nor would it those in the TLS of a"
+    yield "host within that of a proxy. Who asks for it is told before anything is requested. The classes of an answer are the"
+    yield "proxy's where it answers a plain request itself."
     yield ""
     yield "| behaviour | the proxy | http | https |"
     yield "|---|---|---|---|"
