@@ -240,6 +240,15 @@ def test_another_private_place_is_refused_by_redirect_though_it_is_in_the_list(g
         assert get(f"{lab.base}/redirect-to?url={other.url}", allow_private=True).body == b"inside"
 
 
+def test_a_location_in_utf8(get: Get) -> None:
+    """Which servers send, though no header has it by the standard."""
+    location = "Location: /voil\u00e0".encode().decode("latin-1")
+    with Scripted([reply(b"", location, status="302 Found")], [reply(b"x")]) as server:
+        page = get(server.url)
+        assert (page.ok, page.final_url) == (True, f"{server.url}voil%C3%A0")
+        assert server.seen[1].startswith(b"GET /voil%C3%A0 HTTP/1.1\r\n")
+
+
 def test_a_public_name_with_a_private_address(get: Get, lab: Lab, monkeypatch: pytest.MonkeyPatch, transport: str) -> None:
     if transport == "curl":
         pytest.skip("libcurl looks names up by itself: see test_fetch_curl")

@@ -4,6 +4,7 @@ import pytest
 
 from atonce.fetch import Request
 from atonce.fetch.limits import Policy
+from atonce.fetch.page import headers_of
 from atonce.fetch.redirect import Refused, next_hop
 
 POLICY = Policy()
@@ -68,6 +69,22 @@ def test_the_same_origin_gets_all(location: str) -> None:
     hop = follow(Request("http://h.org/", headers=SECRETS), 302, location)
     assert hop is not None
     assert hop.headers == SECRETS
+
+
+@pytest.mark.parametrize(
+    ("sent", "url"),
+    [
+        ("/\u00e9t\u00e9?q=\u00e0".encode(), "http://h.org/%C3%A9t%C3%A9?q=%C3%A0"),
+        (b"/%C3%A9", "http://h.org/%C3%A9"),
+        (b"/\xe9", "http://h.org/%E9"),  # no UTF-8: the very byte
+        ("http://b\u00fccher.org/".encode(), "http://xn--bcher-kva.org/"),
+    ],
+)
+def test_beyond_ascii_the_bytes_that_were_sent_are_asked_for(sent: bytes, url: str) -> None:
+    [(_, location)] = headers_of(b"HTTP/1.1 302 Found\r\nLocation: " + sent + b" \t\r\n\r\n")
+    hop = follow(Request("http://h.org/"), 302, location)
+    assert hop is not None
+    assert hop.url == url
 
 
 @pytest.mark.parametrize(

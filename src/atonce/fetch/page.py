@@ -47,6 +47,8 @@ _LEADING = frozenset({"content-location", "link", "location", "refresh"})
 _LEADS = re.compile(rb"(?i)\n(?:content-location|link|location|refresh):")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:+-]+)", re.IGNORECASE)
 
+_SPACE = " \t\r\n"  # not what Unicode calls so: in UTF-8, à ends with such a byte
+
 Bytes = bytes  # a page has a field of that name
 
 
@@ -220,8 +222,8 @@ def headers_of(head: bytes) -> tuple[tuple[str, str], ...]:
     for line in head.decode("latin-1").split("\n")[1:]:
         if line[:1] in (" ", "\t") and pairs:
             name, value = pairs.pop()
-            pairs.append((name, f"{value} {line.strip()}".strip()))
+            pairs.append((name, f"{value} {line.strip(_SPACE)}".strip(_SPACE)))
         elif ":" in line:
             name, _, value = line.partition(":")
-            pairs.append((name.strip(), value.strip()))
+            pairs.append((name.strip(_SPACE), value.strip(_SPACE)))
     return tuple(pairs)

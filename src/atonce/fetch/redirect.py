@@ -42,7 +42,7 @@ def next_hop(
     if not location:
         raise Refused("protocol", f"a redirect ({status}) without a Location")
     try:
-        url, _ = join(hop.url, location)  # a user name in it is the server's, not the user's: left out
+        url, _ = join(hop.url, _as_bytes(location))  # a user name in it is the server's, not the user's: left out
     except (InputError, ValueError) as error:
         raise Refused("policy", f"a redirect to what is no http(s) URL: {getattr(error, 'what', error)}") from None
     if why := refused_redirect(url, first.url, policy.allow_private):
@@ -55,6 +55,11 @@ def next_hop(
         safe = _SAFE if body is None else _SAFE | _OF_A_BODY
         kept = tuple(pair for pair in kept if pair[0].lower() in safe)
     return Request(url, method, kept, body)
+
+
+def _as_bytes(location: str) -> str:
+    """Beyond ASCII, which no Location has by the standard, servers send the bytes of UTF-8: those are what is asked for."""
+    return location if location.isascii() else location.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
 def _method(hop: Request, status: int) -> str:
