@@ -240,6 +240,18 @@ def test_another_private_place_is_refused_by_redirect_though_it_is_in_the_list(g
         assert get(f"{lab.base}/redirect-to?url={other.url}", allow_private=True).body == b"inside"
 
 
+@pytest.mark.parametrize("target", ["/a%2fb%c3%A9?c=%2f", "/%e9%zz%", "/a%41[b]|c;d=e", "/?%3d=a?b+c%20", "//x//y"])
+def test_a_url_is_asked_for_as_it_is_written(get: Get, target: str) -> None:
+    """Servers that sign URLs compare what they get letter by letter."""
+    with Scripted([reply(b"x")], [reply(b"x")]) as server:
+        for each in (f"{server.url}{target[1:]}", f"{server.url}plain"):
+            assert get(each).ok
+        assert [request.split(b" ")[1].decode() for request in server.seen] == [target, "/plain"]
+        proxy = server.url
+        assert get(f"http://a.example{target}", proxy=proxy).ok
+        assert server.seen[2].startswith(f"GET http://a.example{target} HTTP/1.1\r\n".encode())
+
+
 def test_a_location_in_utf8(get: Get) -> None:
     """Which servers send, though no header has it by the standard."""
     location = "Location: /voil\u00e0".encode().decode("latin-1")

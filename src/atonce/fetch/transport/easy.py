@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -33,6 +34,9 @@ if pycurl.version_info()[2] < 0x080400 or not hasattr(pycurl, "PREREQFUNCTION"):
 
 # A 16 KB answer with its headers then comes in one read; larger did not measure better.
 BUFFER = 65536
+
+# In a path, which libcurl would write in capitals, also where it is told to leave the path alone.
+_RESPELT = re.compile("%(?:[a-f][0-9A-Fa-f]|[0-9A-F][a-f])")
 
 SUPPRESS_CONNECT_HEADERS = 265  # an option that pycurl has no name for
 
@@ -275,6 +279,7 @@ class Transfer:
         url = hop.url
         self.shares = self._sharing.host(url) if url.startswith("https:") else ""
         plain = hop.method == "GET" and not hop.headers and hop.body is None and not self._policy.insecure
+        plain = plain and ("%" not in url or _RESPELT.search(url) is None)
         dress = ("sharing" if self.shares else url[:6]) if plain else None
         if dress is None or dress != self._dressed:
             self._dress(hop)
@@ -303,6 +308,9 @@ class Transfer:
                 put(pycurl.PROXYUSERNAME, policy.proxy.user.encode())
                 put(pycurl.PROXYPASSWORD, policy.proxy.password.encode())
         put(pycurl.PATH_AS_IS, 1)
+        if _RESPELT.search(hop.url) is not None:
+            absolute = policy.proxy is not None and policy.proxy.scheme in ("http", "https") and hop.url.startswith("http:")
+            put(pycurl.REQUEST_TARGET, hop.url if absolute else f"/{hop.url.split('/', 3)[3]}")
         put(pycurl.BUFFERSIZE, BUFFER)
         put(pycurl.CONNECTTIMEOUT, int(policy.timeouts.connect) + 2)  # ours comes first; its default might not
         put(pycurl.MAXFILESIZE_LARGE, policy.max_body)
