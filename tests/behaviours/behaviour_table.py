@@ -285,7 +285,7 @@ ROWS = (
     Row(22, "redirect/30", "policy", by_path=True, seen=None),
     Row(22, "redirect-nowhere", "protocol"),
     Row(22, "redirect-split", "protocol"),
-    Row(22, "redirect-across", "policy", note="to an address that is not public, and not where the URL itself is"),
+    Row(22, "redirect-across", "policy", note="to an address that is not public, and not the URL's own host and port"),
     *(Row(22, f"redirect-inside/{number}", "policy") for number in range(20)),
     Row(22, "redirect-to?url=ftp://127.0.0.1/", "policy"),
     Row(23, "throttled/1", "ok", again=True),

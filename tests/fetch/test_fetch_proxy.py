@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from fetch_server import Scripted, reply
 
 from atonce.errors import PlanError, UsageError
 from atonce.fetch import Page, Request
@@ -130,6 +131,17 @@ def test_a_password_is_for_the_proxy_alone(get: Get, lab: Lab, path: str) -> Non
     wrong = get(url, proxy=f"http://me:wrong@{at}")
     assert wrong.error_class == ("connect" if path == "tls" else "http-4xx")
     assert "wrong" not in repr(wrong) + str(wrong.row())
+
+
+def test_who_asks_for_a_tunnel_says_nothing_that_is_for_the_host(get: Get) -> None:
+    headers = {"Authorization": "Bearer s3cret", "Cookie": "c=s3cret", "X-Key": "s3cret"}
+    with Scripted([reply(b"no", status="403 No"), "close"]) as server:
+        page = get(Request("https://a.example/x?token=s3cret", headers=headers), proxy=f"http://127.0.0.1:{server.port}")
+    assert page.error_class == "connect"
+    [asked] = server.seen
+    assert asked.startswith(b"CONNECT a.example:443 HTTP/1.")
+    assert b"s3cret" not in asked
+    assert b"aiohttp" not in asked
 
 
 def test_a_redirect_inside_is_judged_by_name(get: Get, lab: Lab) -> None:

@@ -51,15 +51,12 @@ def refused_redirect(url: str, listed: str, allow_private: bool) -> str | None:
     there, asked = origin(url), origin(listed)
     if allow_private or not is_private_name(there[1]) or there[1:] == asked[1:] or (asked, there) == _upgrade(there[1]):
         return None
-    return f"leads to {_place(url)}, which is not public and is not where this URL is, {_place(listed)}; {_REMEDY}"
+    place = f"{there[0]}://{host_of(url)}"
+    return f"leads to {place}, which is not public and not this URL's own host and port; {_REMEDY}"
 
 
 def _upgrade(host: str) -> tuple[tuple[str, str, int], tuple[str, str, int]]:
     return ("http", host, 80), ("https", host, 443)
-
-
-def _place(url: str) -> str:
-    return f"{url.partition(':')[0]}://{host_of(url)}"
 
 
 def refused_address(host: str, address: str, allow_private: bool) -> str | None:

@@ -131,7 +131,7 @@ class Aiohttp:
             allow_redirects=False,
             ssl=context(verified=False) if insecure else True,
             trace_request_ctx=progress,
-            **_through(self.policy.proxy),
+            **_through(self.policy),
         ) as response:
             _read_head(attempt, response)
             progress.received(0)
@@ -165,10 +165,13 @@ class Aiohttp:
         return attempt.broken(_kind(error), _why(error), now)
 
 
-def _through(proxy: Proxy | None) -> dict[str, Any]:
+def _through(policy: Policy) -> dict[str, Any]:
+    proxy = policy.proxy
     if proxy is None:
         return {}
-    tunnel = {} if proxy.authorization is None else {"Proxy-Authorization": proxy.authorization}
+    tunnel = {"User-Agent": policy.user_agent}  # or aiohttp would name itself
+    if proxy.authorization is not None:
+        tunnel["Proxy-Authorization"] = proxy.authorization
     return {"proxy": URL(proxy.url), "proxy_headers": tunnel}
 
 
