@@ -105,10 +105,12 @@ def test_a_shell_can_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.output.startswith("plain,map")
 
 
-def test_bash_splits_at_the_equals_sign() -> None:
+def test_bash_splits_at_the_equals_sign_and_at_colons() -> None:
     for words, place, completed in (
         ("atonce fetch --retry-failed = timeout-f", 4, "plain,timeout-first-byte"),
         ("atonce fetch --retry-failed =", 3, "plain,dns"),
+        ("atonce compare m.py : f --models thr", 6, "plain,threads"),
+        ("atonce fetch http : //h : 80/ --retry-failed = timeout-f", 9, "plain,timeout-first-byte"),
     ):
         asked = {**os.environ, "_ATONCE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(place)}
         done = subprocess.run([sys.executable, "-m", "atonce"], env=asked, capture_output=True, text=True, check=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import Command, called, given, in_group, number_or_auto, parallelism, what_to_run
+from .options import Command, called, given, in_group, number_or_auto, parallelism, targets, what_to_run
 
 if TYPE_CHECKING:
     from atonce.comparison import Comparison, Turn
@@ -25,11 +25,16 @@ _out = in_group("Output")
 
 
 @click.command("compare", cls=Command, examples=_EXAMPLES)
-@click.argument("target", required=False)
+@click.argument("target", required=False, shell_complete=targets)
 @what_to_run
 @_what("--fetch", "fetching", is_flag=True, help="get the URLs of -i instead of running a target")
 @_what("--yes", is_flag=True, help="yes, every item may run several times")
-@_how("--models", metavar="A,B", help="these only, such as threads,processes (all that can, and auto)")
+@_how(
+    "--models",
+    metavar="A,B",
+    words="atonce.options:MODELS",
+    help="these only, such as threads,processes (all that can, and auto)",
+)
 @_how("--rounds", type=click.IntRange(min=1), default=3, metavar="N", help="turns of each model (3)")
 @_how("--seed", type=int, default=0, metavar="N", help="draws the order of the models in a round (0)")
 @_how("--concurrency", metavar="N", callback=number_or_auto, help="in flight in each worker (auto)")

@@ -20,6 +20,8 @@ _HOW = """
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
     """Print what makes a shell complete atonce's commands and options."""
+    from . import completing  # noqa: F401 (it has them made its way)
+
     kind = get_completion_class(shell)
     assert kind is not None
     tell(kind(ctx.find_root().command, {}, "atonce", "_ATONCE_COMPLETE").source())

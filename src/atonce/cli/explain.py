@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import Command, called, controls, in_group, parallelism, what_to_run
+from .options import Command, called, controls, in_group, parallelism, targets, what_to_run
 from .streams import tell
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _EXAMPLES = """
 
 
 @click.command("explain", cls=Command, examples=_EXAMPLES)
-@click.argument("target")
+@click.argument("target", shell_complete=targets)
 @what_to_run
 @controls
 @parallelism

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import CODES, Command, called, controls, in_group, outputs, parallelism, what_to_run
+from .options import CODES, Command, called, controls, in_group, outputs, parallelism, targets, what_to_run
 from .shown import Shown, shows
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _how = in_group("How it runs")
 
 
 @click.command("map", cls=Command, examples=_EXAMPLES, codes=CODES)
-@click.argument("target")
+@click.argument("target", shell_complete=targets)
 @what_to_run
 @controls
 @parallelism

@@ -23,6 +23,7 @@ __all__ = [
     "only_one",
     "outputs",
     "parallelism",
+    "targets",
     "what_to_run",
 ]
 
@@ -42,9 +43,17 @@ def files(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> li
     return [CompletionItem(incomplete, type="file")]
 
 
+def targets(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What a shell completes: functions of files that are here, and what makes a resource."""
+    from .completing import functions
+
+    return functions(incomplete, classes=parameter.name == "setup")
+
+
 class Option(click.Option):
     """An option that says under which heading the help shows it, and what a shell may complete: `words`, or the
-    `module:attribute` that has them, which is imported only then; files where its metavar speaks of them."""
+    `module:attribute` that has them, which is imported only then; files or functions where its metavar speaks of them. Where
+    it speaks of several, with a comma, each is completed."""
 
     def __init__(self, *names: Any, group: str = "Other", words: str | Sequence[str] = (), **attributes: Any) -> None:
         super().__init__(*names, **attributes)
@@ -54,11 +63,14 @@ class Option(click.Option):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         if self.metavar in ("FILE", "OUT", "PAGE"):
             return files(ctx, self, incomplete)
+        if self.metavar is not None and self.metavar.startswith("MODULE:"):
+            return targets(ctx, self, incomplete)
         words = self._words
         if isinstance(words, str):
             module, _, attribute = words.partition(":")
             words = getattr(importlib.import_module(module), attribute)
-        fitting = [CompletionItem(word) for word in words if word.startswith(incomplete)]
+        before, comma, last = incomplete.rpartition(",") if "," in (self.metavar or "") else ("", "", incomplete)
+        fitting = [CompletionItem(f"{before}{comma}{word}") for word in words if word.startswith(last)]
         return fitting or super().shell_complete(ctx, incomplete)
 
 
