@@ -34,6 +34,12 @@ NOT_PUBLIC = [
     "64:ff9b::a9fe:a9fe",
     "2002:7f00:1::1",
     "2001:db8::1",
+    "192.0.0.8",
+    "3fff::1",
+    "::127.0.0.1",  # and what else embeds an IPv4 address
+    "::ffff:0:127.0.0.1",
+    "64:ff9b:1::7f00:1",
+    "fec0::1",
     "nonsense",
 ]
 

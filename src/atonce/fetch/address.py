@@ -19,6 +19,10 @@ _REMEDY = "allow_private (--allow-private) lets it"
 
 _SUFFIXES = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home", ".corp", ".home.arpa", ".private")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# All that is given out of IPv6 for the public internet; what else there is has its uses inside (RFC 4291, 6052, 8215).
+_GIVEN_OUT = ipaddress.ip_network("2000::/3")
+# What older Pythons take for public.
+_RESERVED = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("3fff::/20"))
 
 
 @functools.lru_cache(4096)
@@ -34,7 +38,9 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast
+        if ip not in _GIVEN_OUT:
+            return False
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _RESERVED)
 
 
 @functools.lru_cache(4096)
