@@ -229,7 +229,6 @@ class MultiRunner(Runner):
         those that would wait for another's end would wait within their time."""
         self._allowed = max(2, min(most, self._room.most))
         self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, self._allowed)
-        self._multi.setopt(pycurl.M_MAXCONNECTS, self._allowed)
 
     def _rested(self, now: float) -> bool:
         """Those whose pause is over begin anew. True if there were any."""
