@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from behaviour_table import ELSEWHERE, GROUPS, MAX_BODY, MEMORY, NAMES, PROXIES, QUICK, ROWS, Row
+from behaviour_table import ELSEWHERE, FEW, GROUPS, MAX_BODY, MEMORY, NAMES, OURS, PROXIES, QUICK, ROWS, Ours, Row
 
 from atonce.lab import server  # noqa: F401 (it fills the tables)
 from atonce.lab.doors import DOORS
@@ -51,10 +51,14 @@ def page() -> str:
         rows = [row for row in ROWS if row.group == group]
         if rows:
             parts.append("\n".join(_rows(rows)) + "\n")
+        if group == 5:
+            parts.append("\n".join(_few()) + "\n")
         if group == 31:
             parts.append("\n".join(_names()) + "\n")
         if group == 32:
             parts.append("\n".join(_proxies()) + "\n")
+        if ours := [row for row in OURS if row.group == group]:
+            parts.append("\n".join(_ours(ours)) + "\n")
         if group in ELSEWHERE:
             parts.append(f"{'Also' if rows else 'See'}: {ELSEWHERE[group]}.\n")
     return "\n".join(parts)
@@ -76,6 +80,22 @@ def _rows(rows: list[Row]) -> Iterator[str]:
         )
         told.add(help)
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _few() -> Iterator[str]:
+    yield "| options of the lab | the server | result | again |"
+    yield "|---|---|---|---|"
+    for row in FEW:
+        result = " or ".join(f"`{kind}`" for kind in row.expect) + (f" ({row.note})" if row.note else "")
+        yield f"| `{row.options}` | {row.help} | {result} | {'yes' if row.again else ''} |"
+
+
+def _ours(rows: list[Ours]) -> Iterator[str]:
+    yield "| what happens | what comes of it | held by, in `tests` |"
+    yield "|---|---|---|"
+    for row in rows:
+        tests = ", ".join(f"`{test}`" for test in row.tests)
+        yield f"| {row.what} | {row.comes} | {tests} |"
 
 
 def _names() -> Iterator[str]:

@@ -13,15 +13,20 @@ from atonce.fetch.decode import encodings
 
 __all__ = [
     "ELSEWHERE",
+    "FEW",
     "GROUPS",
     "MAX_BODY",
     "MEMORY",
     "NAMES",
+    "OURS",
     "PATIENT",
     "PROXIES",
     "QUICK",
     "ROBOTS",
     "ROWS",
+    "SERVED",
+    "Few",
+    "Ours",
     "Row",
     "Through",
 ]
@@ -116,21 +121,125 @@ NAMES = (
     Name("fails.test", "Has a name server that is broken (SERVFAIL).", "dns", True),
 )
 
+
+class Few(NamedTuple):
+    """Options of the lab by which it serves few connections at once, and what becomes of those beyond."""
+
+    options: str
+    help: str
+    expect: tuple[str, ...]
+    note: str = ""
+    again: bool = False
+
+    @property
+    def over_limit(self) -> str:
+        return self.options.rpartition(" ")[2] if "--over-limit" in self.options else "wait"
+
+
+SERVED = 4
+FEW = (
+    Few(
+        f"--max-connections {SERVED}",
+        "Serves so many connections; others are accepted, and wait until one of those is closed.",
+        ("ok", "timeout-first-byte"),
+        "those that wait, where more are in flight than are served and the others are kept; "
+        f"with `--per-host {SERVED}`: `ok` for all",
+    ),
+    Few(f"--max-connections {SERVED} --over-limit reset", "Resets those beyond (RST).", ("ok",), again=True),
+    Few(f"--max-connections {SERVED} --over-limit 503", "Answers 503 to those beyond.", ("ok",), again=True),
+)
+
+
+class Ours(NamedTuple):
+    """What happens on our side, what comes of it, and the tests that hold it, as `file::test` in `tests`."""
+
+    group: int
+    what: str
+    comes: str
+    tests: tuple[str, ...]
+
+
+TROUBLE, SIGNALS = "cli/test_cli_trouble.py::test_", "cli/test_cli_signals.py::test_"
+OURS = (
+    Ours(
+        33,
+        "no room for a body, a row or a part",
+        "the run ends, exit code 1, with the reason and the command that goes on; what is recorded is whole, and is not asked "
+        "for again",
+        (f"{TROUBLE}no_room", f"{TROUBLE}no_room_for_failures", f"{TROUBLE}no_room_for_a_part"),
+    ),
+    Ours(
+        33,
+        "few descriptors",
+        "the limit is raised as far as it may be; below what is needed it takes longer, and nothing fails",
+        (
+            f"{TROUBLE}few_descriptors_make_it_slower_and_nothing_fails",
+            f"{TROUBLE}the_limit_that_can_be_raised_is_raised",
+            f"{TROUBLE}no_descriptors",
+        ),
+    ),
+    Ours(33, "a read-only folder", "refused before anything is requested, exit code 2", (f"{TROUBLE}read_only",)),
+    Ours(
+        33,
+        "a link or a FIFO in the output's place",
+        "refused before anything is requested, exit code 2; a link is not followed",
+        (f"{TROUBLE}something_else_is_there", "sink/test_sink_folder.py::test_a_link_in_place_of_partial_is_refused"),
+    ),
+    Ours(
+        33,
+        "two runs on one output",
+        "the second is refused, exit code 2; the first goes on",
+        (f"{TROUBLE}two_runs_on_one_output",),
+    ),
+    Ours(
+        33,
+        "a wall clock that jumps",
+        "nothing: it is read for `started_at` and for dates in `Retry-After` alone, all that waits goes by another",
+        (f"{TROUBLE}a_clock_that_jumps",),
+    ),
+    Ours(
+        33,
+        "SIGINT (Ctrl-C) or SIGTERM",
+        "what is done is recorded, exit code 130 or 143, and the command that goes on is said",
+        (f"{SIGNALS}an_interrupt_keeps_what_is_done_and_says_how_to_go_on",),
+    ),
+    Ours(33, "the same a second time", "ends it at once", (f"{SIGNALS}a_second_interrupt_kills",)),
+    Ours(
+        33,
+        "SIGKILL at any moment",
+        "the same command goes on; nothing that is in a row is asked for again",
+        (
+            f"{SIGNALS}a_killed_run_goes_on",
+            "cli/test_cli_storm.py::test_three_kills",
+            "cli/test_cli_storm.py::test_fifty_kills",
+        ),
+    ),
+    Ours(
+        33,
+        "a torn last record",
+        "it is cut, and its item runs again",
+        (
+            "sink/test_sink_record.py::test_a_torn_tail_is_cut",
+            "sink/test_sink_record.py::test_what_a_power_cut_left_is_cut",
+            "sink/test_sink_folder.py::test_a_row_without_its_whole_file_is_done_again",
+        ),
+    ),
+    Ours(
+        34,
+        "a million URLs over two hosts",
+        "memory is that of what is in flight, four bytes for each that is done, sixteen for each that was seen: under 150 MB",
+        ("cli/test_cli_million.py::test_memory_is_flat",),
+    ),
+)
+
 # What is held by other tests, in the words of the page.
 ELSEWHERE = {
-    5: "`Lab(max_connections=…)` and `tests/lab`; the wait counts as the answer's, since the connection is there",
     22: "what goes along with a redirect (307 with a body, headers to another origin, from https to http): "
     "`tests/fetch/test_fetch_redirect.py`, `test_fetch_contract.py`",
     24: "one host that is down, and one slow host among many: `tests/engine/test_engine_hosts.py`",
     26: "conditions that are asked for (`--refresh`): `tests/cli/test_cli_refresh.py`",
     28: "where cookies are asked for, they go back to the host that set them alone: `tests/fetch/test_fetch_credentials.py`",
     31: "addresses that are not public, behind public names: `tests/fetch`",
-    33: "no room, no descriptors, a read-only folder, a link or a FIFO in the output's place, two runs on one output: "
-    "`tests/cli/test_cli_trouble.py`; signals, once and twice: `test_cli_signals.py`; SIGKILL at any moment: "
-    "`test_cli_storm.py`; a torn last record: `tests/sink`; the clock is read for `started_at` and `Retry-After` dates alone, "
-    "all else is monotonic",
-    34: "memory is that of what is in flight, four bytes for each that is done and sixteen for each that was seen: "
-    "`tests/cli/test_cli_million.py`",
 }
 
 H1 = "speaks HTTP/1.1, in which the host behaves"

@@ -12,7 +12,22 @@ from typing import Any
 
 import pytest
 from behaviour_page import PAGE, page
-from behaviour_table import GROUPS, MAX_BODY, MEMORY, PATIENT, PROXIES, QUICK, ROBOTS, ROWS, Row, Through
+from behaviour_table import (
+    FEW,
+    GROUPS,
+    MAX_BODY,
+    MEMORY,
+    OURS,
+    PATIENT,
+    PROXIES,
+    QUICK,
+    ROBOTS,
+    ROWS,
+    SERVED,
+    Few,
+    Row,
+    Through,
+)
 
 from atonce import Retry
 from atonce.fetch import Page, Request, Timeouts
@@ -193,7 +208,33 @@ def test_no_cookie_is_sent(met: tuple[str, Met]) -> None:
 def test_every_group_has_a_row_or_a_word() -> None:
     from behaviour_table import ELSEWHERE
 
-    assert set(GROUPS) == {row.group for row in ROWS} | set(ELSEWHERE) | {32}
+    assert set(GROUPS) == {row.group for row in (*ROWS, *OURS)} | set(ELSEWHERE) | {5, 32}
+
+
+@pytest.mark.parametrize("name", [name for row in OURS for name in row.tests])
+def test_what_the_page_names_is_a_test(name: str) -> None:
+    file, _, test = name.partition("::")
+    assert re.search(rf"^def {test}\(", (PAGE.parents[1] / "tests" / file).read_text(), re.MULTILINE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", PAIRS)
+@pytest.mark.parametrize("row", FEW, ids=[row.over_limit for row in FEW])
+def test_a_transport_meets_a_lab_that_serves_few(row: Few, transport: str) -> None:
+    with Lab(max_connections=SERVED, over_limit=row.over_limit) as lab:
+
+        def got(count: int) -> list[Page]:
+            options: dict[str, Any] = {"transport": transport, "model": PAIRS[transport], "per_key": count}
+            timeouts = QUICK if row.over_limit == "wait" and count > SERVED else PATIENT
+            retry = Retry(attempts=8, base=0.001)
+            return list(fetch(list(lab.urls(40, "/bytes/10")), **options, timeouts=timeouts, concurrency=20, retry=retry))
+
+        pages = got(3 * SERVED)
+        assert "ok" in (found := {page.error_class or "ok" for page in pages})
+        assert found <= set(row.expect)
+        assert row.again or max(page.attempts for page in pages) == 1
+        lab.wait_until(lambda stats: stats.open == 0)
+        assert [page.error_class for page in got(SERVED)] == [None] * 40
 
 
 def test_the_page_is_up_to_date() -> None:
@@ -201,7 +242,7 @@ def test_the_page_is_up_to_date() -> None:
 
 
 def test_every_behaviour_of_the_page_is_one_that_the_lab_takes() -> None:
-    named = re.findall(r"^\| `([^`]+)`", page().partition("\n## Names")[0], re.MULTILINE)
+    named = re.findall(r"^\| `([^`-][^`]*)`", page().partition("\n## Names")[0], re.MULTILINE)
     assert len(named) > 100
     with Lab(hosts=len(named), behaviours=named) as lab:
         assert len(lab.hosts) == len(named)

@@ -3,12 +3,14 @@ on, what was recorded is whole, and the same command ends it."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -172,6 +174,18 @@ def test_something_else_is_there(lab: Lab, folder: Path, output: str, kind: str,
     assert lab.stats().requests == 0
     assert output.rstrip("/") in capsys.readouterr().err
     assert not Path("elsewhere").exists()
+
+
+def test_a_clock_that_jumps(lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By an hour to and fro, each time that it is read: nothing waits for it, and nothing is late by it."""
+    now, jumps = time.time, itertools.cycle((-3600, 3600))
+    monkeypatch.setattr(time, "time", lambda: now() + next(jumps))
+    Path("urls.txt").write_text("".join(f"{url}\n" for url in lab.urls(8, path="/flaky/1/a")))
+    command = ["fetch", "-i", "urls.txt", "-o", "out.jsonl", "--no-progress", "--no-remember", "--rate", "1000/s"]
+    assert main([*command, "--connect-timeout", "20", "--timeout", "40"]) == 0
+    rows = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert len(rows) == 8
+    assert all(0 <= row["total_s"] < 40 for row in rows)
 
 
 def test_two_runs_on_one_output(lab: Lab, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
+from atonce import Retry
+from atonce.fetch.api import fetch
 from atonce.fetch.transport.sockets import PlainPool, SecurePool
+from atonce.lab import Lab
 
 
 class Sock:
@@ -25,3 +30,18 @@ def test_what_is_open_is_taken_before_what_could_not_be_opened(kind: type[PlainP
     for conn in (opened, older):
         conn.sock = None
     pool.close()
+
+
+def test_all_are_closed_at_the_end_though_an_error_may_keep_them() -> None:
+    """The collector of garbage, which would find them, does not come."""
+    retry = Retry(attempts=20, base=0.001)
+    with Lab(max_connections=1, over_limit="reset") as lab:
+        gc.disable()
+        try:
+            pages = list(
+                fetch(list(lab.urls(20)), transport="requests", model="threads", per_key=10, concurrency=10, retry=retry)
+            )
+            assert all(page.ok for page in pages)
+            lab.wait_until(lambda stats: stats.open == 0)
+        finally:
+            gc.enable()

@@ -186,6 +186,14 @@ class _Adapter(HTTPAdapter):
         super().init_poolmanager(connections, maxsize, block, ssl_context=self._context, **more)
         self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
 
+    def close(self) -> None:
+        """At once: urllib3 leaves it to the collector of garbage, for which an error's traceback may keep them."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 (it cannot be iterated over)
+                if (pool := manager.pools.get(key)) is not None:
+                    pool.close()
+        super().close()
+
     def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
         manager: Any = super().proxy_manager_for(proxy, ssl_context=self._context, **more)
         manager.pool_classes_by_scheme = self.poolmanager.pool_classes_by_scheme
