@@ -99,6 +99,11 @@ def _ours(rows: list[Ours]) -> Iterator[str]:
 
 
 def _names() -> Iterator[str]:
+    yield "`atonce fetch` asks the system's resolver, and has no option for another name server: `atonce lab serve` cannot be one"
+    yield "for it. The tests, and you in a copy of the sources on Linux, have it in a network and with a resolv.conf of its own:"
+    yield ""
+    yield "    unshare -rmn python tests/behaviours/behaviour_names.py $(mktemp -d) curl coroutines"
+    yield ""
     yield "| name | its name server | result | again |"
     yield "|---|---|---|---|"
     for row in NAMES:
