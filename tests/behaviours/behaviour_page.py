@@ -99,8 +99,9 @@ def _ours(rows: list[Ours]) -> Iterator[str]:
 
 
 def _names() -> Iterator[str]:
-    yield "`atonce fetch` asks the system's resolver, and has no option for another name server: `atonce lab serve` cannot be one"
-    yield "for it. The tests, and you in a copy of the sources on Linux, have it in a network and with a resolv.conf of its own:"
+    yield "`atonce fetch` asks the system's resolver, and has no option for another name server: `atonce lab serve` cannot be"
+    yield "one for it. The tests, and you in a copy of the sources on Linux, have it in a network of its own, with its own"
+    yield "resolv.conf:"
     yield ""
     yield "    unshare -rmn python tests/behaviours/behaviour_names.py $(mktemp -d) curl coroutines"
     yield ""
