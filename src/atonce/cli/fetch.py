@@ -137,7 +137,7 @@ def command(
         from atonce.fetch.partial import Partials
         from atonce.fetch.request import mark_of, requests_of
         from atonce.sink import kind_of
-        from atonce.sink.shelf import shelf_of
+        from atonce.sink.shelf import NOWHERE, Shelf, shelf_of
         from atonce.source.inputs import Input
 
         from .descriptors import many_descriptors
@@ -174,8 +174,10 @@ def command(
         again = (again or frozenset()) | CUT
     if dry_run:
         with many_descriptors():
-            return _rehearse(items, output, shown.form == "json", **options)
-    if kind == "/" and not no_body and options["model"] not in ("dask", "ray"):  # it is on this machine
+            return _rehearse(items, output, shown.form == "json", spools=no_body or kind == "/", **options)
+    if no_body:
+        options["shelf"] = Shelf(NOWHERE)
+    elif kind == "/" and options["model"] not in ("dask", "ray"):  # it is on this machine
         options["shelf"] = shelf_of(output)
         options["partials"] = Partials(options["shelf"].folder, go_on)
     options = given(
@@ -246,13 +248,14 @@ def _classes(again: bool | frozenset[str]) -> bool | frozenset[str]:
     return frozenset(found)
 
 
-def _rehearse(items: Input, output: str, as_json: bool, **options: Any) -> int:
-    """0 if every line can be requested, else 2, as the run would end."""
+def _rehearse(items: Input, output: str, as_json: bool, *, spools: bool, **options: Any) -> int:
+    """0 if every line can be requested, else 2, as the run would end. `spools`: large bodies are not kept in memory."""
     import json
 
     from atonce import Rate
     from atonce.fetch.limits import Policy
     from atonce.fetch.request import mark_of
+    from atonce.sink.spool import LARGE
 
     from .rehearsal import rehearse
     from .talk import plain
@@ -265,7 +268,8 @@ def _rehearse(items: Input, output: str, as_json: bool, **options: Any) -> int:
     if as_json:
         tell(json.dumps(found.as_json(*limits), ensure_ascii=False))
     else:
-        for line in found.lines(output, *limits, options["max_body"] or Policy().max_body):
+        largest = options["max_body"] or Policy().max_body
+        for line in found.lines(output, *limits, min(largest, LARGE) if spools else largest):
             tell(plain(line))
     return 2 if found.bad_lines or not found.items else 0
 

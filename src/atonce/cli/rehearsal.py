@@ -64,8 +64,8 @@ class Rehearsal:
             "memory": _PROGRAM + most * _TRANSFER,
         }
 
-    def lines(self, output: str, per_host: int | None, concurrency: int | None, rate: float | None, max_body: int) -> list[str]:
-        """For people."""
+    def lines(self, output: str, per_host: int | None, concurrency: int | None, rate: float | None, body: int) -> list[str]:
+        """For people. `body`: bytes of one that are in memory at most."""
         most = self.in_flight(per_host, concurrency)
         limit = usable_descriptors()
         of = "" if limit is None else f" of {grouped(limit)}"
@@ -80,7 +80,7 @@ class Rehearsal:
             *(f"  {grouped(count)} × {host}" for host, count in hosts),
             f"{grouped(most)} in flight at most: up to {grouped(most + 32)} descriptors{of}, "
             f"about {grouped((_PROGRAM + most * _TRANSFER) / 1e6)} MB of memory and the bodies in flight, "
-            f"{grouped(max_body / 1e6)} MB each at most",
+            f"{grouped(body / 1e6)} MB each at most",
             f"about {in_words(seconds)} if an answer takes {_ANSWER} s, which nobody knows yet: {why} decides",
             f"to {'stdout' if output == '-' else output}{there}",
         ]

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from .address import refused_address
+from .decode import Body, TooBig
 from .failure import CUT, FetchError, class_of, retry_after, status_worth_retrying, worth_retrying
 from .limits import Policy, Watch
 from .page import Hop, Page, headers_of
@@ -50,7 +52,8 @@ class Attempt:
     head = b""
     body = b""
     received = 0  # bytes of the body, when it is not whole
-    pieces: Sequence[bytes] = ()  # what has come of it, as it came
+    pieces: Iterable[bytes] = ()  # what has come of it
+    collected: Body | None = None  # the same, where it is taken a piece at a time
     refused: str | None = None  # why an address was not connected to
     local: str | None = None  # why this machine has no socket to give
     starved_at: float | None = None  # it had none first
@@ -214,10 +217,23 @@ class Attempt:
         part.answered(self.hop.url, self.status or 0, self._headers())
         return part if part.takes else None
 
+    def collect(self, encodings: str) -> Body:
+        """Takes the hop's body a piece at a time: `has_come` is to be called when that was all. Raises BadEncoding."""
+        policy = self.policy
+        shelf = policy.shelf if self.wanted is None else None  # a robots.txt is for us
+        self.pieces = self.collected = Body(encodings, policy.max_body, raw=policy.raw, shelf=shelf)
+        return self.collected
+
+    def has_come(self) -> None:
+        """All of what is `collected`. Raises EOFError."""
+        assert self.collected is not None
+        self.body = self.collected.finish()
+
     def leave(self) -> None:
         """The attempt is over, or given up: what it left of a body stays for another one. A second call does nothing."""
         if self.part is not None:
             self.part.keep()
+        self._let_go()
         self._asked()
 
     def _asked(self, missed: Missed | None = None) -> None:
@@ -247,12 +263,20 @@ class Attempt:
             part.answered(self.hop.url, self.status or 0, self._headers())
         if not part.verdict:
             return False
+        if not part.is_rest:
+            return True
+        rest, body = self.collected, Body("", self.policy.max_body, shelf=self.policy.shelf)
         try:
-            self.body = part.whole(self.body)
+            for piece in itertools.chain(part.before(), (self.body,) if rest is None else rest):
+                body.feed(piece)
         except OSError as error:
+            body.drop()
             raise self.failed("local-io", str(error), now, retryable=True) from None
-        if len(self.body) > self.policy.max_body:
-            raise self.too_big(now)
+        except TooBig:
+            raise self.too_big(now) from None
+        self._let_go()
+        self.collected = body
+        self.has_come()
         return True
 
     def _kept(self, part: Part, kind: str) -> bool:
@@ -323,7 +347,7 @@ class Attempt:
         self.bare = hop
         self.hop = self._dressed(hop) if self.policy.begins else hop
         self.sent = False
-        self.pieces = ()
+        self._let_go()
         self.first_byte_at = self.status = self.refused = self.local = self.starved_at = None
         self.head = self.body = b""
         self.received = 0
@@ -331,6 +355,7 @@ class Attempt:
 
     def _page(self, now: float, kind: str | None = None, why: str | None = None) -> Page:
         complete = why is None
+        spool = None if self.collected is None else self.collected.spool
         if kind is not None and why is None:
             why = f"the server answered {self.status}"
         fields = (
@@ -349,9 +374,9 @@ class Attempt:
             self.peer_ip,
             self.head,
             self.body if complete else b"",
-            len(self.body) if complete else self.received,
+            self.received if not complete else len(self.body) if spool is None else spool.size,
             complete,
-            None,
+            spool.end() if complete and spool is not None else None,
             None if self.policy.robots is None else self.policy.robots.delay(self.request.url),
             self.hops,
             self.index,
@@ -366,6 +391,13 @@ class Attempt:
         shelf = self.policy.shelf
         stored = shelf.put(page.body) if shelf is not None and page.body else None
         return page if stored is None else page._replace(body=b"", stored=stored)
+
+    def _let_go(self) -> None:
+        """Of what is there of the hop's body, unless a page has it."""
+        self.pieces = ()
+        if self.collected is not None:
+            self.collected.drop()
+            self.collected = None
 
 
 # The errors of a socket that cannot be had now and may be had later.

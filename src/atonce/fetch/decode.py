@@ -8,8 +8,14 @@ from __future__ import annotations
 import functools
 import importlib
 import zlib
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..sink.spool import LARGE
+
+if TYPE_CHECKING:
+    from ..sink.shelf import Shelf
+    from ..sink.spool import Spool
 
 __all__ = ["BadEncoding", "Body", "TooBig", "encodings"]
 
@@ -32,12 +38,14 @@ class _Step(Protocol):
 
 
 class Body:
-    """Collects a body of at most `cap` bytes: `feed` its pieces as they come, then `finish`.
+    """Collects a body of at most `cap` bytes: `feed` its pieces as they come, then `finish`; to go through it is to have what
+    there is of it by now.
 
-    `raw` keeps it as it came, after the same checks. `pieces` is what there is of it by now.
+    `raw` keeps it as it came, after the same checks. With a `shelf`, a large one is put there while it comes: it is in `spool`
+    then, and not in memory.
     """
 
-    def __init__(self, encodings: str, cap: int, *, raw: bool = False) -> None:
+    def __init__(self, encodings: str, cap: int, *, raw: bool = False, shelf: Shelf | None = None) -> None:
         names = [name.strip().lower() for name in encodings.split(",")]
         names = [name for name in names if name not in ("", "identity")]
         known = _steps() if names else {}
@@ -46,7 +54,9 @@ class Body:
         self._steps = [known[name]() for name in reversed(names)]
         self._cap = cap
         self._raw = raw
-        self.pieces: list[bytes] = []
+        self._shelf = shelf
+        self._pieces: list[bytes] = []
+        self.spool: Spool | None = None
         self.size = 0
 
     def feed(self, data: bytes) -> None:
@@ -55,15 +65,42 @@ class Body:
             data = step(data, self._cap + 1)
         self.size += len(data)
         if self.size > self._cap:
-            self.pieces.clear()
+            self.drop()
             raise TooBig
-        self.pieces.append(came if self._raw else data)
+        self._pieces.append(came if self._raw else data)
+        if self._shelf is not None and (self.spool is not None or self.size > LARGE):
+            self._put_down(self._shelf)
 
     def finish(self) -> bytes:
-        """The body. Raises EOFError when an encoding has not come to its end."""
+        """The body, empty where it is in `spool`. Raises EOFError when an encoding has not come to its end."""
         if not all(step.whole for step in self._steps):
             raise EOFError("the compressed body stops before its end")
-        return b"".join(self.pieces)
+        return b"".join(self._pieces)
+
+    def drop(self) -> None:
+        """Nobody wants it any more."""
+        self._pieces.clear()
+        if self.spool is not None:
+            self.spool.drop()
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self.spool or ()
+        yield from self._pieces
+
+    def _put_down(self, shelf: Shelf) -> None:
+        """Where it cannot be written it is kept after all: who writes it in the end meets what is wrong, and tells."""
+        pieces = self._pieces
+        try:
+            self.spool = self.spool or shelf.spool()
+            while pieces:
+                self.spool.add(pieces[0])
+                del pieces[0]
+        except OSError:
+            self._shelf = None
+            if self.spool is not None:
+                pieces[:0] = self.spool
+                self.spool.drop()
+                self.spool = None
 
 
 class _Inflate:

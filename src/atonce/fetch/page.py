@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from .url import shown
 
 if TYPE_CHECKING:
-    from ..sink.shelf import Stored
+    from ..sink.spool import Stored
     from .request import Request
 
 __all__ = ["COLUMNS", "Hop", "Page", "headers_of", "plain_page", "shown_headers"]

@@ -16,7 +16,7 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ __all__ = ["Part", "Partials"]
 
 PIECE = 64 << 10  # bytes that wait to be written: what a kill may take of a body
 
+_READ = 1 << 18
 _SYNCED = "-" * 36
 _BOOT_AT = len('{"boot":"')
 _LINE = 1 << 17  # a head that is longer is none of ours: an ETag has a line of a head at most
@@ -105,16 +106,17 @@ class Part:
             if self.goes_on and self._weight >= PIECE:
                 self._write()
 
-    def whole(self, body: bytes) -> bytes:
-        """The body of the answer, behind what was there before. Raises OSError."""
-        if not self.is_rest:
-            return body
+    def before(self) -> Iterator[bytes]:
+        """What was there of the body before the answer, a piece at a time. Raises OSError."""
+        left = self.start
         with open(self._fd, "rb", closefd=False) as file:
             file.seek(self._body_at)
-            before = file.read(self.start)
-        if len(before) != self.start:
-            raise OSError(f"{self._path} has lost a part of what was in it")
-        return before + body
+            while left:
+                piece = file.read(min(left, _READ))
+                if not piece:
+                    raise OSError(f"{self._path} has lost a part of what was in it")
+                left -= len(piece)
+                yield piece
 
     def keep(self) -> bool:
         """Until its rest is asked for. True if more is there than before."""

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from .shelf import Stored
+from .spool import Stored
 
 __all__ = [
     "UNREFRESHED",

@@ -1,9 +1,11 @@
-"""Bodies that worker processes write themselves, so that they cross no pipe on their way into a folder: `Shelf`.
+"""Where bodies lie that are written before their row is: those of worker processes, so that they cross no pipe, and large ones,
+so that they are not in memory: `Shelf`.
 
-    worker: Shelf.put ──► .partial/<pid>-<number> ──(Stored: where, size, hash)──► near side: Folder renames, appends the row
+    put, spool ──► .partial/<pid>-<number> ──(Stored: where, size, hash)──► near side: Folder renames, appends the row
 
 Only the near side gives a body its place and its row, as ever: what a worker or the whole run leaves behind when it is
-killed lies in `.partial`, which whoever opens or closes the folder clears.
+killed lies in `.partial`, which whoever opens or closes the folder clears. Where nobody wants bodies, they are counted and
+hashed only, and let go.
 """
 
 from __future__ import annotations
@@ -13,57 +15,58 @@ import dataclasses
 import hashlib
 import itertools
 import os
-from typing import NamedTuple
 
-from .files import SAFELY, write_all
+from .files import write_all
+from .spool import Spool, Stored, new_file
 
-__all__ = ["PART", "PARTIAL", "Shelf", "Stored", "shelf_of"]
+__all__ = ["NOWHERE", "PART", "PARTIAL", "Shelf", "shelf_of"]
 
 PARTIAL = ".partial"  # in the folder: bodies that have no place yet
 PART = ".part"  # the ending of what is there of a body that was cut: see `atonce.fetch.partial`
+NOWHERE = ""  # in place of a folder: bodies are let go
 
 _numbers = itertools.count()
 
 
-class Stored(NamedTuple):
-    """A body that is in a file of its own already: where, its bytes and its SHA-256."""
-
-    path: str
-    size: int
-    sha256: str
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shelf:
-    """Where bodies are put. In the process that made it nothing is: that has the output, and a thread which writes."""
+    """Where bodies are put. In the process that made it none that is in memory is: that has the output, and a thread which
+    writes."""
 
     folder: str
     maker: int = dataclasses.field(default_factory=os.getpid)
 
     @property
     def takes(self) -> bool:
-        """Whether this process puts bodies there."""
+        """Whether this process puts all bodies there, and not the large ones alone."""
         return os.getpid() != self.maker
 
     def put(self, body: bytes) -> Stored | None:
         """Write a file, or None: the body is to go the usual way, at whose end whatever is wrong here is met, and told."""
         if not self.takes:
             return None
-        path = f"{self.folder}/{os.getpid()}-{next(_numbers)}"
-        try:
-            # 0666 less the umask: bodies are files as any other program writes them
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, 0o666)
-        except OSError:
-            return None
-        try:
-            write_all(fd, body)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-            return None
-        finally:
-            os.close(fd)
+        path = self._place()
+        if path:
+            try:
+                fd = new_file(path)
+            except OSError:
+                return None
+            try:
+                write_all(fd, body)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+                return None
+            finally:
+                os.close(fd)
         return Stored(path, len(body), hashlib.sha256(body).hexdigest())
+
+    def spool(self) -> Spool:
+        """For a large body, a piece at a time. Raises OSError."""
+        return Spool(self._place())
+
+    def _place(self) -> str:
+        return f"{self.folder}/{os.getpid()}-{next(_numbers)}" if self.folder else NOWHERE
 
 
 def shelf_of(folder: str) -> Shelf:

@@ -19,7 +19,7 @@ from yarl import URL
 
 from ..address import refused_address
 from ..attempt import Attempt, headers_to_send
-from ..decode import BadEncoding, Body, TooBig, encodings
+from ..decode import BadEncoding, TooBig, encodings
 from ..failure import FULL, FetchError
 from ..limits import LONGEST_HEAD, Policy
 from ..page import Page
@@ -137,19 +137,16 @@ class Aiohttp:
             progress.received(0)
             progress.head = False
             promised = hop.method != "HEAD"
-            body = Body(
-                response.headers.get("Content-Encoding", "") if promised else "", self.policy.max_body, raw=self.policy.raw
-            )
+            body = attempt.collect(response.headers.get("Content-Encoding", "") if promised else "")
             if promised and (response.content_length or 0) > self.policy.max_body:
                 raise TooBig
-            attempt.pieces = body.pieces
             part = attempt.taking()
             async for piece in response.content.iter_any():
                 body.feed(piece)
                 attempt.received = body.size
                 if part is not None:
                     part.add(piece)
-            attempt.body = body.finish()
+            attempt.has_come()
         return attempt.answered(clock())
 
     def _error(self, attempt: Attempt, error: Exception) -> FetchError:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pycurl
 
 from ...outcome import WorkerId
+from ...sink.spool import LARGE
 from ..attempt import Attempt
-from ..decode import BadEncoding, Body, TooBig, encodings
+from ..decode import BadEncoding, TooBig, encodings
 from ..failure import FULL, FetchError
 from ..limits import Policy, Watch
 from ..page import Page, headers_of, plain_page
@@ -37,6 +39,9 @@ BUFFER = 65536
 
 # In a path, which libcurl would write in capitals, also where it is told to leave the path alone.
 _RESPELT = re.compile("%(?:[a-f][0-9A-Fa-f]|[0-9A-F][a-f])")
+
+# Pieces of a body, of at most 16 KB each, that are kept before they are looked at: no more are called for by small ones.
+HEAP = 64
 
 SUPPRESS_CONNECT_HEADERS = 265  # an option that pycurl has no name for
 
@@ -98,6 +103,8 @@ class Transfer:
         self._watch = Watch(policy.timeouts)
         self._lines: list[bytes] = []
         self._chunks: list[bytes] = []
+        self._heap = HEAP  # of chunks at which they are looked at
+        self._spoilt: Exception | None = None  # why no more of the body was taken
         self.hop_at = 0.0
         self.shares = ""  # the host whose connection it waits for, should another be about to make one
         self._sharing = sharing
@@ -163,12 +170,13 @@ class Transfer:
         if self.tried is None and (page := self._plain(now)) is not None:
             return page
         attempt, chunks = self._observed(), self._chunks
-        attempt.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
+        if attempt.collected is None:
+            attempt.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            chunks.clear()
         if not attempt.head.endswith((b"\r\n\r\n", b"\n\n")):
             return attempt.failed("truncated", "the answer stops within its headers", now)  # libcurl takes it for whole
         try:
-            if b"\ncontent-encoding:" in attempt.head.lower():
+            if attempt.collected is not None or b"\ncontent-encoding:" in attempt.head.lower():
                 self._decode(attempt, now)
             page = attempt.answered(now)
         except FetchError as error:
@@ -202,19 +210,34 @@ class Transfer:
         return plain_page(request.url, request.method, status, times, peer, head, body, self.index)
 
     def _decode(self, attempt: Attempt, now: float) -> None:
-        names = [value for name, value in headers_of(attempt.head) if name.lower() == "content-encoding"]
         try:
-            body = Body(", ".join(names) if attempt.hop.method != "HEAD" else "", self._policy.max_body, raw=self._policy.raw)
-            body.feed(attempt.body)
-            attempt.body = body.finish()
-        except TooBig:
-            raise attempt.too_big(now) from None
-        except (BadEncoding, EOFError) as error:
-            raise attempt.failed("truncated" if isinstance(error, EOFError) else "protocol", str(error), now) from None
+            if attempt.collected is None:
+                self._collect(attempt, (attempt.body,))
+            else:
+                self._collect(attempt, self._chunks)
+            attempt.has_come()
+        except (TooBig, BadEncoding, EOFError) as error:
+            raise self._unusable(attempt, error, now) from None
+
+    def _collect(self, attempt: Attempt, pieces: Iterable[bytes]) -> None:
+        """More of a body that is taken out of its encodings, or put on the shelf. Raises TooBig, BadEncoding."""
+        body = attempt.collected
+        if body is None:
+            names = [value for name, value in headers_of(attempt.head) if name.lower() == "content-encoding"]
+            body = attempt.collect(", ".join(names) if attempt.hop.method != "HEAD" else "")
+        for piece in pieces:
+            body.feed(piece)
+
+    def _unusable(self, attempt: Attempt, error: Exception, now: float) -> FetchError:
+        if isinstance(error, TooBig):
+            return attempt.too_big(now)
+        return attempt.failed("truncated" if isinstance(error, EOFError) else "protocol", str(error), now)
 
     def broken(self, code: int, message: str, now: float) -> FetchError:
         """The hop failed, with one of libcurl's codes."""
         attempt = self._ended()
+        if self._spoilt is not None:
+            return self._unusable(attempt, self._spoilt, now)
         if code == pycurl.E_FILESIZE_EXCEEDED:
             return attempt.too_big(now)
         if code == pycurl.E_RECV_ERROR and any(words in message for words in _NONSENSE):
@@ -273,6 +296,7 @@ class Transfer:
     def _send(self, hop: Request, now: float) -> None:
         self._lines.clear()
         self._chunks.clear()
+        self._heap, self._spoilt = HEAP, None
         self._moved = self._tries = 0
         self._part: Part | None = None
         self.hop_at = now
@@ -293,7 +317,8 @@ class Transfer:
         policy, put = self._policy, self._put
         self.easy.reset()
         goes_on = self.tried is not None and self.tried.part is not None and self.tried.part.goes_on
-        put(pycurl.WRITEFUNCTION, self._came if goes_on else self._chunks.append)
+        came = self._chunks.append if policy.shelf is None else self._came
+        put(pycurl.WRITEFUNCTION, self._came_on if goes_on else came)
         put(pycurl.HEADERFUNCTION, self._lines.append)
         put(pycurl.OPENSOCKETFUNCTION, self._open)
         if TOLD_OF_ALL:
@@ -353,15 +378,41 @@ class Transfer:
             self.attempt.no_socket(error)
             return pycurl.SOCKET_BAD
 
-    def _came(self, piece: bytes) -> None:
-        """A piece of a body that is kept as it comes."""
-        if not self._chunks:
-            self.attempt.head = head = _last_head(self._lines)
-            self.attempt.status = int(head.split(None, 2)[1])  # libcurl tells nothing in a callback
-            self._part = self.attempt.taking()
+    def _came(self, piece: bytes) -> int | None:
+        """A piece of a body that may become too large for memory."""
         self._chunks.append(piece)
+        return self._pile_up() if len(self._chunks) >= self._heap else None
+
+    def _pile_up(self) -> int | None:
+        """There are many: have them taken, if they are much. -1, as libcurl wants it, where no more of them are."""
+        attempt, chunks = self.attempt, self._chunks
+        if attempt.collected is None and (attempt.wanted is not None or sum(map(len, chunks)) < LARGE):
+            self._heap *= 2
+            return None
+        try:
+            if attempt.collected is None:
+                self._headed(attempt)
+            self._collect(attempt, chunks)
+        except (TooBig, BadEncoding) as error:
+            self._spoilt = error
+            return -1
+        chunks.clear()
+        self._heap = HEAP
+        return None
+
+    def _came_on(self, piece: bytes) -> int | None:
+        """A piece of a body that is kept as it comes, too, to be gone on with."""
+        if not self._chunks and self.attempt.collected is None:
+            self._headed(self.attempt)
+            self._part = self.attempt.taking()
         if self._part is not None:
             self._part.add(piece)
+        return self._came(piece)
+
+    def _headed(self, attempt: Attempt) -> None:
+        """Have it know the head of its answer: libcurl tells nothing in a callback."""
+        attempt.head = head = _last_head(self._lines)
+        attempt.status = int(head.split(None, 2)[1])
 
     def _connected(self, *addresses: object) -> int:
         self._sharing.connected(self)
@@ -382,7 +433,11 @@ class Transfer:
         attempt = self._observed()
         attempt.sent = self._info(pycurl.REQUEST_SIZE) > 0
         attempt.received = sum(map(len, self._chunks))
-        attempt.pieces = self._chunks
+        if attempt.collected is None:
+            attempt.pieces = self._chunks
+        else:
+            attempt.received += attempt.collected.size
+            attempt.pieces = itertools.chain(attempt.collected, self._chunks)
         return attempt
 
     def _observed(self) -> Attempt:

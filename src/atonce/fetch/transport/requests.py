@@ -22,7 +22,7 @@ from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
 
 from ..attempt import Attempt, headers_to_send
-from ..decode import BadEncoding, Body, TooBig, encodings
+from ..decode import BadEncoding, TooBig, encodings
 from ..failure import FetchError
 from ..limits import LONGEST_HEAD, Policy
 from ..page import Page
@@ -97,10 +97,9 @@ class Requests:
             raw = response.raw
             _read_head(attempt, raw)
             promised = attempt.hop.method != "HEAD"
-            body = Body(raw.headers.get("Content-Encoding", "") if promised else "", self.policy.max_body, raw=self.policy.raw)
+            body = attempt.collect(raw.headers.get("Content-Encoding", "") if promised else "")
             if promised and (raw.length_remaining or 0) > self.policy.max_body:
                 raise TooBig
-            attempt.pieces = body.pieces
             part = attempt.taking()
             for piece in raw.stream(PIECE, decode_content=False):
                 here.most = here.wire + LONGEST_HEAD
@@ -108,7 +107,7 @@ class Requests:
                 attempt.received = body.size
                 if part is not None:
                     part.add(piece)
-            attempt.body = body.finish()
+            attempt.has_come()
         return attempt.answered(clock())
 
     def _error(self, attempt: Attempt, error: Exception) -> FetchError:
