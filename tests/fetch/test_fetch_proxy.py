@@ -144,6 +144,16 @@ def test_who_asks_for_a_tunnel_says_nothing_that_is_for_the_host(get: Get) -> No
     assert b"aiohttp" not in asked
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(("proxy", "kind"), [("127.0.0.1:1", "connect"), ("none.invalid:3128", "dns")])
+def test_a_proxy_that_is_not_there_is_named(get: Get, scheme: str, proxy: str, kind: str) -> None:
+    page = get(f"{scheme}://a.example/", proxy=f"http://me:s3cret@{proxy}")
+    assert page.error_class == kind
+    assert "proxy" in (page.error or "")
+    assert proxy.partition(":")[0] in (page.error or "")
+    assert "s3cret" not in (page.error or "")
+
+
 def test_a_redirect_inside_is_judged_by_name(get: Get, lab: Lab) -> None:
     page = get(f"http://{lab.hosts[-1]}/redirect-to?url=http://169.254.169.254/", proxy=proxy(lab))
     assert page.error_class == "policy"

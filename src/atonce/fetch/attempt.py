@@ -171,6 +171,9 @@ class Attempt:
             return self.failed("policy", self.refused, now)
         if self.local is not None:
             return self.failed("local-io", self.local, now, retryable=True)
+        proxy = self.policy.proxy
+        if proxy is not None and not self.sent and kind in ("dns", "connect", "lost") and "proxy" not in why.lower():
+            why = f"by the proxy {proxy.url}: {why}"  # whom else would one look for, when the host is there
         if kind == "lost":
             kind = "connect" if self.first_byte_at is None else "truncated"
         return self.failed(kind, why, now)
