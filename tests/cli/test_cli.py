@@ -16,7 +16,7 @@ from click.testing import CliRunner
 import atonce
 from atonce.cli import cli, main
 from atonce.cli.completing import heard
-from atonce.cli.talk import plain, resume_command, say, show_error
+from atonce.cli.talk import fitted, plain, resume_command, say, show_error
 from atonce.errors import Bug, UsageError
 
 COMMANDS = ["fetch", "map", "explain", "compare", "report", "demo", "lab", "completion"]
@@ -179,6 +179,29 @@ def test_color_is_for_terminals_and_for_who_wants_it(
         monkeypatch.setenv("NO_COLOR", no_color)
     show_error("x")
     assert ("\x1b[" in stream.getvalue()) is colored
+
+
+def test_what_is_long_is_broken_between_words_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "  2 × connect, such as urls.txt, line 601: http://127.0.0.1:9/a-very-long-path-that-is-not-broken: refused"
+    assert fitted(text) == text
+    stream = Terminal()
+    stream.fileno = lambda: 2  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(os, "get_terminal_size", lambda fd: os.terminal_size((60, 24)))
+    lines = fitted(text).split("\n")
+    assert [line.strip() for line in lines] == [
+        "2 × connect, such as urls.txt, line 601:",
+        "http://127.0.0.1:9/a-very-long-path-that-is-not-broken:",
+        "refused",
+    ]
+    assert max(map(len, lines)) <= 60
+    assert fitted("short") == "short"
+
+
+def test_help_fits_a_terminal_of_80_columns() -> None:
+    for name in COMMANDS:
+        done = CliRunner().invoke(cli, [name, "--help"], prog_name="atonce", terminal_width=80)
+        assert [line for line in done.output.splitlines() if len(line) > 80] == [], name
 
 
 def test_a_stderr_that_nobody_reads_does_not_stop_a_run(monkeypatch: pytest.MonkeyPatch) -> None:

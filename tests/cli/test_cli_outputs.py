@@ -254,3 +254,35 @@ def test_a_rehearsal_requests_and_writes_nothing(lab: Lab, urls: list[str], caps
     assert (found["items"], found["bad_lines"], found["in_flight"], len(found["hosts"])) == (20, 0, 5, 2)
     assert lab.stats().requests == before
     assert sorted(Path().iterdir()) == there
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ([], "would be left out"),
+        (["--retry-failed"], "would be left out, but for what failed"),
+        (["--refresh"], "is asked for again"),
+    ],
+)
+def test_a_rehearsal_says_what_becomes_of_what_is_there(
+    lab: Lab, urls: list[str], capsys: pytest.CaptureFixture[str], more: list[str], told: str
+) -> None:
+    Path("pages").mkdir()
+    assert main(["fetch", *urls[:1], "-o", "pages/", "--dry-run", *more]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "1 item, 0 of them the same as one before; 0 bad lines"
+    assert lines[-1] == f"to pages/: it is there, and what it holds {told}"
+
+
+def test_rows_on_a_terminal_are_said_not_to_be_kept(
+    lab: Lab, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls = lab.urls(3)
+    assert main(["fetch", *urls]) == 0
+    assert "are not kept" not in capsys.readouterr().err
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["fetch", *urls]) == 0
+    told = "rows on a terminal are not kept; those of -o out.jsonl are, and the same command again goes on"
+    assert capsys.readouterr().err.splitlines()[-1] == told
+    assert main(["fetch", *urls, "-o", "out.jsonl"]) == 0
+    assert "are not kept" not in capsys.readouterr().err

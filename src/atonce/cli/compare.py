@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """
   atonce compare shop.prices:look_up -i products.txt --yes
-  atonce compare resize.py:thumbnail -i photos.csv --models threads,processes --rounds 5 --yes
+  atonce compare resize.py:thumbnail -i photos.csv --models threads,processes
   atonce compare --fetch -i urls.txt --yes --format markdown
 """
 _what = in_group("What to run")

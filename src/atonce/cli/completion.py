@@ -10,7 +10,8 @@ from .streams import tell
 
 _HOW = """
   atonce completion bash > ~/.local/share/bash-completion/completions/atonce
-  atonce completion zsh > ~/.zfunc/_atonce        (with fpath+=~/.zfunc before compinit in ~/.zshrc)
+  atonce completion zsh > ~/.zfunc/_atonce
+  # and in ~/.zshrc, before compinit: fpath+=~/.zfunc
   atonce completion fish > ~/.config/fish/completions/atonce.fish
 """
 

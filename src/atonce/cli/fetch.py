@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """
   atonce fetch https://example.org/ > page.jsonl
-  atonce fetch -i urls.txt -o pages/                      # the same again goes on where it ended
-  atonce fetch -i urls.txt -o pages/ --dry-run            # what is in the list, and what it would need
+  atonce fetch -i urls.txt -o pages/            # again: goes on where it ended
+  atonce fetch -i urls.txt -o pages/ --dry-run  # what would it get and need?
   atonce fetch -i urls.txt -o pages/ --retry-failed=timeout,connect
-  atonce fetch -i urls.txt -o pages/ --refresh            # what has changed since, say each night
-  atonce fetch -i requests.jsonl -o answers.jsonl -H 'Authorization: Bearer …' --rate 10/s
+  atonce fetch -i urls.txt -o pages/ --refresh  # what has changed, each night
+  atonce fetch -i api.jsonl -o got.jsonl -H 'Authorization: …' --rate 10/s
   atonce fetch -i urls.txt -o crawl.warc.gz --robots --rate 2/s
 """
 _SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -172,12 +172,9 @@ def command(
         raise UsageError("--no-body leaves nothing for --continue to go on with")
     if go_on and again is not True:
         again = (again or frozenset()) | CUT
-    if dry_run:
-        with many_descriptors():
-            return _rehearse(items, output, shown.form == "json", spools=no_body or kind == "/", **options)
     if no_body:
         options["shelf"] = Shelf(NOWHERE)
-    elif kind == "/" and options["model"] not in ("dask", "ray"):  # it is on this machine
+    elif kind == "/" and not dry_run and options["model"] not in ("dask", "ray"):  # it is on this machine
         options["shelf"] = shelf_of(output)
         options["partials"] = Partials(options["shelf"].folder, go_on)
     options = given(
@@ -187,6 +184,10 @@ def command(
         insecure=frozenset(insecure),
         timeouts=Timeouts(**given(connect=connect, first_byte=first_byte, stall=stall)),
     )
+    if dry_run:
+        there = "is asked for again" if refresh else "would be left out, but for what failed" if again else "would be left out"
+        with many_descriptors():
+            return _rehearse(items, output, there, shown.form == "json", options, spools=no_body or kind == "/")
     reported = Reported(report, options) if report is not None else None
     job = Job(
         name="fetch",
@@ -248,11 +249,13 @@ def _classes(again: bool | frozenset[str]) -> bool | frozenset[str]:
     return frozenset(found)
 
 
-def _rehearse(items: Input, output: str, as_json: bool, *, spools: bool, **options: Any) -> int:
-    """0 if every line can be requested, else 2, as the run would end. `spools`: large bodies are not kept in memory."""
+def _rehearse(items: Input, output: str, there: str, as_json: bool, options: dict[str, Any], *, spools: bool) -> int:
+    """0 if every line can be requested, else 2, as the run would end. `there`: what becomes of what the output holds; `spools`:
+    large bodies are not kept in memory."""
     import json
 
     from atonce import Rate
+    from atonce.fetch.api import FetchJob
     from atonce.fetch.limits import Policy
     from atonce.fetch.request import mark_of
     from atonce.sink.spool import LARGE
@@ -260,16 +263,16 @@ def _rehearse(items: Input, output: str, as_json: bool, *, spools: bool, **optio
     from .rehearsal import rehearse
     from .talk import plain
 
+    FetchJob(options.get("transport", "auto"), {name: value for name, value in options.items() if name != "transport"})
     found = rehearse(items, lambda request: request.host, mark_of)
-    asked = (options["per_key"], options["concurrency"])
-    most, concurrency = (number if isinstance(number, int) else None for number in asked)
-    rate = None if options["rate"] is None else Rate.parse(options["rate"]).a_second
+    most, concurrency = (n if isinstance(n := options.get(name), int) else None for name in ("per_key", "concurrency"))
+    rate = Rate.parse(options["rate"]).a_second if "rate" in options else None
     limits = (most, concurrency, rate)
     if as_json:
         tell(json.dumps(found.as_json(*limits), ensure_ascii=False))
     else:
-        largest = options["max_body"] or Policy().max_body
-        for line in found.lines(output, *limits, min(largest, LARGE) if spools else largest):
+        largest = options.get("max_body", Policy().max_body)
+        for line in found.lines(output, there, *limits, min(largest, LARGE) if spools else largest):
             tell(plain(line))
     return 2 if found.bad_lines or not found.items else 0
 

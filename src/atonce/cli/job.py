@@ -30,7 +30,7 @@ from .reported import Reported
 from .shown import Shown
 from .signals import Signalled, interruptible
 from .streams import left
-from .talk import resume_command, say, show_error
+from .talk import fitted, resume_command, say, show_error
 
 if TYPE_CHECKING:
     from atonce.engine.history import Again as PutOff
@@ -300,7 +300,9 @@ class _Run:
         )
         job.shown.print(summary, job.name)
         for line in summary.lines():
-            job.say(line)
+            job.say(fitted(line))
+        if not (resumable or self._stopped) and tally.count > 1 and sys.stdout.isatty():
+            job.say("rows on a terminal are not kept; those of -o out.jsonl are, and the same command again goes on")
         if error is not None:
             show_error(error)
         if self._stopped and command is None:

@@ -64,19 +64,22 @@ class Rehearsal:
             "memory": _PROGRAM + most * _TRANSFER,
         }
 
-    def lines(self, output: str, per_host: int | None, concurrency: int | None, rate: float | None, body: int) -> list[str]:
-        """For people. `body`: bytes of one that are in memory at most."""
+    def lines(
+        self, output: str, there: str, per_host: int | None, concurrency: int | None, rate: float | None, body: int
+    ) -> list[str]:
+        """For people. `there`: what becomes of what the output holds, if it is there; `body`: bytes of one that are in memory
+        at most."""
         most = self.in_flight(per_host, concurrency)
         limit = usable_descriptors()
         of = "" if limit is None else f" of {grouped(limit)}"
-        there = ": it is there, and what it holds would be left out" if output != "-" and os.path.exists(output) else ""
+        there = f": it is there, and what it holds {there}" if output != "-" and os.path.exists(output) else ""
         hosts = self.hosts.most_common(_SHOWN)
         seconds, why = self.seconds(per_host, concurrency, rate)
         return [
-            f"{grouped(self.items)} items, {grouped(self.duplicates)} of them the same as one before; "
-            f"{grouped(self.bad_lines)} bad lines",
+            f"{_counted(self.items, 'item')}, {grouped(self.duplicates)} of them the same as one before; "
+            f"{_counted(self.bad_lines, 'bad line')}",
             *(f"  {line}" for line in self.bad),
-            f"{grouped(len(self.hosts))} hosts{', of which the largest:' if len(hosts) < len(self.hosts) else ''}",
+            f"{_counted(len(self.hosts), 'host')}{', of which the largest:' if len(hosts) < len(self.hosts) else ''}",
             *(f"  {grouped(count)} × {host}" for host, count in hosts),
             f"{grouped(most)} in flight at most: up to {grouped(most + 32)} descriptors{of}, "
             f"about {grouped((_PROGRAM + most * _TRANSFER) / 1e6)} MB of memory and the bodies in flight, "
@@ -84,6 +87,10 @@ class Rehearsal:
             f"about {in_words(seconds)} if an answer takes {_ANSWER} s, which nobody knows yet: {why} decides",
             f"to {'stdout' if output == '-' else output}{there}",
         ]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{grouped(number)} {what}{'' if number == 1 else 's'}"
 
 
 def rehearse(items: Input, host: Callable[[Any], str], mark: Callable[[Any], Mark | None]) -> Rehearsal:

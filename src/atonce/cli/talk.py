@@ -17,7 +17,7 @@ from atonce.plain import plain, sayable
 
 from .streams import left, tell
 
-__all__ = ["heard", "plain", "resume_command", "say", "show", "show_error"]
+__all__ = ["fitted", "heard", "plain", "resume_command", "say", "show", "show_error"]
 
 # -H and its value as two words and as one, also behind -q
 _HEADER = re.compile(r"-q*H|--header")
@@ -43,6 +43,20 @@ _ARGUMENT = re.compile(
 def say(text: str) -> None:
     """One or more lines on stderr; a stderr that nobody reads any more, or that is full, is no reason to stop."""
     _print(plain(text))
+
+
+def fitted(text: str) -> str:
+    """A line that is too long for the terminal is broken between words."""
+    try:
+        width = os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else 0
+    except (OSError, ValueError):
+        return text
+    if not 0 < width <= len(text):
+        return text
+    import textwrap
+
+    lines = textwrap.wrap(text, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines)
 
 
 def show(text: str, styles: Mapping[str, str]) -> None:

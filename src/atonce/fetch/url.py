@@ -210,7 +210,7 @@ def _why_no_url(text: str) -> tuple[str, str | None]:
         if found[1].lower() in PORTS:
             return "lacks the // after its scheme", None
         return f"is of the scheme {found[1][:20]!r}; only http and https are fetched", None
-    return "has no scheme", f"https://{shown(text)[:100]}"
+    return "has no scheme", None if re.search(r"\s", text) else f"https://{shown(text)[:100]}"
 
 
 def _refused(text: str, why: str, hint: str | None = None) -> InputError:
