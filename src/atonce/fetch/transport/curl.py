@@ -35,7 +35,7 @@ from ..robots import Question
 from .easy import Transfer
 from .ended import Ended
 from .interest import interest
-from .room import PAUSE, Room
+from .room import PAUSE, Room, attempts
 from .sharing import Sharing
 
 __all__ = ["Curl", "MultiRunner"]
@@ -191,7 +191,7 @@ class MultiRunner(Runner):
         """Start what there is and may be started. True if anything was."""
         todo, idle, started = self._todo, self._idle, False
         view, add, wall = self.cells.view, self._add, time.time()
-        most = min(self.slots, self._allowed // 2)
+        most = min(self.slots, attempts(self._allowed))
         while todo and self._in_flight < most:
             transfer = idle.pop() if idle else self._new_transfer()
             index, request = todo.popleft()
@@ -225,7 +225,7 @@ class MultiRunner(Runner):
         self._resting.append((now + PAUSE, transfer))
 
     def _allow(self, most: int) -> None:
-        """So many connections, idle ones too: libcurl closes one that is idle to open another. Half of them under way, since
+        """So many connections, idle ones too: libcurl closes one that is idle to open another. Most of them under way, since
         those that would wait for another's end would wait within their time."""
         self._allowed = max(2, min(most, self._room.most))
         self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, self._allowed)

@@ -1,7 +1,7 @@
 """How many connections this process has descriptors for: `Room`.
 
 Those that are open, idle ones too, are no more than what `ulimit -n` leaves, less some for files that are written, names that
-are looked up, and modules that are imported. Half of that may be under way, so that another one can be opened while those
+are looked up, and modules that are imported. Three quarters may be under way, so that another can be opened while those
 before it are being closed. Where there is no descriptor all the same, since somebody else has taken it, a hop waits
 (`Attempt.starves`).
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ...plan.machine import open_descriptors, usable_descriptors
 
-__all__ = ["PAUSE", "Room"]
+__all__ = ["PAUSE", "Room", "attempts"]
 
 # Descriptors that are left to others: a folder that is written needs three, a lookup two, a connection two for a moment.
 RESERVE = 12
@@ -27,4 +27,9 @@ class Room:
     def __init__(self) -> None:
         self.crowded = usable_descriptors() - RESERVE
         self.most = max(2, self.crowded - open_descriptors())
-        self.under_way = self.most // 2
+        self.under_way = attempts(self.most)
+
+
+def attempts(connections: int) -> int:
+    """That may be under way with so many connections: three quarters, at least one."""
+    return max(1, connections * 3 // 4)
