@@ -325,3 +325,21 @@ def test_what_was_ended_is_remembered_for_a_moment() -> None:
     ended.add(("a", 2), 12.0)
     assert ended.has(("a", 2), 12.0 + MOMENT)
     assert not ended.any(12.5 + MOMENT)
+
+
+def test_names_that_are_still_looked_up_are_not_waited_for_at_the_end(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing waits for them, half a minute where a name server is silent."""
+    gate, closed, close = threading.Event(), threading.Event(), curl._close
+
+    def when_told(*handles: Any) -> None:
+        gate.wait()
+        close(*handles)
+        closed.set()
+
+    monkeypatch.setattr(curl, "_close", when_told)
+    monkeypatch.setattr(curl, "CLOSES", 0.0)
+    try:
+        assert [page.ok for page in fetch([f"{lab.base}/bytes/1"])] == [True]
+    finally:
+        gate.set()
+        closed.wait()

@@ -193,7 +193,18 @@ def test_a_notebook_has_it_in_the_cell_and_keeps_the_end() -> None:
         assert "\x1b" not in bundle["text/html"] + bundle["text/plain"]
 
 
-@pytest.mark.parametrize("width", [60, 120])
+def test_a_bar_has_room_for_what_a_terminal_shows_of_ctrl_c() -> None:
+    """Behind a line that is full it would begin another one, and the bar would not be taken away whole."""
+    clock = Clock()
+    bar = Bar(Console(file=io.StringIO(), force_terminal=True, width=60), clock=clock, auto_refresh=False)
+    bar.watch(lambda workers=False: Status("running", limit=1, why=f"1: {'word ' * 40}"))
+    bar.begin(1000, "map " * 20)
+    lines = bar._drawn().plain.split("\n")
+    bar.end()
+    assert max(map(len, lines)) <= 57
+
+
+@pytest.mark.parametrize("width", [64, 120])
 def test_a_bar_says_what_each_worker_does(width: int) -> None:
     stream, clock = io.StringIO(), Clock()
     console = Console(file=stream, force_terminal=True, width=width, height=20, color_system=None, legacy_windows=False)

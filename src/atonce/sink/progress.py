@@ -191,6 +191,10 @@ class Lines(Progress):
                     print(line, file=self._stream, flush=True)
 
 
+# Columns that are left free: a Ctrl-C is shown as ^C behind the last line, and would begin another one.
+ECHO = 3
+
+
 class Bar(Progress):
     """A bar with items, rate, failures and the time left; below it what it is limited by and waits for. rich is loaded when it
     begins.
@@ -243,7 +247,8 @@ class Bar(Progress):
         assert self._console is not None
         encoding = self._console.encoding
         room = max(8, self._console.height - 1)
-        lines = self.view(self._clock()).for_terminal(max(20, self._console.width), encoding=encoding, most=room)
+        width = max(20, self._console.width - ECHO)
+        lines = self.view(self._clock()).for_terminal(width, encoding=encoding, most=room)
         text = Text(no_wrap=True, overflow="crop")
         for number, line in enumerate(lines):
             if number:

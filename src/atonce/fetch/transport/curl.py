@@ -364,14 +364,18 @@ class MultiRunner(Runner):
                 with contextlib.suppress(pycurl.error):  # after a bug of ours it may be out already
                     self._remove(transfer.easy)
             transfer.close()
-        if any(transfer.unresolved for transfer in self._transfers):
-            # closing waits for those lookups, half a minute where a name server does not answer: nobody needs to see that
-            threading.Thread(target=_close, args=(self._multi, self._share), name="atonce-lookup", daemon=True).start()
-        else:
-            _close(self._multi, self._share)
+        # closing waits for names that are looked up, also for those that nobody waits for any more: half a minute where a name
+        # server does not answer, which nobody needs to see
+        closing = threading.Thread(target=_close, args=(self._multi, self._share), name="atonce-lookup", daemon=True)
+        closing.start()
+        closing.join(CLOSES)
         self._sockets.close()
         self._mouth.close()
         self._ears.close()
+
+
+# Seconds that closing has, which takes some ms where no name is looked up.
+CLOSES = 0.5
 
 
 def _close(*handles: Any) -> None:

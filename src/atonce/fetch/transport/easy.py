@@ -111,7 +111,6 @@ class Transfer:
         self._hung_up = hung_up
         self._moved = 0
         self._tries = 0
-        self.unresolved = False  # a name that it gave up to wait for may still be looked up
         self.easy = easy = pycurl.Curl()
         self._put, self._info = easy.setopt, easy.getinfo  # looking up an attribute of a handle takes it a microsecond
         self._put(pycurl.SHARE, share)  # for good: `reset` leaves it in place
@@ -278,7 +277,6 @@ class Transfer:
         phase = watch.late(now)
         if phase is None:
             return None
-        self.unresolved |= phase == "connect" and not info(pycurl.NAMELOOKUP_TIME)
         return self._ended().late(phase, now)
 
     def go_ahead(self) -> None:
