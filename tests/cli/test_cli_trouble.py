@@ -131,6 +131,12 @@ def test_few_descriptors_make_it_slower_and_nothing_fails(
     assert [json.loads(line)["attempts"] for line in rows.read_text().splitlines()] == [1] * 80
 
 
+def test_too_few_descriptors_are_said_to_be_so(lab: Lab, folder: Path) -> None:
+    ended = run("ulimit -n 20", arguments(lab, "out.jsonl", 3))
+    assert (ended.returncode, lab.stats().requests, Path("out.jsonl").exists()) == (2, 0, False)
+    assert "no more than 20 files may be open here, and 24 are needed\n  try: ulimit -n 24, or more" in ended.stderr
+
+
 def test_the_limit_that_can_be_raised_is_raised(lab: Lab, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
