@@ -49,10 +49,12 @@ http {{
         location = /secure {{ return 302 https://127.0.0.1:{tls}/16k.bin; }}
         location = /loop {{ return 302 /loop; }}
         location = /busy {{ add_header Retry-After 1 always; return 503; }}
+        location /put/ {{ dav_methods PUT; create_full_put_path on; client_max_body_size 10m; }}
     }}
     server {{
         listen 127.0.0.1:{http2} ssl http2;
         location = /moved {{ return 301 /16k.bin; }}
+        location /put/ {{ dav_methods PUT; create_full_put_path on; client_max_body_size 10m; }}
     }}
 }}
 """

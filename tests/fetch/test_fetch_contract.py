@@ -125,7 +125,7 @@ def test_a_plain_request(get: Get, lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"])
-@pytest.mark.parametrize("body", [None, b"", b"a=b", b"x" * 200_000])
+@pytest.mark.parametrize("body", [None, b"", b"a=b", b"\0", b"\0\1\xff", b"x" * 200_000])
 def test_methods_and_bodies(get: Get, method: str, body: bytes | None) -> None:
     with Scripted([reply(b"ok")]) as server:
         assert get(Request(server.url, method, body=body)).text == "ok"
@@ -198,11 +198,11 @@ def test_another_origin_does_not_get_the_secrets(get: Get, lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "method", "body"), [(302, "GET", ""), (303, "GET", ""), (307, "POST", "b"), (308, "POST", "b")]
+    ("status", "method", "body"), [(302, "GET", ""), (303, "GET", ""), (307, "POST", "b\0"), (308, "POST", "b\0")]
 )
 def test_what_a_redirect_does_to_a_post(get: Get, lab: Lab, status: int, method: str, body: str) -> None:
     url = f"{lab.base}/redirect-to?url=/echo&status={status}"
-    seen, headers = sent(get(Request(url, "POST", {"Content-Type": "text/plain"}, b"b")))
+    seen, headers = sent(get(Request(url, "POST", {"Content-Type": "text/plain"}, b"b\0")))
     assert (seen["method"], seen["body"]) == (method, body)
     assert ("content-type" in headers) == (method == "POST")
 

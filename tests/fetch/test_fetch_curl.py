@@ -147,6 +147,24 @@ def test_it_travels_to_workers() -> None:
         transport(Request("http://h/"))
 
 
+@pytest.mark.parametrize("refused", [ValueError("embedded null byte"), pycurl.error(43, "bad argument"), MemoryError()])
+def test_what_libcurl_does_not_take_fails_alone(lab: Lab, monkeypatch: pytest.MonkeyPatch, refused: Exception) -> None:
+    def dress(self: Transfer, hop: Request) -> None:
+        if "X-Bad" in dict(hop.headers):
+            raise refused
+        dressed(self, hop)
+
+    dressed = Transfer._dress
+    monkeypatch.setattr(Transfer, "_dress", dress)
+    url = f"{lab.base}/bytes/1"
+    bad = {"X-Bad": "1"}
+    through = Request(f"{lab.base}/redirect-to?url=/bytes/1", headers=bad)
+    items = [url, Request(url, headers=bad), through, url, Request(url, headers={"X-Fine": "1"})]
+    pages = list(fetch(items, concurrency=1, ordered=True))
+    assert [(page.error_class, page.attempts) for page in pages] == [(None, 1)] + [("local-io", 1)] * 2 + [(None, 1)] * 2
+    assert lab.stats().requests == 3
+
+
 # ── the transfer ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -106,6 +106,13 @@ def test_head_and_refused_methods(get: Get, base: str) -> None:
     assert (put.status, put.error_class) == (405, "http-4xx")
 
 
+def test_bodies_arrive_as_they_were_sent(get: Get, server: Nginx, base: str) -> None:
+    for number, body in enumerate([b"", b"\0", b"\0\1a\0", bytes(range(256)) * 20_000]):
+        name = f"put/{base.rpartition(':')[2]}-{number}"
+        assert get(Request(f"{base}/{name}", "PUT", body=body)).status in (201, 204)
+        assert (server.folder / "html" / name).read_bytes() == body
+
+
 def test_redirects_across_schemes_and_in_circles(get: Get, server: Nginx) -> None:
     page = get(f"{server.plain}/secure", allow_private=True)  # to another port
     assert (page.ok, page.final_url, page.body) == (True, f"{server.tls}/16k.bin", server.binary)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
+import io
 import math
 import socket
 import time
@@ -35,6 +36,7 @@ __all__ = ["Aiohttp"]
 clock = time.monotonic
 
 LONGEST_LINE = 65536  # of a head, in bytes
+LARGE_BODY = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ class Aiohttp:
             hop.method,
             URL(hop.url, encoded=True),
             headers=headers_to_send(hop, self.policy, encodings()) + _for_proxy(self.policy.proxy, hop),
-            data=hop.body,
+            data=_piecewise(hop.body),
             allow_redirects=False,
             ssl=context(verified=False) if insecure else True,
             trace_request_ctx=progress,
@@ -160,6 +162,11 @@ class Aiohttp:
         if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, _Forbidden):
             attempt.refused = str(error.os_error)
         return attempt.broken(_kind(error), _why(error), now)
+
+
+def _piecewise(body: bytes | None) -> bytes | io.BytesIO | None:
+    """The body to send; a large one as a file, of which aiohttp takes pieces: whole, it warns of them, an error to some."""
+    return io.BytesIO(body) if body is not None and len(body) > LARGE_BODY else body
 
 
 def _through(policy: Policy) -> dict[str, Any]:

@@ -236,8 +236,8 @@ class MultiRunner(Runner):
         while self._resting and self._resting[0][0] <= now:
             _, transfer = self._resting.popleft()
             self._holding.discard(transfer)
-            transfer.again(now)
-            self._add(transfer.easy)
+            self._go_on(transfer, transfer.again(now), now)
+            self.outbox.due(now)
             rested = True
         return rested
 

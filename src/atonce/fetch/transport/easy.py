@@ -138,11 +138,12 @@ class Transfer:
                 self.attempt.begin(now)
             except FetchError as error:
                 return error
+            except Exception as error:
+                return self._unsent(error, now)
             if self.attempt.waits is not None:
                 return self.attempt.waits
             request = self.attempt.hop
-        self._send(request, now)
-        return None
+        return self._send(request, now)
 
     def resume(self, now: float) -> FetchError | Question | None:
         """The question that it waited for has been answered; as `begin`."""
@@ -150,9 +151,7 @@ class Transfer:
             self.attempt.resume(now)
         except FetchError as error:
             return error
-        if self.attempt.waits is None:
-            self._send(self.attempt.hop, now)
-        return self.attempt.waits
+        return self.attempt.waits or self._send(self.attempt.hop, now)
 
     def is_turned_away(self) -> bool:
         """Whether the answer is that of a host with too much to do, over a connection that carries nothing else."""
@@ -180,11 +179,7 @@ class Transfer:
             page = attempt.answered(now)
         except FetchError as error:
             return error
-        if page is not None:
-            return page
-        if attempt.waits is None:
-            self._send(attempt.hop, now)
-        return attempt.waits
+        return page or attempt.waits or self._send(attempt.hop, now)
 
     def _plain(self, now: float) -> Page | None:
         """The page of a whole answer with nothing about it that anybody has to look at; None: the long way, by an attempt.
@@ -248,10 +243,10 @@ class Transfer:
         """Whether this machine had no socket for the hop that failed, and it is to begin anew after a pause."""
         return self.tried is not None and self.tried.local is not None and self.tried.starves(now)
 
-    def again(self, now: float) -> None:
+    def again(self, now: float) -> FetchError | None:
         """Begin the hop anew."""
         self.attempt.repeat(now)
-        self._send(self.attempt.hop, now)
+        return self._send(self.attempt.hop, now)
 
     def went_nowhere(self, code: int, now: float) -> bool:
         """Whether the hop that failed was sent only over connections that had been ended: it may be sent anew."""
@@ -291,7 +286,7 @@ class Transfer:
 
     # ── before ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _send(self, hop: Request, now: float) -> None:
+    def _send(self, hop: Request, now: float) -> FetchError | None:
         self._lines.clear()
         self._chunks.clear()
         self._heap, self._spoilt = HEAP, None
@@ -303,12 +298,21 @@ class Transfer:
         plain = hop.method == "GET" and not hop.headers and hop.body is None and not self._policy.insecure
         plain = plain and ("%" not in url or _RESPELT.search(url) is None)
         dress = ("sharing" if self.shares else url[:6]) if plain else None
-        if dress is None or dress != self._dressed:
-            self._dress(hop)
-            self._dressed = dress
+        try:
+            if dress is None or dress != self._dressed:
+                self._dressed = None
+                self._dress(hop)
+                self._dressed = dress
+            self._put(pycurl.URL, url)
+        except Exception as error:
+            return self._unsent(error, now)
         if self.shares:
             self._sharing.wait(self)
-        self._put(pycurl.URL, url)
+        return None
+
+    def _unsent(self, error: Exception, now: float) -> FetchError:
+        """What cannot even be handed to libcurl fails alone, whatever is the matter with it."""
+        return self.attempt.failed("local-io", f"it cannot be sent: {error or type(error).__name__}", now, retryable=False)
 
     def _dress(self, hop: Request) -> None:
         """Everything but the URL. `reset` keeps the connections."""
@@ -347,8 +351,7 @@ class Transfer:
         elif hop.method != "GET" or hop.body is not None:
             if hop.body is not None or hop.method in ("POST", "PUT", "PATCH"):
                 put(pycurl.POST, 1)
-                put(pycurl.POSTFIELDSIZE_LARGE, len(hop.body or b""))
-                put(pycurl.COPYPOSTFIELDS, hop.body or b"")
+                put(pycurl.POSTFIELDS, hop.body or b"")  # with its size: any bytes, of which no copy is made
             put(pycurl.CUSTOMREQUEST, hop.method)
         if self.shares:
             put(pycurl.PIPEWAIT, 1)
