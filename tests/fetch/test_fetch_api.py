@@ -328,3 +328,15 @@ def test_a_host_whose_certificate_is_not_verified(given: str, host: str) -> None
 def test_what_is_no_host_is_not_passed_over(given: str) -> None:
     with pytest.raises(UsageError, match="insecure="):
         fetch(["https://a.example/"], insecure=[given])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses")
+@pytest.mark.parametrize(("transport", "model"), [("curl", "coroutines"), ("aiohttp", "coroutines"), ("requests", "threads")])
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_a_host_that_takes_no_connection_is_not_one_without_an_address(name: str, transport: str, model: str) -> None:
+    with Lab(hosts=1, behaviours=["full"]) as lab:
+        url = f"http://{name}:{lab.hosts[0].partition(':')[2]}/"
+        timeouts = Timeouts(connect=0.5)
+        [page] = fetch([url], transport=transport, model=model, timeouts=timeouts, retry=1)
+    assert page.error_class == "timeout-connect"
+    assert (page.error or "").startswith(f"no connection to {name}:")

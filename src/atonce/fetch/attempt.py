@@ -207,7 +207,12 @@ class Attempt:
     def late(self, phase: str, now: float) -> FetchError:
         """The error of an attempt whose watch named this phase."""
         limit = getattr(self.policy.timeouts, phase.replace("-", "_"))
-        return self.failed(f"timeout-{phase}", _LATE[phase].format(limit=limit, host=host_of(self.hop.url)), now)
+        why = _LATE[phase]
+        if phase == "connect" and self.dns_s is None and not self.redirects and self.policy.proxy is None:
+            host = origin(self.hop.url)[1]
+            if not (":" in host or host.rpartition(".")[2].isdigit()):  # it is no address
+                why = _UNNAMED
+        return self.failed(f"timeout-{phase}", why.format(limit=limit, host=host_of(self.hop.url)), now)
 
     def too_big(self, now: float) -> FetchError:
         return self.failed("too-big", f"the body is over {self.policy.max_body} bytes", now)
@@ -419,6 +424,7 @@ _LATE = {
     "stall": "hardly a byte within {limit:g} s",
     "total": "not done within {limit:g} s",
 }
+_UNNAMED = "no address of {host} within {limit:g} s: the name server does not answer"
 
 
 def headers_to_send(hop: Request, policy: Policy, encodings: str) -> Headers:

@@ -272,7 +272,10 @@ class Transfer:
         phase = watch.late(now)
         if phase is None:
             return None
-        return self._ended().late(phase, now)
+        attempt = self._ended()
+        if attempt.dns_s is None and (looked_up := info(pycurl.NAMELOOKUP_TIME)):
+            attempt.spent("dns_s", looked_up)
+        return attempt.late(phase, now)
 
     def go_ahead(self) -> None:
         """Wait for no other's connection any longer: for a transfer that is not being performed."""
