@@ -251,6 +251,14 @@ def test_a_url_is_asked_for_as_it_is_written(get: Get, target: str) -> None:
         assert server.seen[2].startswith(f"GET http://a.example{target} HTTP/1.1\r\n".encode())
 
 
+@pytest.mark.parametrize(("second", "kind"), [("/a", None), ("/b", "protocol")])
+def test_a_redirect_leads_to_one_place(get: Get, second: str, kind: str | None) -> None:
+    """Of two, whoever stands between may mean one, and the server the other."""
+    with Scripted([reply(b"", "Location: /a", f"location: {second}", status="302 Found")], [reply(b"x")]) as server:
+        page = get(server.url)
+        assert (page.error_class, len(server.seen)) == (kind, 1 if kind else 2)
+
+
 def test_a_location_in_utf8(get: Get) -> None:
     """Which servers send, though no header has it by the standard."""
     location = "Location: /voil\u00e0".encode().decode("latin-1")

@@ -19,7 +19,7 @@ from .failure import CUT, FetchError, class_of, retry_after, status_worth_retryi
 from .limits import Policy, Watch
 from .page import Hop, Page, headers_of
 from .partial import Part
-from .redirect import Refused, next_hop
+from .redirect import REDIRECTS, Refused, next_hop
 from .request import Headers, Request
 from .robots import Missed, Question, Robots, is_unavailable
 from .url import host_of, origin, shown
@@ -109,6 +109,8 @@ class Attempt:
         if status < 200:
             raise self.failed("protocol", f"the server switches to something else ({status}), unasked", now)
         headers = self._headers()
+        if status in REDIRECTS and len({value for name, value in headers_of(self.head) if name.lower() == "location"}) > 1:
+            raise self.failed("protocol", f"a redirect ({status}) to several places", now)  # as libcurl has it
         try:
             hop = next_hop(self.bare, status, headers, self.policy, first=self.request, number=self.redirects)
         except Refused as refused:
