@@ -193,7 +193,9 @@ controls = all_of(
     _how("--cluster", metavar="ADDRESS", help="of the cluster, for dask and ray (one started here, for trying)"),
     _how("--concurrency", metavar="N", callback=number_or_auto, help="in flight in each worker (auto)"),
     _how("--timeout", type=float, metavar="SECONDS", help="one attempt may take, from its start (no limit; of a fetch 300)"),
-    _how("--retries", type=int, callback=not_negative, metavar="N", help="more attempts after a failed one"),
+    _how(
+        "--retries", type=int, callback=not_negative, metavar="N", help="more attempts after a failed one (none; of a fetch 2)"
+    ),
     _how("--rate", metavar="N/s", help="starts at most: 5/s, 100/m, 1000/h (no limit)"),
 )
 outputs = all_of(
@@ -207,7 +209,7 @@ outputs = all_of(
         callback=_again,
         metavar="[CLASS,…]",
         words="atonce.fetch.failure:CLASSES",
-        help="run recorded failures again: all, or those of these classes",
+        help="run recorded failures again: all, or those of these classes: dns, timeout, http-5xx, …",
     ),
 )
 
