@@ -19,7 +19,7 @@ WINDOW, MOST = 50, 40
 # So many in a row that nobody answered, and no answer for so many seconds: dead hosts are left alone, and fail seldom. Fewer
 # are enough where each of them takes long to fail.
 SILENCES = ((10, 3.0), (4, 10.0))
-# Hosts whose last attempt is remembered.
+# Hosts of which it is remembered how their last attempt ended.
 HOSTS = 1000
 
 
@@ -35,7 +35,7 @@ class Alarm:
     def __init__(self, unheard: Callable[[], int] = lambda: 0, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._unheard, self._clock = unheard, clock
         self._kinds: deque[str] = deque(maxlen=WINDOW)  # of failure; "" is a success
-        self._hosts: dict[str, bool] = {}  # whether the last attempt failed; the longest ago first
+        self._hosts: dict[str, bool] = {}  # whether the last attempt failed; who has done so for longest comes first
         self._bad = 0  # of those
         self._silent = 0  # attempts since the last answer of anybody
         self._since: float | None = clock()  # when that was; None: no failure since
@@ -83,6 +83,8 @@ class Alarm:
 
     def _note(self, host: str, bad: bool) -> None:
         hosts = self._hosts
+        if hosts.get(host) is bad:
+            return
         self._bad += bad - hosts.pop(host, False)
         hosts[host] = bad
         if len(hosts) > HOSTS:
