@@ -58,7 +58,10 @@ class Retry:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `count` starts `per` seconds (a token bucket); `burst` may start at once (default 1: evenly spaced)."""
+    """At most `count` starts `per` seconds (a token bucket); `burst` may start at once (default 1: evenly spaced).
+
+    What starts late is made up for, up to 10 ms' worth of starts: 1000/s is at most 1011 in any one second, 10/s at most 11.
+    """
 
     count: float
     per: float = 1.0

@@ -53,7 +53,7 @@ def test_uneven_items_leave_no_worker_idle_for_long() -> None:
         (Rate(5), 21, 4.0, 4.0),
         (Rate(100, per=60), 11, 6.0, 6.0),
         (Rate(5, burst=5), 21, 3.2, 3.2),
-        (Rate(1000), 11, 0.01, 0.011),
+        (Rate(1000), 61, 0.06, 0.064),
     ],
     ids=["5/s", "100/m", "burst", "1000/s"],
 )

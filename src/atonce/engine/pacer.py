@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from .bucket import SLACK
+
 __all__ = ["Pacer", "in_between"]
 
 # What is left below the rate that the server showed: an estimate from few items is off by some per cent.
@@ -27,9 +29,6 @@ ENOUGH = 10
 # often the rest may be asked: 8 URLs that answer 429 for ever and 60 that do not took a minute and more. Who wants longer
 # pauses can say so (Retry-After), which holds.
 LEAST = 0.2
-# Seconds that starts may come late and be made up for: timers are no finer than a few milliseconds. None where a refusal costs
-# a pause: a server that counts singly refuses what comes a millisecond too soon.
-SLACK = 0.01
 
 
 def in_between(elapsed: float, paused: float) -> float:
@@ -79,6 +78,7 @@ class Pacer:
     def sent(self, now: float) -> None:
         if self._next > now - 1.5 / self.rate:
             self._bound_at = now
+        # nothing is made up for where a refusal costs a pause: who counts singly refuses what comes a millisecond too soon
         self._next = max(self._next, now if self._pause else now - SLACK) + 1.0 / self.rate
         self._sends += 1
 
