@@ -199,8 +199,8 @@ OURS = (
     ),
     Ours(
         33,
-        "SIGINT (Ctrl-C) or SIGTERM",
-        "what is done is recorded, exit code 130 or 143, and the command that goes on is said",
+        "SIGINT (Ctrl-C), SIGTERM, or SIGHUP (a terminal that is closed)",
+        "what is done is recorded, exit code 130, 143 or 129, and the command that goes on is said",
         (f"{SIGNALS}an_interrupt_keeps_what_is_done_and_says_how_to_go_on",),
     ),
     Ours(33, "the same a second time", "ends it at once", (f"{SIGNALS}a_second_interrupt_kills",)),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shlex
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -94,7 +96,7 @@ def resumed(command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*ATONCE, *words[3:]], text=True, env=environment, capture_output=True, check=False)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 @pytest.mark.parametrize("model", ["threads", "processes", "coroutines"])
 def test_an_interrupt_keeps_what_is_done_and_says_how_to_go_on(
     start: Any, model: str, number: signal.Signals, code: int
@@ -119,16 +121,48 @@ def test_an_interrupt_keeps_what_is_done_and_says_how_to_go_on(
     assert indices("out.jsonl")[: len(done)] == done
 
 
-def test_an_interrupt_that_is_ignored_stays_ignored(start: Any) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_an_interrupt_that_is_ignored_stays_ignored(start: Any, number: signal.Signals) -> None:
     run = start(
         "map", "jobs:work", "-i", "items.txt", "-o", "out.jsonl", "--model", "sync",
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_IGN),
     )  # fmt: skip
     wait_for("s")
-    run.send_signal(signal.SIGINT)
+    run.send_signal(number)
     run.send_signal(signal.SIGTERM)
     run.communicate()
     assert run.returncode == 143
+
+
+@pytest.mark.parametrize("output", ["out.jsonl", "out.parquet"])
+def test_a_terminal_that_is_closed_keeps_what_is_done(start: Any, output: str) -> None:
+    """Its SIGHUP comes, and what is said on it is said to nobody; the shell in it may send another one."""
+    if output.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    near, far = os.openpty()
+    run = start(
+        "map", "jobs:work", "-i", "items.txt", "-o", output, "--model", "threads", "--parallelism", "1",
+        stdin=far, stdout=far, stderr=far,
+        preexec_fn=lambda: fcntl.ioctl(far, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(far)
+    wait_for("s")
+    os.close(near)
+    assert run.wait() == 129
+    again = resumed(f"python -m atonce map jobs:work -i items.txt -o {output}")
+    assert again.returncode == 0, again.stderr
+    assert "2 of 23 already done" in again.stderr
+
+
+def test_a_second_hangup_does_not_hurry(start: Any) -> None:
+    run = start("map", "jobs:stubborn", "-i", "items.txt", "-o", "out.jsonl", "--model", "coroutines")
+    wait_for("s")
+    run.send_signal(signal.SIGHUP)
+    wait_for("c")
+    run.send_signal(signal.SIGHUP)
+    run.send_signal(signal.SIGTERM)
+    run.communicate()
+    assert run.returncode in (-signal.SIGTERM, 143)
 
 
 def test_a_second_interrupt_kills(start: Any) -> None:

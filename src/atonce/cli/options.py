@@ -34,7 +34,7 @@ CODES = (
     ("0", "every item succeeded, in this run or an earlier one"),
     ("1", "some failed; the last line says how to run those again"),
     ("2", "wrong usage, or a bad line in the list: nothing was run"),
-    ("130", "interrupted by Ctrl-C (143: by SIGTERM); the last line says how to go on"),
+    ("130", "interrupted by Ctrl-C (143: by SIGTERM, 129: by SIGHUP); the last line says how to go on"),
 )
 
 

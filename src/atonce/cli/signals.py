@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first ends the run in good order, the second at once."""
+"""Ctrl-C, SIGTERM and a terminal that is closed (SIGHUP): the first ends the run in good order, the second at once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from types import FrameType
 
 __all__ = ["Signalled", "interruptible"]
+
+HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 class Signalled(KeyboardInterrupt):
@@ -21,18 +23,23 @@ class Signalled(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """In the block, SIGINT and SIGTERM raise Signalled; after the first, both have their default effect: death.
+    """In the block, SIGINT, SIGTERM and SIGHUP raise Signalled; after the first, SIGINT and SIGTERM have their default effect:
+    death.
 
-    One that is ignored, as a shell has it for what it runs in the background, stays so.
+    A terminal that is closed sends SIGHUP, and so does the shell in it: a second one is ignored, after the block too.
+    A signal that is ignored, as a shell has it for what it runs in the background and nohup for SIGHUP, stays so.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
+    asks = (signal.SIGINT, signal.SIGTERM, *([HANGUP] if HANGUP is not None else []))
+    numbers = [each for each in asks if signal.getsignal(each) is not signal.SIG_IGN]
+    came: list[int] = []
 
     def ask(number: int, frame: FrameType | None) -> None:
         for each in numbers:
-            signal.signal(each, signal.SIG_DFL)
+            signal.signal(each, signal.SIG_IGN if each == HANGUP else signal.SIG_DFL)
+        came.append(number)
         raise Signalled(number)
 
     before = [signal.signal(number, ask) for number in numbers]
@@ -40,4 +47,5 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+            if number != HANGUP or HANGUP not in came:
+                signal.signal(number, handler)

@@ -35,7 +35,8 @@ ROOM = 8 << 20  # bytes of shared memory: half for each of two messages; a body 
 HELPED = 16  # bodies that are hashed between two looks
 _LENGTH = struct.Struct("<Q")
 _COMMIT, _END = "commit", "end"
-_ASKS = (signal.SIGINT, signal.SIGTERM)  # what asks a command to end
+# what asks a command to end
+_ASKS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 def can_fork() -> bool:

@@ -235,11 +235,12 @@ class Bar(Progress):
 
     def end(self, summary: Summary | None = None) -> None:
         super().end()
-        if self._live is not None:
-            self._live.stop()
-        if summary and self._console:
-            for line in summary.lines():
-                self._console.print(sayable(line, self._console.encoding), markup=False, highlight=False, soft_wrap=True)
+        with contextlib.suppress(OSError):  # the terminal is gone, which is no reason to keep back what was done
+            if self._live is not None:
+                self._live.stop()
+            if summary and self._console:
+                for line in summary.lines():
+                    self._console.print(sayable(line, self._console.encoding), markup=False, highlight=False, soft_wrap=True)
 
     def _drawn(self) -> Any:
         from rich.text import Text
