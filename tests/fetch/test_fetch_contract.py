@@ -388,6 +388,21 @@ def test_a_connection_that_was_closed_meanwhile(transport: str, method: str, ok:
         assert (two.ok, two.text, two.attempts) == (ok, "again" if ok else "", 1)
         assert two.error_class == (None if ok else "connect")
         assert len(server.seen) == seen
+        if not ok:
+            assert two.error == (
+                "the connection was closed without an answer when the POST had been sent: it may have been acted upon, so it is"
+                " not sent again"
+            )
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_a_connection_that_is_lost_each_time(transport: str, end: str) -> None:
+    model = "threads" if transport == "requests" else "coroutines"
+    with Scripted([reply(b"first")], [end]) as server:
+        requests = [Request(server.url), Request(server.url)]
+        one, two = fetch(requests, transport=transport, model=model, concurrency=1, ordered=True, retry=1)
+        assert (one.ok, two.error_class, two.attempts) == (True, "connect", 1)
+        assert len(server.seen) == 3  # the second goes out once more, free of charge
 
 
 # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

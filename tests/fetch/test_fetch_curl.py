@@ -286,6 +286,49 @@ def test_an_idle_connection_that_the_server_closes_costs_nothing() -> None:
         assert run.reports == 2
 
 
+class _Together(Scripted):
+    """Answers the first `many` requests when all of them are here; closes without an answer whenever it is asked thereafter,
+    but not before the client waits for it."""
+
+    def __init__(self, many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        together = threading.Barrier(many)
+        self._waits = threading.Semaphore(0)
+        for kind in {interest.Interest, type(interest.interest())}:
+            monkeypatch.setattr(kind, "_ready", self._noted(kind._ready))
+        super().__init__(*[[together.wait, reply(b"here")]] * many, [self._awaited, "close"])
+
+    def _noted(self, ready: Any) -> Any:
+        def noted(watched: Any, seconds: float) -> Any:
+            self._waits.release()
+            return ready(watched, seconds)
+
+        return noted
+
+    def _awaited(self) -> None:
+        while self._waits.acquire(blocking=False):
+            pass
+        self._waits.acquire()
+
+
+@pytest.mark.parametrize("portable", [False, True])
+@pytest.mark.parametrize(("method", "most"), [("GET", 2), ("HEAD", 2), ("PUT", 2), ("POST", 1)])
+def test_what_is_lost_again_and_again_is_sent_no_more_than_twice(
+    method: str, most: int, portable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With eight connections open libcurl would by itself send it with six of them."""
+    if portable:
+        monkeypatch.setattr(curl, "interest", interest.Interest)
+    monkeypatch.setattr(Timeouts, "finest", 0.05)
+    with _Together(8, monkeypatch) as server, running(8) as run:
+        run.runner.feed(enumerate([Request(server.url)] * 8))
+        assert all(page.text == "here" for page in run.take(8).values())
+        run.runner.feed([(8, Request(server.url, method, body=b"x" if method in ("PUT", "POST") else None))])
+        error = run.take(9)[8]
+        assert (error.error_class, error.retryable) == ("connect", method != "POST")
+        assert error.page.error.startswith("the connection was closed without an answer")
+        assert len(server.seen) - 8 == most
+
+
 def test_no_result_waits_for_the_next_look_at_the_clock(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer may be there at once, within the very call that sends its request: nothing would wake the loop then."""
     monkeypatch.setattr(Timeouts, "finest", 1000.0)

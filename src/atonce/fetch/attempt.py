@@ -178,6 +178,9 @@ class Attempt:
             why = f"by the proxy {proxy.url}: {why}"  # whom else would one look for, when the host is there
         if kind == "lost":
             kind = "connect" if self.first_byte_at is None else "truncated"
+            if kind == "connect" and self.sent and not self.hop.is_idempotent:
+                why = f"the connection was closed without an answer when the {self.hop.method} had been sent: it may have been"
+                why += " acted upon, so it is not sent again"
         return self.failed(kind, why, now)
 
     def failed(

@@ -127,6 +127,7 @@ class MultiRunner(Runner):
         self._sockets = interest()
         self._sockets.note(pycurl.POLL_IN, self._ears.fileno(), None, None)
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._sockets.note)
+        self._counts = self._sockets.ended  # how many times each request is sent
         self._transfers: list[Transfer] = []
         self._by_easy: dict[Any, Transfer] = {}
         self._idle: list[Transfer] = []
@@ -161,7 +162,10 @@ class MultiRunner(Runner):
             if not self._in_flight:
                 until = now + 60.0 if self._flush_at is None else self._flush_at
             seconds = 0.0 if started else max(0.0, until - now)  # what was just started may have ended already
-            for fd, bits in self._sockets.wait(seconds if wanted < 0 else min(seconds, wanted / 1000)):
+            ready = self._sockets.wait(seconds if wanted < 0 else min(seconds, wanted / 1000))
+            if self._sockets.ended and not self._counts:
+                self._count()
+            for fd, bits in ready:
                 if fd == ears:
                     self._hear()
                 else:
@@ -182,6 +186,12 @@ class MultiRunner(Runner):
                 self._flush(now)
             if self._stopping and (self._cancelled or not (self._in_flight or self._todo)):
                 return
+
+    def _count(self) -> None:
+        """A connection is lost: what was sent with it goes out anew, by libcurl itself, and no more than twice from now on."""
+        self._counts = True
+        for transfer in self._transfers:
+            transfer.count()
 
     def _hear(self) -> None:
         self._ears.recv(64)
@@ -259,7 +269,7 @@ class MultiRunner(Runner):
     def _new_transfer(self) -> Transfer:
         number = len(self._transfers)
         cell, told = self.cells.at(number), (self._sharing, self._hung_up, self._sockets.opened)
-        transfer = Transfer(cell, self._policy, self._share, *told)
+        transfer = Transfer(cell, self._policy, self._share, *told, counts=self._counts)
         transfer.who = WorkerId(os.getpid(), threading.get_ident(), number)
         self._transfers.append(transfer)
         self._by_easy[transfer.easy] = transfer

@@ -87,7 +87,14 @@ class Transfer:
     """`begin` an attempt, have it performed, then `done` or `broken`: a page, an error, or None for another hop."""
 
     def __init__(
-        self, cell: int, policy: Policy, share: Any, sharing: Sharing, hung_up: Ended, opened: Callable[[], None]
+        self,
+        cell: int,
+        policy: Policy,
+        share: Any,
+        sharing: Sharing,
+        hung_up: Ended,
+        opened: Callable[[], None],
+        counts: bool = True,
     ) -> None:
         self.cell = cell  # where in the runner's cells the number of its item is
         self.who = WorkerId(0, 0, 0)  # for whoever runs it to say
@@ -110,7 +117,10 @@ class Transfer:
         self._sharing = sharing
         self._hung_up = hung_up
         self._moved = 0
+        self._counts = counts  # how many times each hop is sent
+        self._is_counted = True  # this one is
         self._tries = 0
+        self._most = 2
         self.easy = easy = pycurl.Curl()
         self._put, self._info = easy.setopt, easy.getinfo  # looking up an attribute of a handle takes it a microsecond
         self._put(pycurl.SHARE, share)  # for good: `reset` leaves it in place
@@ -236,6 +246,8 @@ class Transfer:
             return attempt.too_big(now)
         if code == pycurl.E_RECV_ERROR and any(words in message for words in _NONSENSE):
             return attempt.broken("protocol", message, now)
+        if code == pycurl.E_ABORTED_BY_CALLBACK:  # by us, before it went out once more
+            message = "the connection was closed without an answer"
         kind = "lost" if code in _LOST else _KINDS.get(code, "protocol")
         return attempt.broken(kind, message or pycurl.easy_strerror(code), now)
 
@@ -252,7 +264,7 @@ class Transfer:
         """Whether the hop that failed was sent only over connections that had been ended: it may be sent anew."""
         if code not in _LOST or self._lines or not self._hung_up.any(now) or self._info(pycurl.NUM_CONNECTS):
             return False
-        return self._tries == 0 or self.attempt.hop.is_idempotent
+        return self._tries < self._most
 
     @property
     def connection(self) -> tuple[Any, ...]:
@@ -276,6 +288,15 @@ class Transfer:
         if attempt.dns_s is None and (looked_up := info(pycurl.NAMELOOKUP_TIME)):
             attempt.spent("dns_s", looked_up)
         return attempt.late(phase, now)
+
+    def count(self) -> None:
+        """From now on each time that a hop is sent counts, which costs 2 us: connections are being lost."""
+        self._counts = True
+        if self.request is not None and not self._is_counted:
+            self._is_counted = True
+            self._tries = int(self._info(pycurl.PRETRANSFER_TIME) > 0)
+            self._put(pycurl.PREREQFUNCTION, self._leaves)
+        self._dressed = None
 
     def go_ahead(self) -> None:
         """Wait for no other's connection any longer: for a transfer that is not being performed."""
@@ -356,11 +377,14 @@ class Transfer:
                 put(pycurl.POST, 1)
                 put(pycurl.POSTFIELDS, hop.body or b"")  # with its size: any bytes, of which no copy is made
             put(pycurl.CUSTOMREQUEST, hop.method)
+        self._most = 2 if hop.is_idempotent else 1
+        # over TLS the end of a connection comes in two parts, of which the first alone tells nothing
+        self._is_counted = self._counts or self._most == 1 or hop.url.startswith("https:")
         if self.shares:
             put(pycurl.PIPEWAIT, 1)
             put(pycurl.PREREQFUNCTION, self._connected)
-        elif not hop.is_idempotent:
-            put(pycurl.PREREQFUNCTION, self._once)
+        elif self._is_counted:
+            put(pycurl.PREREQFUNCTION, self._leaves)
         put(pycurl.USERAGENT, policy.user_agent)
         put(pycurl.ACCEPT_ENCODING, encodings())  # for the header only: libcurl takes half a gzip body for a whole one
         put(pycurl.HTTP_CONTENT_DECODING, 0)
@@ -420,15 +444,14 @@ class Transfer:
 
     def _connected(self, *addresses: object) -> int:
         self._sharing.connected(self)
-        return pycurl.PREREQFUNC_OK if self.attempt.hop.is_idempotent else self._once(*addresses)
+        return self._leaves(*addresses)
 
-    def _once(self, *addresses: object) -> int:
-        """libcurl sends again by itself what was lost with a reused connection: not what must not be sent twice."""
-        if self._hung_up.has(addresses, time.monotonic()):  # nothing can leave over it
-            return pycurl.PREREQFUNC_OK  # type: ignore[no-any-return]
+    def _leaves(self, *addresses: object) -> int:
+        """The request is about to: libcurl sends by itself again what was lost with a reused connection, up to six times."""
+        if self._hung_up and self._hung_up.has(addresses, time.monotonic()):  # nothing can leave over it
+            return 0
         self._tries += 1
-        allowed: int = pycurl.PREREQFUNC_OK if self._tries == 1 else pycurl.PREREQFUNC_ABORT
-        return allowed
+        return int(self._tries > self._most)
 
     # ── after ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -37,6 +37,10 @@ class Ended:
         self._forget(now)
         return bool(self._at)
 
+    def __bool__(self) -> bool:
+        """Whether one may still be remembered: what costs least to ask."""
+        return bool(self._at)
+
     def _forget(self, now: float) -> None:
         while self._at and now - self._at[first := next(iter(self._at))] > MOMENT:
             del self._at[first]

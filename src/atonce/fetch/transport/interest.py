@@ -9,8 +9,10 @@ then the poller's own state is the truth again, and it is asked.
 
 from __future__ import annotations
 
+import os
 import select
 import selectors
+import socket
 
 import pycurl
 
@@ -19,11 +21,18 @@ __all__ = ["Interest", "interest"]
 # Whether libcurl says when it is about to look up a name.
 TOLD_OF_ALL = hasattr(pycurl, "RESOLVER_START_FUNCTION")
 
-READ, WRITE = pycurl.CSELECT_IN, pycurl.CSELECT_OUT  # 1 and 2, as POLL_IN and POLL_OUT are
+READ: int = pycurl.CSELECT_IN  # 1 and 2, as POLL_IN and POLL_OUT are
+WRITE: int = pycurl.CSELECT_OUT
 
 
 class Interest:
-    """Any system: through `selectors`, which has epoll, kqueue or select underneath."""
+    """Any system: through `selectors`, which has epoll, kqueue or select underneath.
+
+    `ended`: whether a socket that was waited for has been ended by its other side with nothing more to read, so that libcurl,
+    when it is told, loses what it sent. True from the start where the system does not tell.
+    """
+
+    ended = True
 
     def __init__(self) -> None:
         self._said: dict[int, int] = {}
@@ -78,6 +87,7 @@ if hasattr(select, "epoll"):
 
         def __init__(self) -> None:
             self._said = {}
+            self.ended = False
             self._poller = select.epoll()
             self._kept: set[int] = set()
             self._sure: dict[int, int] = {}  # what the poller waits for, as libcurl said it, where nothing else can be
@@ -111,7 +121,7 @@ if hasattr(select, "epoll"):
                     except OSError:  # closed, which took it out
                         pass
                 return
-            events = (select.EPOLLIN if bits & READ else 0) | (select.EPOLLOUT if bits & WRITE else 0)
+            events = select.EPOLLRDHUP | (select.EPOLLIN if bits & READ else 0) | (select.EPOLLOUT if bits & WRITE else 0)
             if fd in self._kept:
                 try:
                     self._poller.modify(fd, events)
@@ -122,7 +132,24 @@ if hasattr(select, "epoll"):
             self._poller.register(fd, events)
 
         def _ready(self, seconds: float) -> list[tuple[int, int]]:
-            return [
-                (fd, WRITE if events == select.EPOLLOUT else READ | WRITE if events & select.EPOLLOUT else READ)
-                for fd, events in self._poller.poll(seconds)
-            ]
+            return [(fd, READ if events == _IN else self._seen(fd, events)) for fd, events in self._poller.poll(seconds)]
+
+        def _seen(self, fd: int, events: int) -> int:
+            if events & _ENDS and not self.ended:
+                self.ended = _is_empty(fd, events)
+            return WRITE if events == _OUT else READ | WRITE if events & _OUT else READ
+
+    _IN: int = select.EPOLLIN
+    _OUT: int = select.EPOLLOUT
+    _ENDS: int = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+
+    def _is_empty(fd: int, events: int) -> bool:
+        """Whether a socket whose other side has ended has nothing more to read. Of one with an error nothing is: it would be
+        gone."""
+        if events & select.EPOLLERR:
+            return True
+        try:
+            with socket.socket(fileno=os.dup(fd)) as ended:
+                return not ended.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except OSError:
+            return True
