@@ -44,6 +44,7 @@ Read = Callable[..., list[Any]]
         ("a.csv", b"a,b\n", []),
         ("a.csv", b'a,b\n1,2\n\n"x,\n""y""",\n', [{"a": "1", "b": "2"}, {"a": 'x,\n"y"', "b": ""}]),
         ("a.csv", "\ufeffa\r\nü\r\n".encode(), [{"a": "ü"}]),
+        ("a.csv", b'a,b\r\n"1\r\n2","3\n4"\r\n\r\n5,6', [{"a": "1\r\n2", "b": "3\n4"}, {"a": "5", "b": "6"}]),
     ],
 )
 def test_items(read: Read, name: str, content: bytes, items: list[Any]) -> None:

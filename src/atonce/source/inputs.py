@@ -160,7 +160,7 @@ class Input:
         if self.path is None:
             return
         with _opened(self.path) as file:
-            lines = _lines(file, self.name, bare=self._comments and self._kind == "text")
+            lines = _lines(file, self.name, bare=self._comments and self._kind == "text", ends=self._kind == "csv")
             if self._kind == "jsonl":
                 yield from _jsonl(lines, self.name)
             elif self._kind == "csv":
@@ -212,9 +212,9 @@ _UNREADABLE = {
 }
 
 
-def _lines(file: BinaryIO, name: str, *, bare: bool) -> Iterator[tuple[int, bytes, str]]:
-    """(line number, bytes without the line end, text) of each line; `bare`: without blanks around it either, and without
-    comments and blank lines."""
+def _lines(file: BinaryIO, name: str, *, bare: bool, ends: bool = False) -> Iterator[tuple[int, bytes, str]]:
+    """(line number, bytes, text) of each line, without its end but for `ends`; `bare`: without blanks around it either, and
+    without comments and blank lines."""
     for number, raw in enumerate(file, 1):
         if number == 1:
             raw = raw.removeprefix(_BOM)
@@ -225,7 +225,9 @@ def _lines(file: BinaryIO, name: str, *, bare: bool) -> Iterator[tuple[int, byte
             raise InputError(
                 f"{name}, line {number}: not UTF-8 ({byte})", hint=f"iconv -f LATIN1 -t UTF-8 {name} > utf8.txt"
             ) from None
-        if not bare:
+        if ends:
+            yield number, raw, text
+        elif not bare:
             yield number, raw.removesuffix(b"\n").removesuffix(b"\r"), text.removesuffix("\n").removesuffix("\r")
         elif (text := text.strip()) and text[0] != "#":
             yield number, raw.strip(), text
@@ -252,7 +254,7 @@ def _no_constant(text: str) -> Any:
 def _csv(lines: Iterable[tuple[int, bytes, str]], name: str, column: str | None) -> Iterator[tuple[int, bytes, Any]]:
     import csv
 
-    reader = csv.reader((f"{text}\n" for _, _, text in lines), strict=True)
+    reader = csv.reader((text for _, _, text in lines), strict=True)  # with line ends, of which a quoted field keeps its own
     header: list[str] | None = None
     number = 1
     try:
