@@ -82,7 +82,8 @@ def test_userinfo_is_split_off() -> None:
 def test_a_refusal_says_what_to_write_and_no_secret() -> None:
     with pytest.raises(InputError) as caught:
         canonical("example.org/?token=abc")
-    assert caught.value.hint == "https://example.org/?token=***"
+    assert caught.value.hint == "https:// before it"
+    assert "abc" not in str(caught.value)
     with pytest.raises(InputError) as caught:
         canonical("ftp://me:secret@example.org/")
     assert "secret" not in str(caught.value)
@@ -186,3 +187,24 @@ def test_shown(url: str, text: str) -> None:
 @pytest.mark.parametrize("url", ["http://h/?q=***", "http://h/***", "http://me:a***@h/?token=b***", "http://h/?***=1"])
 def test_stars_that_stand_for_nothing(url: str) -> None:
     assert not is_masked(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("example.org/a b", None),
+        ("example.org/a?b", "https://example.org/a?b"),
+        ("//example.org/a", "https://example.org/a"),
+        ("not a url", None),
+        ("not-a-url!", None),
+        ("/etc/passwd", None),
+        ("a..b", None),
+        ("example.org/" + "a" * 100, "https:// before it"),
+    ],
+)
+def test_a_remedy_is_what_would_be_accepted(text: str, hint: str | None) -> None:
+    with pytest.raises(InputError, match="has no scheme") as refused:
+        canonical(text)
+    assert refused.value.hint == hint
+    if hint is not None:
+        canonical(hint if " " not in hint else f"https://{text}")

@@ -210,7 +210,19 @@ def _why_no_url(text: str) -> tuple[str, str | None]:
         if found[1].lower() in PORTS:
             return "lacks the // after its scheme", None
         return f"is of the scheme {found[1][:20]!r}; only http and https are fetched", None
-    return "has no scheme", None if re.search(r"\s", text) else f"https://{shown(text)[:100]}"
+    return "has no scheme", _with_scheme(text)
+
+
+def _with_scheme(text: str) -> str | None:
+    """The URL that is likely meant, or in words where it may not be shown; None where it would be refused, too."""
+    meant = f"https://{text.removeprefix('//')}"
+    if re.search(r"\s", text):
+        return None
+    try:
+        canonical(meant)
+    except InputError:
+        return None
+    return meant if len(meant) <= 100 and shown(meant) == meant else "https:// before it"
 
 
 def _refused(text: str, why: str, hint: str | None = None) -> InputError:
