@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from atonce import Outcome, Retry, Run
+from atonce.engine.ahead import LEAST
 from atonce.engine.circuit import PROBES, TRIP
-from atonce.engine.keyed import LOOK_AHEAD, START, KeyedBacklog
+from atonce.engine.keyed import START, KeyedBacklog
 from atonce.errors import Unreachable
 from atonce.testing import FakeClock, FakePlacement, simulate
 from atonce.worker.outbox import Failure, Report
@@ -149,7 +150,7 @@ def test_all_hosts_together_have_no_more_than_there_are_slots() -> None:
 def test_a_full_host_at_the_head_of_the_list_does_not_idle_the_others() -> None:
     clock = FakeClock()
     hosts = {"slow": Host(clock, 1, latency=1.0), "quick": Host(clock)}
-    items = pages("slow", LOOK_AHEAD // 2) + pages("quick", 500)
+    items = pages("slow", LEAST // 2) + pages("quick", 500)
     done: dict[str, float] = {}
 
     def seen(outcome: Outcome[Any]) -> None:
@@ -159,6 +160,30 @@ def test_a_full_host_at_the_head_of_the_list_does_not_idle_the_others() -> None:
     get(hosts, items, clock, seen=seen)
     assert done["quick"] - begin < 10
     assert done["slow"] - begin > 400
+
+
+@pytest.mark.parametrize("each", [2, 5])
+def test_nor_does_one_of_which_more_come_than_are_looked_past_at_first(each: int) -> None:
+    """Every second, or every fifth, of the list is of a host that takes one in five seconds."""
+    clock = FakeClock()
+    hosts = {"slow": Host(clock, 1, latency=5.0), "quick": Host(clock, latency=0.01)}
+    count = 3 * LEAST
+    items = [("slow" if number % each == 0 else "quick", number) for number in range(each * count)]
+    done: dict[str, float] = {}
+
+    class Enough(Exception):
+        pass
+
+    def seen(outcome: Outcome[Any]) -> None:
+        done[outcome.item[0]] = clock()
+        if clock() - begin > 60:
+            raise Enough
+
+    begin = clock()
+    with pytest.raises(Enough):
+        get(hosts, items, clock, seen=seen, concurrency=64)
+    assert hosts["quick"].requests == (each - 1) * count
+    assert done["quick"] - begin < 30
 
 
 def test_retry_after_of_one_host_stops_it_and_no_other() -> None:

@@ -18,8 +18,8 @@ Queued = tuple[int, Any, float]  # index, item, when it was read
 class Backlog:
     """First in, first out; what comes back goes to the front."""
 
-    look_ahead = 0
     parked_until = math.inf
+    look_at = math.inf  # when it is worth asking `looks_on` again, should nothing happen before
     gave_up: Collection[Any] = ()  # keys whose items fail without being started: see `hopeless`
 
     def __init__(self) -> None:
@@ -33,6 +33,10 @@ class Backlog:
         """Items from the source; returns those that cannot be queued, with the reason."""
         self._queue.extend(zip(range(first, first + len(items)), items, repeat(now), strict=False))
         return []
+
+    def looks_on(self, now: float, most: float) -> bool:
+        """Whether more is to be read past what may not start, for workers with nothing to do; `most` fit into memory."""
+        return False
 
     def first(self, queued: Queued) -> None:
         self._queue.appendleft(queued)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from ..errors import Unreachable
 from ..options import Learned, Spaced
+from .ahead import Ahead
 from .backlog import Backlog, Queued
 from .circuit import Circuit
 from .finished import Batch, Finished
@@ -22,8 +23,6 @@ from .limit import AdaptiveLimit
 
 __all__ = ["KeyedBacklog"]
 
-# Items read past those whose key is full or parked, so that a list sorted by host does not idle the others.
-LOOK_AHEAD = 1000
 # In flight of one key to begin with, and at most: a browser opens six connections to a host, and nobody complains.
 START, MOST = 4, 1000
 # Keys without items that are kept for what was learned of them, some 3 kB each; and those among them that have been promised
@@ -41,8 +40,6 @@ class KeyedBacklog(Backlog):
     starts of a key are. Keys that cannot give anything leave the turn until something changes for them, so that a thousand
     hosts that are parked cost nothing.
     """
-
-    look_ahead = LOOK_AHEAD
 
     def __init__(
         self,
@@ -71,6 +68,7 @@ class KeyedBacklog(Backlog):
         self.gave_up: set[Lane] = set()
         self._numbers = count()
         self._size = 0
+        self._ahead = Ahead()
         self._troubled = False  # whether there may be a circuit
         self._now = -math.inf  # when something was last given out, or came back
 
@@ -148,7 +146,15 @@ class KeyedBacklog(Backlog):
             else:
                 lane.in_turn = False
         self._size -= len(taken)
+        self._ahead.started(len(taken))
         return taken
+
+    def looks_on(self, now: float, most: float) -> bool:
+        return self._ahead.more(self._size, now, most)
+
+    @property
+    def look_at(self) -> float:  # type: ignore[override]
+        return self._ahead.look_at
 
     def slots(self, total: int) -> bool:
         # a key cannot have more in flight than there are slots: then nothing is counted, and items may wait at the worker

@@ -107,6 +107,7 @@ class Machine:
         self.pace = Pace(policy, max_wait)
         self._false_starts = 0
         self._check_at = math.inf
+        self._look_at = math.inf  # again, past what waits and may not start
 
     def __repr__(self) -> str:
         seats = ", ".join(f"{wid}: {len(seat.assigned)}/{seat.slots}" for wid, seat in self.seats.items())
@@ -198,6 +199,7 @@ class Machine:
 
     def want(self, now: float) -> int:
         """How many items to read now; 0 while workers have enough, or while too much is held back."""
+        self._look_at = math.inf
         if self.source_ended:
             return 0
         if self.roster.spent and not self.roster.any_open and not (self._queue or self._suspects or self._tries):
@@ -207,7 +209,11 @@ class Machine:
         count = sum(needs) - len(self._queue)
         if self.policy.key is not None:
             # look past items whose key is full or parked, for others that may start
-            count = sum(needs) if needs and len(self._queue) < self._queue.look_ahead else 0
+            count = 0
+            if needs and self._queue.looks_on(now, self.shares.holdable):
+                count = sum(needs)
+            elif needs:
+                self._look_at = self._queue.look_at
         if count > 0 and self.pace.gated:
             count = min(count, self.pace.allowed(now))
         if self.policy.ordered and count > 0:
@@ -293,7 +299,7 @@ class Machine:
 
     def next_at(self) -> float:
         """When `tick` has something to do: infinite when only an event can bring news."""
-        return min(self._check_at, self.pace.next_at, self._queue.parked_until, self._tries.next_at)
+        return min(self._check_at, self.pace.next_at, self._queue.parked_until, self._look_at, self._tries.next_at)
 
     @property
     def limit(self) -> tuple[int | None, str]:

@@ -44,6 +44,11 @@ class Shares:
             return max(1, int(MOST_BYTES / self._item_bytes))
         return max(0, count)
 
+    @property
+    def holdable(self) -> float:
+        """How many items there is room for before the workers."""
+        return MOST_BYTES / self._item_bytes if self._item_bytes else math.inf
+
     def target(self, seat: Seat, left: int) -> int:
         """How many items it should have."""
         if self.limited:
