@@ -170,6 +170,39 @@ def test_of_a_resumed_run_too(lab: Lab, folder: Path) -> None:
     assert rows("out.jsonl")[4]["same_as"] == 0
 
 
+OUTPUTS = ["out/", "out.jsonl", "out.sqlite", "out.parquet", "out.warc.gz"]
+
+
+def failed_as(output: str) -> list[tuple[int, str | None, int | None]]:
+    """(index, class, same as) of each row, by index."""
+    if output == "out.sqlite":
+        with closing(sqlite3.connect(output)) as database:
+            return database.execute('SELECT "index", error_class, same_as FROM rows ORDER BY "index"').fetchall()
+    if output == "out.parquet":
+        read = pytest.importorskip("pyarrow.parquet").read_table
+        table = read(output, columns=["index", "error_class", "same_as"]).sort_by("index")
+        return [tuple(row.values()) for row in table.to_pylist()]
+    found = rows({"out/": "out/manifest.jsonl", "out.warc.gz": "out.warc.gz.jsonl"}.get(output, output))
+    return [(index, row["error_class"], row.get("same_as")) for index, row in sorted(found.items())]
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_what_failed_in_an_earlier_run_is_not_asked_for_again(lab: Lab, folder: Path, output: str) -> None:
+    if output == "out.parquet":
+        pytest.importorskip("pyarrow.parquet")
+    write(["/status/404", "/bytes/10", "/reset"], lab)
+    assert fetch("-o", output, "--quiet") == 1
+    lab.reset()
+    write(["/status/404", "/bytes/10", "/reset"] * 2, lab)
+    assert fetch("-o", output, "--quiet") == 1
+    assert lab.stats().requests == 0
+    first = [(0, "http-4xx", None), (1, None, None), (2, "connect", None)]
+    assert failed_as(output) == first + [(index + 3, kind, index) for index, kind, _ in first]
+    assert fetch("-o", output, "--quiet", "--retry-failed=http-4xx") == 1
+    assert lab.stats().requests == 1
+    assert failed_as(output) == first + [(index + 3, kind, index) for index, kind, _ in first]
+
+
 def test_from_a_pipe(lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     urls = write(PATHS, lab)
     with open("urls.txt", "rb") as file:

@@ -8,22 +8,24 @@ from hypothesis import strategies as st
 from atonce.sink.done import Done
 
 indices = st.integers(0, 20_000) | st.sampled_from([4095, 4096, 10**15])
-held = st.lists(st.tuples(indices, st.integers(1, 2**32 - 1), st.booleans()), max_size=50)
+kinds = st.sampled_from([None, "dns", "tls"])
+held = st.lists(st.tuples(indices, st.integers(1, 2**32 - 1), st.booleans(), kinds), max_size=50)
 
 
 @given(held, st.lists(indices))
-def test_it_is_a_dict(rows: list[tuple[int, int, bool]], asked: list[int]) -> None:
+def test_it_is_a_dict(rows: list[tuple[int, int, bool, str | None]], asked: list[int]) -> None:
     done = Done()
-    model: dict[int, tuple[int, bool]] = {}
-    for index, fingerprint, ok in rows:
-        done.add(index, fingerprint, ok=ok)
-        model.setdefault(index, (fingerprint, ok))
+    model: dict[int, tuple[int, bool, str]] = {}
+    for index, fingerprint, ok, kind in rows:
+        done.add(index, fingerprint, ok=ok, kind=kind)
+        model.setdefault(index, (fingerprint, ok, "" if ok else kind or ""))
     assert len(done) == len(model)
-    assert done.failed == sum(not ok for _, ok in model.values())
+    assert done.failed == sum(not ok for _, ok, _ in model.values())
     assert done.last == max(model, default=-1)
     for index in [*asked, *model]:
         assert (index in done) == (index in model)
-        assert done.get(index) == model.get(index, (0, True))[0]
+        fingerprint, ok, kind = model.get(index, (0, False, ""))
+        assert (done.get(index), done.is_ok(index), done.kind(index)) == (fingerprint, ok, kind)
 
 
 def test_an_empty_one_is_false() -> None:

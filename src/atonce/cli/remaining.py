@@ -88,8 +88,9 @@ class Remaining:
                 raise self._changed(f"{self._entries.where(entry)} is not what item {last} in it was made from")
             if not held:
                 yield entry
-            elif repeats is not None and done.is_ok(last):
-                repeats.held(entry, How(True))
+            elif repeats is not None:
+                ok = done.is_ok(last)
+                repeats.held(entry, How(ok, "" if ok else done.kind(last)))
         if last < (most := max(done.last, known.last)):
             raise self._changed(f"{self._entries.name} has {last + 1} items, but item {most} is in it")
 

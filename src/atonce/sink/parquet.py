@@ -122,9 +122,9 @@ class Parquet(Table):
                 columns = file.read(names).to_pydict()
         kinds = columns[failure] if failure is not None else [None] * len(columns["ok"])
         kept = [stands(ok, kind, self._retry_failed) for ok, kind in zip(columns["ok"], kinds, strict=True)]
-        for stays, index, fingerprint, ok in zip(kept, *(columns[name] for name in _HEAD), strict=True):
+        for stays, kind, index, fingerprint, ok in zip(kept, kinds, *(columns[name] for name in _HEAD), strict=True):
             if stays:
-                self._done.add(index, int(fingerprint, 16), ok=ok)
+                self._done.add(index, int(fingerprint, 16), ok=ok, kind=kind)
         if not any(kept):
             os.unlink(path)
         elif not all(kept):

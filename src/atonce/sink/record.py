@@ -109,7 +109,7 @@ class RecordFile:
         stale = 0
         for head, line in self._rows():
             if self._keep(head):
-                self.done.add(head.index, head.input, ok=head.ok)
+                self.done.add(head.index, head.input, ok=head.ok, kind=head.kind)
             else:
                 stale += 1
             self._end += len(line)

@@ -63,6 +63,8 @@ _HEAD = re.compile(
     rb'\{"index":(\d{1,18}),"input":"([0-9a-f]{8})","ok":(true|false)[,}](?:"path":"([^"\\]*)","bytes":(\d{1,18})[,}])?'
     rb'(?:"offset":(\d{1,18}),"length":(\d{1,18})[,}])?'
 )
+# Quotes within a text are escaped, so that this is none.
+_CLASS = re.compile(rb',"error_class":"([a-z0-9-]+)"')
 
 
 class Body(NamedTuple):
@@ -136,7 +138,7 @@ def rows_of(batch: Sequence[Made], make: Make) -> list[Row]:
 
 class Head(NamedTuple):
     """What a resumed run reads of a row. `path` and `size` are those of the body's file, if it has one; `kind` is the
-    class of a failure, where it was asked for, also of one to have anew what is `ok`; `end`, where its records in an archive
+    class of a failure, and where it was asked for also of one to have anew what is `ok`; `end`, where its records in an archive
     end."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index, as in Outcome
@@ -212,12 +214,14 @@ def _is_unicode(text: str) -> bool:
 
 def read_head(line: bytes, *, kinds: bool = False) -> Head | None:
     """What `encoded` wrote at the beginning of the line, or None if this is no row of ours. With `kinds`, a failed row is
-    read as a whole, for its class, and so is a `marked` one."""
+    read as a whole, to be sure of its class, and so is a `marked` one."""
     found = _HEAD.match(line)
     if found and line.endswith(b"}\n") and not (kinds and (found[3] == b"false" or _MARK in line)):
         index, fingerprint, ok, path, size, offset, length = found.groups()
         path, end = path.decode() if path else None, int(offset or 0) + int(length or 0)
-        return Head(int(index), int(fingerprint, 16), ok == b"true", path, int(size or 0), None, end)
+        failed = None if ok == b"true" else _CLASS.search(line)
+        kind = None if failed is None else failed[1].decode()
+        return Head(int(index), int(fingerprint, 16), ok == b"true", path, int(size or 0), kind, end)
     try:
         row = json.loads(line)
         return _head_of(**row) if isinstance(row, dict) else None

@@ -111,8 +111,9 @@ class Sqlite(Table):
         database.execute(f"CREATE TABLE IF NOT EXISTS rows ({', '.join(columns)})")
         if self._retry_failed:
             self._forget_failures(database, self._retry_failed)
-        for index, fingerprint, ok in database.execute('SELECT "index", input, ok FROM rows'):
-            self._done.add(index, int(fingerprint, 16), ok=bool(ok))
+        failure = self._columns.failure or "NULL"
+        for index, fingerprint, ok, kind in database.execute(f'SELECT "index", input, ok, {failure} FROM rows'):
+            self._done.add(index, int(fingerprint, 16), ok=bool(ok), kind=kind)
 
     def _forget_failures(self, database: sqlite3.Connection, again: Again) -> None:
         if not isinstance(again, frozenset):
