@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import pytest
 
 from atonce import Options
-from atonce.engine.probing import Review, Scales
+from atonce.engine.probing import Probing, Review, Scales
 from atonce.plan.advice import advise
 from atonce.plan.calibration import ASSUMED
 from atonce.plan.function import Facts
 from atonce.plan.machine import Machine
 from atonce.plan.plan import Plan
-from atonce.plan.sample import Carriage, Sample
+from atonce.plan.probe import BUDGET, Pair, Run
+from atonce.plan.sample import Beats, Carriage, Reading, Sample
 from atonce.worker.job import Job
 
 MACHINE = Machine(cpus=2)
@@ -86,3 +88,90 @@ def test_where_no_item_has_ended_nothing_is_said_of_its_result() -> None:
     assert "its result cannot be pickled" in str(scales.read().stuck)
     scales.put(SimpleNamespace(indices=[8], values=[1]), {8: "an item"})  # the first one will do
     assert "its result cannot be pickled" in str(scales.read().stuck)
+
+
+class Seen:
+    """Instruments that have seen whatever ran compute, and nobody hold the GIL; what still runs uses nothing."""
+
+    def stop(self, start: float, end: float) -> Reading:
+        return Reading((), end - start, 0.0, Beats(100, 0.0, end - start, end - start, end - start, 0.0), 0)
+
+    def heard(self, since: float) -> None:
+        return None
+
+    def __getattr__(self, name: str) -> Any:  # start, listen, drop; busy, queued
+        return lambda *_, **__: 0.0
+
+
+class Measured:
+    """A run that is being measured, in seconds that nobody waits for: an item takes `wall` of them, and computes."""
+
+    def __init__(self, wall: float) -> None:
+        self.now, self._wall, self._index = 1000.0, wall, 0
+        self.running: list[tuple[int, float]] = []  # (worker, since)
+        self.seats: list[Any] = []
+        self.probing = Probing(Job(len), MACHINE, 1000, self.hire, clock=lambda: self.now)
+        self.probing._instruments = Seen()  # type: ignore[assignment]
+        self.probing.begin()
+
+    def hire(self) -> Any:
+        number = len(self.seats)
+        self.seats.append(SimpleNamespace(only=None, slots=1))
+        worker = SimpleNamespace(running=lambda: [(0, 1, since) for who, since in self.running if who == number])
+        return number, self.seats[number], worker
+
+    def until(self, kind: type) -> Any:
+        """Steps that go well, until one of this kind is under way."""
+        while not (isinstance(self.step, kind) and self.step.count > 1) and self.probing.sample is None:
+            self.finish()
+        return self.step
+
+    @property
+    def step(self) -> Any:
+        return self.probing._step
+
+    def finish(self) -> None:
+        for number, seat in enumerate(self.seats):
+            count, seat.only = seat.only or 0, None
+            starts = [self.now + at * self._wall for at in range(count)]
+            report = SimpleNamespace(
+                indices=list(range(self._index, self._index + count)),
+                values=[None] * count,
+                started=starts,
+                ended=[start + self._wall for start in starts],
+                cpu=[0.9 * self._wall] * count,
+                workers=[],
+                failures=[],
+            )
+            self._index += count
+            if count:
+                self.probing.done(number, report, {index: index for index in report.indices})
+        self.now += self._wall
+
+
+@pytest.mark.parametrize(("kind", "wall"), [(Run, 0.003), (Pair, 0.004)])
+def test_an_item_that_waits_among_those_that_did_not_ends_the_measuring(kind: type, wall: float) -> None:
+    """One slow answer after a quick one, in a step of several: the rest of the run does not wait for it."""
+    measured = Measured(wall)
+    step = measured.until(kind)
+    assert isinstance(step, kind)
+    measured.running = [(len(measured.seats) - 1, measured.now)]
+    while measured.probing.sample is None and measured.probing.check_at < math.inf:
+        measured.now = measured.probing.check_at
+        measured.probing.check(measured.now)
+    sample = measured.probing.sample
+    assert sample is not None
+    assert sample.unfinished
+    assert sample.share < 0.1
+    assert BUDGET <= sample.wall < 10 * BUDGET
+    assert advise(Facts("f", "sync"), Options(), MACHINE, sample, 990, ASSUMED).model == "threads"
+
+
+def test_items_of_a_step_that_were_not_there_long_are_left_alone() -> None:
+    measured = Measured(0.003)
+    measured.until(Run)
+    measured.running = [(0, measured.now)]
+    measured.probing.check(measured.now + 0.9 * BUDGET)
+    assert measured.probing.sample is None
+    assert BUDGET < measured.probing.check_at - measured.now < 2 * BUDGET
+    measured.probing.end()

@@ -190,6 +190,18 @@ def test_an_item_that_still_computes_is_known_when_others_could_run_beside_it(
     assert Probe(left=10, cpus=2, in_loop=True).so_far(elapsed, cpu, beats=beats) is None
 
 
+def test_one_of_several_that_waits_has_to_wait_for_longer() -> None:
+    """The one that was measured alone did not; and what is used may be that of the others."""
+    probe = Probe(left=10, cpus=2)
+    assert probe.so_far(0.25, 0.001, alone=False) is None
+    found = probe.so_far(0.35, 0.03, alone=False)
+    assert found is not None
+    assert found.unfinished
+    assert probe.so_far(0.4, 0.1, alone=False) is None  # they have computed
+    assert probe.so_far(0.9, 0.9, beats=beaten(0.02, 0.9, 0.9), alone=False) is None
+    assert Probe(left=10, cpus=2, gil=False).so_far(0.9, 0.9, alone=False) is None
+
+
 def test_time_without_a_core_is_not_what_an_item_waits_for() -> None:
     found = Probe(left=10, cpus=2).so_far(0.9, 0.3, beats=beaten(0.0, 0.3, 0.9), queued=0.65)
     assert found is not None

@@ -20,7 +20,21 @@ from ..plan.calibration import Calibration
 from ..plan.instruments import Instruments, Ticker, carry
 from ..plan.machine import Machine
 from ..plan.plan import Plan
-from ..plan.probe import COMPUTES, DEARER, LONG_WAIT, WAITS, Carry, Enough, Pair, Probe, Run, Step, in_turns, no_more_than
+from ..plan.probe import (
+    BUDGET,
+    COMPUTES,
+    DEARER,
+    LONG_WAIT,
+    WAITS,
+    Carry,
+    Enough,
+    Pair,
+    Probe,
+    Run,
+    Step,
+    in_turns,
+    no_more_than,
+)
 from ..plan.sample import Carriage, Sample, Span, Together
 from ..worker.job import Job
 from .machine import Machine as EngineMachine
@@ -124,24 +138,33 @@ class Probing:
         self._instruments.leave_out(time.thread_time() - used)
 
     def _check(self, now: float) -> None:
-        self.check_at = math.inf
-        for _, worker in self._workers.values():
-            since = min((since for _, _, since in worker.running()), default=None)
-            if since is None:  # not come yet: the source is slow, or its loop has just been made
-                self.check_at = now + LONG_WAIT / 2
-                return
-            if now - since < LONG_WAIT:  # it has begun later than it was given
-                self.check_at = since + 1.05 * LONG_WAIT
-                return
-            late = self._ticker.late - self._late if self._ticker is not None else 0.0
-            used = self._instruments.busy() - (self._ticker.cpu if self._ticker is not None else 0.0)
-            queued = self._instruments.without_a_core()
-            self.sample = self._probe.so_far(now - since, max(0.0, used), late, self._instruments.heard(since), queued)
-            self.check_at = now + max(LONG_WAIT, now - since)
+        alone, least = self._watched_alone, self._patience
+        since = min((since for _, worker in self._workers.values() for _, _, since in worker.running()), default=None)
+        if since is None:  # not come yet: the source is slow, or its loop has just been made
+            self.check_at = now + least / 2
+            return
+        if now - since < least:  # it has begun later than it was given
+            self.check_at = since + 1.05 * least
+            return
+        late = self._ticker.late - self._late if self._ticker is not None else 0.0
+        used = self._instruments.busy() - (self._ticker.cpu if self._ticker is not None else 0.0)
+        queued, beats = self._instruments.without_a_core(), self._instruments.heard(since)
+        self.sample = self._probe.so_far(now - since, max(0.0, used), late, beats, queued, alone=alone)
+        self.check_at = now + max(LONG_WAIT, now - since)
         if self.sample is not None:
             self.end()
-        elif self.machine.gil and self.machine.cpus > 1 and not self._job.is_async:
+        elif alone and self.machine.gil and self.machine.cpus > 1 and not self._job.is_async:
             self._instruments.listen()  # a long one that computes: it can be told from this one alone who holds the GIL
+
+    @property
+    def _watched_alone(self) -> bool:
+        """Whether what is used in this step is one item's, or that of items in a loop."""
+        return self._job.is_async or (isinstance(self._step, Run) and self._step.count == 1)
+
+    @property
+    def _patience(self) -> float:
+        """Seconds that an item of this step may take before it is looked at. One of several is like those that did not wait."""
+        return LONG_WAIT if self._watched_alone else BUDGET
 
     def give_up(self, sample: Sample | None = None) -> None:
         """No more items, or no more probing: `sample` instead, or what is known."""
@@ -160,8 +183,7 @@ class Probing:
                 self._give(next(iter(self._workers)), count)
                 if self.machine.load > self.machine.cpus / 2:  # it may lack a core from the first
                     self._instruments.without_a_core()
-                if count == 1 or self._job.is_async:
-                    self.check_at = self._clock() + LONG_WAIT
+                self.check_at = self._clock() + self._patience
             case Pair(count):
                 if len(self._workers) < 2:
                     if (hired := self._hire()) is None:
@@ -171,6 +193,7 @@ class Probing:
                 self._instruments.start()
                 for number in self._workers:
                     self._give(number, count)
+                self.check_at = self._clock() + self._patience
             case Carry():
                 self._probe.carried(carry(self._job, self._example, self.calibration.pickling), self._spent())
                 self._do(self._probe.next())

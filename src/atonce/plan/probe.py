@@ -183,18 +183,26 @@ class Probe:
         self._late += reading.late
 
     def so_far(
-        self, elapsed: float, cpu: float, late: float = 0.0, beats: Beats | None = None, queued: float = 0.0
+        self,
+        elapsed: float,
+        cpu: float,
+        late: float = 0.0,
+        beats: Beats | None = None,
+        queued: float = 0.0,
+        *,
+        alone: bool = True,
     ) -> Sample | None:
         """An item still runs after `elapsed` seconds: what is known already, if that is enough, which it is when it waits, and
         when all that probing may cost has gone by and others could run beside it on threads. Not when it would be processes:
-        whether its result can travel is known when it is there."""
+        whether its result can travel is known when it is there. Where it is not `alone` in its step, `cpu` is also that of the
+        others, and the one that was measured alone did not wait: it has to wait for as long as probing may take."""
         wall = max(elapsed - queued, min(cpu, elapsed))  # what it would be on an idle machine
-        if wall < LONG_WAIT or late > COMPUTES * elapsed or (self.thorough and elapsed < BUDGET):
+        if wall < LONG_WAIT or late > COMPUTES * elapsed or ((self.thorough or not alone) and elapsed < BUDGET):
             return None
         known = Sample(wall, cpu, items=len(self.spans) + 1, failed=self._failed, unfinished=True)
         if cpu <= WAITS * wall:
             return dataclasses.replace(known, blocked=0.0 if self.in_loop else None)
-        if self.in_loop or self.cpus == 1 or elapsed < BUDGET or (self.gil and beats is None):
+        if not alone or self.in_loop or self.cpus == 1 or elapsed < BUDGET or (self.gil and beats is None):
             return None
         if beats is None or not self.gil:
             return dataclasses.replace(known, held=0.0)
