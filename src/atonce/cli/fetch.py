@@ -136,7 +136,7 @@ def command(
         from atonce.fetch.page import COLUMNS
         from atonce.fetch.partial import Partials
         from atonce.fetch.request import mark_of, requests_of
-        from atonce.sink import kind_of
+        from atonce.sink import MOST_BODY, kind_of
         from atonce.sink.shelf import NOWHERE, Shelf, shelf_of
         from atonce.source.inputs import Input
 
@@ -177,6 +177,13 @@ def command(
     elif kind == "/" and not dry_run and options["model"] not in ("dask", "ray"):  # it is on this machine
         options["shelf"] = shelf_of(output)
         options["partials"] = Partials(options["shelf"].folder, go_on)
+    most = MOST_BODY.get(kind)
+    if most is not None and not no_body and (options["max_body"] or 0) > most:
+        options["max_body"] = most
+        if not shown.quiet:
+            from .talk import say
+
+            say(f"a {kind} takes bodies of up to {most} bytes: larger ones fail as too-big; -o NAME/ has a file for each")
     options = given(
         **options,
         raw=archive or None,

@@ -66,7 +66,7 @@ def command(
     """
     from atonce import stream
     from atonce.errors import UsageError
-    from atonce.sink import kind_of
+    from atonce.sink import MOST_BODY, kind_of
     from atonce.sink.values import COLUMNS
     from atonce.source.inputs import Input
 
@@ -74,7 +74,7 @@ def command(
     from .named import check_files
     from .reported import Reported
 
-    if kind_of(output) == ".warc.gz":
+    if (kind := kind_of(output)) == ".warc.gz":
         raise UsageError(f"-o {output}: an archive is for pages, not for what a function returns", hint="-o NAME.sqlite")
     check_files(output, read={"-i": path}, trace=options["trace"], report=report)
     shown = Shown.taken(options)
@@ -85,7 +85,7 @@ def command(
         items=Input(path, kind=input_format, salt=_name_of(fn)),
         output=output,
         start=lambda items, display: stream(fn, items, progress=display, **options),
-        record=_recorder(),
+        record=_recorder(MOST_BODY.get(kind)),
         arguments=ctx.obj,
         columns=COLUMNS,
         retry_failed=retry_failed,
@@ -100,7 +100,7 @@ def _name_of(fn: Callable[..., Any]) -> str:
     return f"{getattr(fn, '__module__', '')}:{getattr(fn, '__qualname__', type(fn).__qualname__)}"
 
 
-def _recorder() -> Callable[[Outcome[Any], Entry], Record]:
+def _recorder(most: int | None) -> Callable[[Outcome[Any], Entry], Record]:
     import time
 
     from atonce.sink.values import value_row
@@ -110,7 +110,7 @@ def _recorder() -> Callable[[Outcome[Any], Entry], Record]:
     offset = time.time() - time.monotonic()
 
     def record(outcome: Outcome[Any], entry: Entry) -> Record:
-        row = value_row(outcome, entry.index, entry.fingerprint, lambda seconds: seconds + offset)
+        row = value_row(outcome, entry.index, entry.fingerprint, lambda seconds: seconds + offset, most)
         kind, message = row.fields.get("error_type", ""), row.fields.get("error", "")
         return Record(row.ok, row, False, kind, message, size=0 if row.body is None else row.body.size)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .columns import Kind
     from .row import Again
 
-__all__ = ["KINDS", "NAMES", "kind_of", "sink_for"]
+__all__ = ["KINDS", "MOST_BODY", "NAMES", "kind_of", "sink_for"]
 
 # what -o ends with: the class, and how it is named to people
 KINDS = {
@@ -41,6 +41,8 @@ KINDS = {
     ".warc.gz": "warc:Warc",
 }
 NAMES = "NAME.jsonl, NAME.sqlite, NAME.parquet, NAME.warc.gz, a folder (NAME/), or - for stdout"
+# Bytes that a body may have where the format sets a limit: SQLite's is 1 000 000 000 for a whole row, Parquet's 2³¹ - 1.
+MOST_BODY = {".sqlite": 990_000_000, ".parquet": 2_000_000_000}
 _TABLES = (".sqlite", ".parquet")  # need to know their columns
 
 

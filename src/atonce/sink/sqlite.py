@@ -182,7 +182,7 @@ def _sqlite_trouble(path: str) -> Iterator[None]:
     """Raises SQLite's errors as OutputError."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OverflowError) as error:  # the second is Python's, of 2 GB of text
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of it tells more than a person needs
         reason, hint = _WORDS.get(code, (str(error), "see what is wrong with it"))
         raise OutputError(

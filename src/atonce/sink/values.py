@@ -47,9 +47,15 @@ _REPR = 200  # characters
 _TRACEBACK = 8000  # characters, of the end, where the error is
 
 
-def value_row(outcome: Outcome[Any], index: int, fingerprint: int, wall: Callable[[float], float]) -> Row:
-    """The row of an outcome. `wall` turns `time.monotonic` seconds into seconds since 1970."""
+def value_row(
+    outcome: Outcome[Any], index: int, fingerprint: int, wall: Callable[[float], float], most: int | None = None
+) -> Row:
+    """The row of an outcome. `wall` turns `time.monotonic` seconds into seconds since 1970; `most`: bytes that a value may
+    have, where the output has a limit."""
     ended, body = _ended(outcome, f"{fingerprint % 256:02x}/{index:08d}-{fingerprint:08x}.bin")
+    if body is not None and most is not None and body.size > most:
+        what = f"the function returned {body.size} bytes, of which the output takes {most} in a row"
+        ended, body = _error(NotCarried(what, hint="-o NAME/, which has a file for each")), None
     fields = {
         "item": outcome.item,
         **ended,
