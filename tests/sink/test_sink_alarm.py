@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atonce.sink.alarm import HOSTS, MOST, WINDOW, Alarm
+from atonce.sink.alarm import HOSTS, MOST, WELL, WINDOW, Alarm
 
 
 class Clock:
@@ -96,6 +97,40 @@ def test_hosts_that_are_fine_keep_it_quiet_whatever_one_does() -> None:
         clock.now += 1
         assert alarm.failed("http-5xx", "", "bad") is None
         assert alarm.failed("connect", "", "bad", answered=False) is None
+
+
+def test_a_host_that_fails_in_bursts_is_told_of_once_for_each_cause() -> None:
+    """While it is left alone, the other host goes on, and most of the last attempts are fine."""
+    alarm = Alarm()
+    told = []
+    for kind in ["http-5xx"] * 6 + ["connect"] * 6:
+        for _ in range(WINDOW):
+            alarm.succeeded("good")
+        alarm.succeeded("bad")  # one now and then
+        told += [alarm.failed(kind, "", "bad") for _ in range(WINDOW)]
+    assert [each.split(": ")[1] for each in told if each] == ["http-5xx", "connect"]
+
+
+@pytest.mark.parametrize(("well", "again"), [(WELL, True), (WELL - 1, False)])
+def test_a_host_is_told_of_again_once_it_has_been_fine(well: int, again: bool) -> None:
+    alarm = Alarm()
+    assert any([alarm.failed("http-5xx", "", "bad") for _ in range(WINDOW)])
+    for _ in range(well):
+        alarm.succeeded("bad")
+    for _ in range(WINDOW):
+        alarm.succeeded("good")
+    assert any([alarm.failed("http-5xx", "", "bad") for _ in range(WINDOW)]) is again
+
+
+def test_it_remembers_so_many_hosts_that_were_told_of() -> None:
+    alarm = Alarm()
+    for number in range(3 * HOSTS):
+        alarm.failed("dns", "", str(number))
+        if number % HOSTS == 0:
+            for each in range(WINDOW):
+                alarm.succeeded(f"good {each}")
+    assert len(alarm._blamed) <= HOSTS
+    assert alarm._blamed.keys() == alarm._well.keys()
 
 
 def test_hosts_that_have_yet_to_answer_keep_it_quiet_too() -> None:
