@@ -114,12 +114,14 @@ def test_a_host_that_fails_in_bursts_is_told_of_once_for_each_cause() -> None:
 @pytest.mark.parametrize(("well", "again"), [(WELL, True), (WELL - 1, False)])
 def test_a_host_is_told_of_again_once_it_has_been_fine(well: int, again: bool) -> None:
     alarm = Alarm()
-    assert any([alarm.failed("http-5xx", "", "bad") for _ in range(WINDOW)])
+    told = [alarm.failed("http-5xx", "", "bad") for _ in range(WINDOW)]
+    assert any(told)
     for _ in range(well):
         alarm.succeeded("bad")
     for _ in range(WINDOW):
         alarm.succeeded("good")
-    assert any([alarm.failed("http-5xx", "", "bad") for _ in range(WINDOW)]) is again
+    told = [alarm.failed("http-5xx", "", "bad") for _ in range(WINDOW)]
+    assert any(told) is again
 
 
 def test_it_remembers_so_many_hosts_that_were_told_of() -> None:
