@@ -12,7 +12,7 @@ import pytest
 
 from atonce import Outcome, Retry, Run
 from atonce.engine.ahead import LEAST
-from atonce.engine.circuit import PROBES, TRIP
+from atonce.engine.circuit import LASTING, PROBES, REFUSALS, TRIP
 from atonce.engine.keyed import START, KeyedBacklog
 from atonce.errors import Unreachable
 from atonce.testing import FakeClock, FakePlacement, simulate
@@ -284,6 +284,50 @@ def test_a_dead_host_costs_few_attempts_and_holds_nobody_up() -> None:
     assert isinstance(error.last, Silent)
     assert "dead has failed" in str(error)
     assert "nobody there" in str(error)
+
+
+@pytest.mark.parametrize(("per_key", "more"), [("auto", 60), (2, 600)])
+def test_a_host_that_does_nothing_but_refuse_is_given_up_at_last(per_key: Any, more: float) -> None:
+    """After some minutes of that, and no sooner: it took 98 minutes for 391 items. With two at a time all are refused once
+    before, and wait for the budget of retries."""
+    clock = FakeClock()
+    hosts = {"full": Host(clock, most=0), "live": Host(clock)}
+    run = get(hosts, pages("full", 2000) + pages("live", 500), clock, retry=Retry(), per_key=per_key)
+    assert (run.stats.ok, run.stats.failed) == (500, 2000)
+    assert LASTING < run.stats.seconds < LASTING + more
+    last = next(outcome.error for outcome in run.failures if isinstance(outcome.error, Unreachable))
+    assert isinstance(last.last, Refused)
+    assert "full has failed" in str(last)
+
+
+@pytest.mark.parametrize("per_key", ["auto", 2])
+def test_one_that_lets_something_through_now_and_then_is_not(per_key: Any) -> None:
+    clock, asked = FakeClock(), [0]
+
+    def fetch(item: Item) -> Item:
+        asked[0] += 1
+        if asked[0] % REFUSALS:
+            raise Refused(5.0)
+        return item
+
+    told: dict[str, Any] = {"key": lambda item: item[0], "per_key": per_key, "concurrency": 16}
+    run = simulate(fetch, pages("full", 400), seconds=0.1, clock=clock, retry=Retry(attempts=3), **told)
+    assert run.stats.seconds > 2 * LASTING
+    assert not any(isinstance(outcome.error, Unreachable) for outcome in run.failures)
+
+
+def test_one_that_asks_for_a_long_pause_is_waited_for() -> None:
+    clock = FakeClock()
+    opens_at = clock() + 3 * LASTING
+
+    def fetch(item: Item) -> Item:
+        if clock() < opens_at:
+            raise Refused(LASTING)
+        return item
+
+    told: dict[str, Any] = {"key": lambda item: item[0], "per_key": "auto", "concurrency": 16}
+    run = simulate(fetch, pages("busy", 100), seconds=0.1, clock=clock, retry=Retry(attempts=9, max_wait=1000), **told)
+    assert run.stats.failed == 0
 
 
 def test_a_host_that_takes_no_connection_is_asked_no_slower_than_its_circuit_says() -> None:

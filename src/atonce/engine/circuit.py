@@ -1,4 +1,5 @@
-"""Whether a key that keeps failing is tried at all: open after failures in a row, one probe after each pause, then given up.
+"""Whether a key that keeps failing is tried at all: open after failures in a row, one probe after each pause, then given up
+(`Circuit`); and one that answers with refusals alone, after minutes of that (`Refusing`).
 
 closed ──10 in a row──► open ──pause──► one probe ──it came back──► closed
                          ▲                  │ it failed: twice the pause
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["Circuit"]
+__all__ = ["Circuit", "Refusing"]
 
 # Failures in a row, not one answer between them. A guess: a host that answers nine of ten never has as many by chance in a
 # run of millions.
@@ -17,6 +18,9 @@ TRIP = 10
 # Seconds of the first pause, doubled by each probe that fails, and of the longest: half a minute in all before it is given up.
 PAUSE, LONGEST = 1.0, 60.0
 PROBES = 5
+# Refusals with nothing else between, and seconds that they have lasted, after which a key is given up: one that asks for a
+# pause of minutes has not been asked as often by then, and one that counts by the minute has let some through.
+REFUSALS, LASTING = 20, 300.0
 
 
 class Circuit:
@@ -32,6 +36,14 @@ class Circuit:
 
     def __repr__(self) -> str:
         return f"<Circuit {'open' if self.open else 'closed'}, {self.in_a_row} in a row, {self.probes} probes failed>"
+
+    @classmethod
+    def giving_up(cls, times: int, now: float) -> Circuit:
+        """Of a key that has failed so many times in a row, each in its way: it is given up now, and probed after a while."""
+        circuit = cls()
+        circuit.in_a_row, circuit.probes = max(times, TRIP), PROBES
+        circuit._opened_at, circuit.until = now, now + LONGEST
+        return circuit
 
     @property
     def open(self) -> bool:
@@ -57,3 +69,19 @@ class Circuit:
             self.probes += 1
         self._opened_at = now
         self.until = now + min(LONGEST, PAUSE * 2.0**self.probes)
+
+
+class Refusing:
+    """Counts what one key has refused since it last did anything else."""
+
+    __slots__ = ("_since", "times")
+
+    def __init__(self) -> None:
+        self.times = 0
+        self._since = math.inf
+
+    def refused(self, ended: float) -> bool:
+        """Once more. Whether that is enough."""
+        self._since = min(self._since, ended)
+        self.times += 1
+        return self.times >= REFUSALS and ended - self._since >= LASTING

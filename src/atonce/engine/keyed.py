@@ -15,7 +15,7 @@ from ..errors import Unreachable
 from ..options import Learned, Spaced
 from .ahead import Ahead
 from .backlog import Backlog, Queued
-from .circuit import Circuit
+from .circuit import Circuit, Refusing
 from .finished import Batch, Finished
 from .kinds import Kind, kind_of
 from .lane import Lane
@@ -69,7 +69,7 @@ class KeyedBacklog(Backlog):
         self._numbers = count()
         self._size = 0
         self._ahead = Ahead()
-        self._troubled = False  # whether there may be a circuit
+        self._troubled = False  # whether there may be a circuit, or a key that refuses: then all is heard
         self._now = -math.inf  # when something was last given out, or came back
 
     def __len__(self) -> int:
@@ -266,12 +266,21 @@ class KeyedBacklog(Backlog):
                 if lane.circuit.open and lane.limit is not None:
                     lane.steer(self._limit_of(lane.key))  # what was found out while it was down says nothing
                 lane.circuit = lane.last = None
+            if kind != "overload":
+                lane.refusing = None
+            else:
+                lane.refusing, self._troubled = lane.refusing or Refusing(), True
+                if lane.refusing.refused(ended):
+                    self._trouble(lane, Circuit.giving_up(lane.refusing.times, now), error)
         elif gone:
-            lane.circuit = lane.circuit or Circuit()
-            lane.circuit.failed(started, now)
-            lane.last, self._troubled = error, True
-            if lane.circuit.given_up:
-                self.gave_up.add(lane)
+            circuit = lane.circuit or Circuit()
+            circuit.failed(started, now)
+            self._trouble(lane, circuit, error)
+
+    def _trouble(self, lane: Lane, circuit: Circuit, error: BaseException | None) -> None:
+        lane.circuit, lane.last, self._troubled = circuit, error, True
+        if circuit.given_up:
+            self.gave_up.add(lane)
 
     def hopeless(self, now: float) -> list[tuple[Queued, BaseException]]:
         lost: list[tuple[Queued, BaseException]] = []

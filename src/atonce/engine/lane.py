@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any
 
 from .backlog import Queued
-from .circuit import Circuit
+from .circuit import Circuit, Refusing
 from .kinds import Kind
 from .limit import AdaptiveLimit
 from .opening import Opening
@@ -30,6 +30,7 @@ class Lane:
         "opening",
         "parked",
         "queue",
+        "refusing",
         "spacing",
         "started_at",
         "total",
@@ -51,6 +52,7 @@ class Lane:
         self.wakes_at = -math.inf  # when it is looked at again, should nothing happen before
         self.circuit: Circuit | None = None  # since the last sign of life, if something has failed
         self.last: BaseException | None = None  # that failure
+        self.refusing: Refusing | None = None  # while it does nothing but refuse
 
     @property
     def why(self) -> str:
