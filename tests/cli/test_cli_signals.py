@@ -141,7 +141,7 @@ def test_a_terminal_that_is_closed_keeps_what_is_done(start: Any, output: str) -
         pytest.importorskip("pyarrow")
     near, far = os.openpty()
     run = start(
-        "map", "jobs:work", "-i", "items.txt", "-o", output, "--model", "threads", "--parallelism", "1",
+        "map", "jobs:work", "-i", "items.txt", "-o", output, "--model", "sync",
         stdin=far, stdout=far, stderr=far,
         preexec_fn=lambda: fcntl.ioctl(far, termios.TIOCSCTTY, 0),
     )  # fmt: skip
