@@ -28,6 +28,7 @@ A message has four parts: what happened, to which item, the likely causes, what 
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Sequence
 from typing import Any
@@ -222,6 +223,13 @@ def said(error: BaseException) -> tuple[str, str]:
         return kind, str(error).removeprefix(f"{kind}: ")
     except Exception:  # its __str__ raises
         return kind, ""
+
+
+def remedy(error: OSError) -> str | None:
+    """What to try where a file that was named cannot be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room, or a file elsewhere"
+    return "a file in a folder that is there" if error.errno in (errno.ENOENT, errno.ENOTDIR) else None
 
 
 def shown(item: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 from pathlib import Path
@@ -76,3 +77,25 @@ def test_beside_the_output_is_fine_and_so_is_one_more_time(folder: Path) -> None
         assert main(command) == 0
         assert main(command) == 0
         assert Path(page).read_text().startswith("<!doctype html>")
+
+
+def test_what_becomes_of_the_page_is_said_before_the_last_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which says how to go on, also where there is no room for a page."""
+    Path("in.txt").write_text("1\noops\n")
+    command = ["map", "json:loads", "-i", "in.txt", "-o", "out.jsonl", "--model", "sync", "--report", "page.html"]
+    assert main(command) == 1
+    *_, page, last = capsys.readouterr().err.splitlines()
+    assert page.startswith("the page is ")
+    assert last.startswith("to run what failed again: ")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tempfile.mkstemp", full)
+    assert main([*command, "--retry-failed"]) == 1
+    *_, error, remedy, last = capsys.readouterr().err.splitlines()
+    assert error.endswith("page.html cannot be made: No space left on device")
+    assert remedy == "  try: make room, or a file elsewhere"
+    assert last.startswith("to run what failed again: ")

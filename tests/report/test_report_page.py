@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import random
@@ -178,6 +179,16 @@ def test_only_a_page_is_overwritten(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be made"):
         run.report(tmp_path / "no folder" / "x.html")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_full_disk_is_no_missing_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OutputError, match=r"cannot be made: No space left on device\n  try: make room"):
+        atonce.run(str, [1], model="sync").report(tmp_path / "x.html")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_of_nothing_has_a_page_too(tmp_path: Path) -> None:

@@ -278,22 +278,31 @@ def test_a_killed_run_leaves_a_readable_one(tmp_path: Path) -> None:
         assert told[0]["name"] == "atonce"
 
 
-def test_a_full_disk_costs_the_trace_and_not_the_run(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["run.json", "run.json.gz"])
+@pytest.mark.parametrize("room", [8192, 30_001])
+def test_a_full_disk_costs_the_end_of_the_trace_and_not_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, name: str, room: int
 ) -> None:
+    """What is there is a whole file, or one that ends between two lines as a killed run's does."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # Python 3.11 keeps what had room of it
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
     try:
-        run = atonce.run(abs, range(10_000), model="threads", trace=tmp_path / "run.json")
+        run = atonce.run(abs, range(20_000), model="threads", trace=tmp_path / name)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
-    assert run.stats.ok == 10_000
+    assert run.stats.ok == 20_000
     (record,) = caplog.records
     assert "Trace looks on no more" in record.getMessage()
     assert "cannot be written" in record.getMessage()
+    data = (tmp_path / name).read_bytes()
+    if name.endswith(".gz"):
+        told = json.loads(zlib.decompressobj(31).decompress(data).decode() + "]")
+    else:
+        told = json.loads(data)
+    assert told[0]["name"] == "atonce"
 
 
 def test_an_observer_that_raises_is_left_out(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -173,7 +173,7 @@ class _Run:
         self._stopped = ""  # why it ended before its input did
 
     def to_the_end(self) -> int:
-        job, started = self._job, time.monotonic()
+        started = time.monotonic()
         code, error = 0, None
         try:
             with interruptible():
@@ -196,8 +196,6 @@ class _Run:
         finally:
             self._progress.end()
         self._report(time.monotonic() - started, code, error)
-        if job.reported is not None and self._tally.count:
-            job.reported.write(job.name, job.arguments)
         return code or (1 if self._tally.failed or self._sink.done.failed else 0)
 
     def _loop(self) -> None:
@@ -273,6 +271,7 @@ class _Run:
         job, tally, done = self._job, self._tally, self._sink.done
         ended_count = tally.count
         if code == SIGPIPE_CODE:
+            self._make_page()
             return
         resumable = self._sink.resumable
         if isinstance(error, OutputError) and resumable:
@@ -303,6 +302,7 @@ class _Run:
             job.say(fitted(line))
         if not (resumable or self._stopped) and tally.count > 1 and sys.stdout.isatty():
             job.say("rows on a terminal are not kept; those of -o out.jsonl are, and the same command again goes on")
+        self._make_page()
         if error is not None:
             show_error(error)
         if self._stopped and command is None:
@@ -311,6 +311,12 @@ class _Run:
             say(f"{self._stopped}; to go on: {command}")
         elif command is not None:
             job.say(f"to run what failed again: {command}")
+
+    def _make_page(self) -> None:
+        """Before the last line, which says how to go on."""
+        job = self._job
+        if job.reported is not None and self._tally.count:
+            job.reported.write(job.name, job.arguments)
 
     def _recorded(self) -> Tally | None:
         """Of the items of this run that the output holds, read from it again; None if it cannot."""

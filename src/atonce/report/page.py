@@ -18,7 +18,7 @@ import zlib
 from importlib.resources import files
 from typing import Any
 
-from ..errors import OutputError
+from ..errors import OutputError, remedy
 from ..plain import line, plain
 
 __all__ = ["page_of", "refuse_foreign", "write"]
@@ -85,9 +85,7 @@ def write(path: str | os.PathLike[str], page: str) -> str:
             os.unlink(temporary)
             raise
     except OSError as error:
-        raise OutputError(
-            f"the page {path} cannot be made: {error.strerror}", hint="a file in a folder that is there"
-        ) from error
+        raise OutputError(f"the page {path} cannot be made: {error.strerror}", hint=remedy(error)) from error
     return path
 
 

@@ -14,6 +14,7 @@ bracket until the end, which the format allows, so that a run that was killed le
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -22,9 +23,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from atonce.engine.observer import Observer
-from atonce.errors import OutputError, said
+from atonce.errors import OutputError, remedy, said
 from atonce.outcome import Stats, WorkerId
 from atonce.plain import label
+
+from .files import write_all
 
 if TYPE_CHECKING:
     from atonce.engine.held import Held
@@ -36,6 +39,7 @@ __all__ = ["Trace", "refuse_foreign"]
 
 # How an own file begins, so that nothing else is ever overwritten.
 BEGIN = '[\n{"name":"atonce","ph":"M"'
+END = "\n]\n"
 # Bytes held back, and seconds, before they are written.
 PIECE = 1 << 16
 SECONDS = 1.0
@@ -60,6 +64,7 @@ class Trace(Observer):
         self._began = time.monotonic()
         self._pieces: list[str] = []
         self._size = 0
+        self._whole = 0  # bytes of the file that end with a line
         self._written_at = self._began
         self._rows: dict[int, dict[tuple[int, int], int]] = {}  # worker → (pid, slot) → number of the row
         self._numbers = RUN
@@ -171,7 +176,7 @@ class Trace(Observer):
 
     def closed(self, stats: Stats, now: float) -> None:
         self._instant("closed", now, stats._asdict())
-        self._pieces.append("\n]\n")
+        self._pieces.append(END)
         self._write(now, last=True)
         self.dropped()
 
@@ -235,10 +240,23 @@ class Trace(Observer):
         if self._packer is not None:
             data = self._packer.compress(data) + self._packer.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
         try:
-            while data:
-                data = data[os.write(self._fd, data) :]
+            write_all(self._fd, data)
         except OSError as error:
-            raise OutputError(f"the trace {self._path} cannot be written: {error.strerror}") from error
+            self._cut()
+            why = f"the trace {self._path} cannot be written: {error.strerror}"
+            raise OutputError(f"{why}; it ends with what had happened before") from error
+        self._whole += len(data)
+
+    def _cut(self) -> None:
+        """There is no room for what is in half: end the file before it, as a whole one ends, which takes room of a line."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._fd, self._whole)
+            if self._packer is None:
+                start = max(0, self._whole - PIECE)
+                end = start + os.pread(self._fd, PIECE, start).rfind(b",\n")
+                if end > start:
+                    os.ftruncate(self._fd, end)
+                    os.pwrite(self._fd, END.encode(), end)
 
 
 def _name(items: Held, index: int) -> str:
@@ -251,9 +269,7 @@ def _open(path: str) -> int:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise OutputError(
-            f"the trace {path} cannot be made: {error.strerror}", hint="a file in a folder that is there"
-        ) from error
+        raise OutputError(f"the trace {path} cannot be made: {error.strerror}", hint=remedy(error)) from error
     try:
         _check(path, os.pread(fd, 4096, 0))
     except BaseException:
