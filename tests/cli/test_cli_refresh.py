@@ -201,6 +201,24 @@ def test_a_changed_list_is_refused(site: Site, capsys: pytest.CaptureFixture[str
     assert rows() == before
 
 
+def test_a_list_that_was_changed_in_the_middle_of_a_refresh_has_a_way_out(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fetch() == 0
+    Path("pages/refresh.jsonl").write_bytes(Path("pages/manifest.jsonl").read_bytes().splitlines(keepends=True)[0])
+    listed = Path("urls.txt").read_text()
+    Path("urls.txt").write_text("".join(sorted(listed.splitlines(keepends=True), reverse=True)))
+    capsys.readouterr()
+    assert fetch() == 2
+    assert "try: the same command with --refresh and the list that it began with, or another output" in capsys.readouterr().err
+    assert fetch("--refresh") == 2
+    assert "try: name another output, or undo the change and run the same command again" in capsys.readouterr().err
+    assert fetch("-o", "others/") == 0
+    Path("urls.txt").write_text(listed)
+    assert fetch("--refresh") == 0
+    assert fetch() == 0
+
+
 @pytest.mark.parametrize("output", ["-", "out.jsonl", "out.sqlite", "out.warc.gz"])
 def test_other_outputs_cannot_be_refreshed(output: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fetch", "-i", "urls.txt", "-o", output, "--refresh"]) == 2

@@ -89,7 +89,8 @@ class Folder(Sink):
             os.makedirs(self.path, exist_ok=True)
             if self._refreshed is None and os.path.lexists(self._refreshing):
                 raise OutputError(
-                    f"{self.path} is in the middle of a refresh, which has not ended", hint="the same command with --refresh"
+                    f"{self.path} is in the middle of a refresh, which has not ended",
+                    hint="the same command with --refresh and the list that it began with, or another output",
                 )
             self._manifest.open()
             self._is_open = True
