@@ -61,6 +61,20 @@ def test_two_thousand_a_second_need_not_wake_anybody_two_thousand_times() -> Non
     assert looks <= 251
 
 
+@given(st.floats(300, 3000), st.floats(0.1, 0.9))
+def test_who_has_room_for_one_at_a_time_is_not_held_up(count: float, share: float) -> None:
+    """Items that take up to 0.9 of the time from one start to the next, one after another."""
+    bucket = TokenBucket(Rate(count))
+    now, started = 0.0, 0
+    while now < 1.0:
+        if bucket.allowed(now):
+            bucket.spend(1)
+            started, now = started + 1, now + share / count
+        else:
+            now = bucket.next_at(now)
+    assert started >= count - TICK * count - 2
+
+
 def test_an_idle_bucket_fills_up_to_its_burst_only() -> None:
     bucket = TokenBucket(Rate(10, burst=3))
     assert bucket.allowed(0.0) == 3

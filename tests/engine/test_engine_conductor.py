@@ -66,6 +66,11 @@ def test_a_rate_sets_the_pace_whatever_items_take(rate: Rate, items: int, least:
         assert start - min(starts) >= (index + 1 - rate.burst) / rate.a_second - 1e-6
 
 
+def test_a_rate_is_reached_one_after_another() -> None:
+    run = simulate(same, range(501), seconds=0.0005, concurrency=1, rate=Rate(1000))
+    assert run.stats.seconds == pytest.approx(0.5, abs=0.01)
+
+
 def test_a_timeout_counts_from_the_start() -> None:
     run = simulate(same, range(10), seconds=4.0, timeout=5.0)
     assert len(run.values) == 10

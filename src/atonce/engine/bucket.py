@@ -9,7 +9,7 @@ __all__ = ["SLACK", "TokenBucket"]
 # Seconds that starts may come late and be made up for: timers are no finer than a millisecond, and a loop that is busy looks at
 # them some milliseconds later. Without it each late wake-up was lost for good: who asked for 1000/s got 530.
 SLACK = 0.01
-# Seconds from one start to the next at least, in which those that are due gather where that is more than one: 2000/s need not
+# Seconds in which starts that are due gather, once all that were have begun and where that is more than one: 2000/s need not
 # wake anybody two thousand times (half the processor time).
 TICK = 0.004
 
@@ -37,7 +37,7 @@ class TokenBucket:
     def spend(self, count: int) -> None:
         """So many start, of those `allowed` just now."""
         self._tokens -= count
-        if self._then is not None:
+        if self._then is not None and self._tokens < 1.0:  # else whoever runs them had no room for more
             self._not_before = self._then + self._tick
 
     def next_at(self, now: float) -> float:
