@@ -26,7 +26,7 @@ def test_what_a_host_refuses_comes_again_and_the_limit_is_found(transport: str, 
     assert [page.error for page in pages if not page.ok] == []
     assert len(pages) == len(urls)
     if over_limit == "503":  # a connection that breaks off is a failure like any other: nobody says that it is too much
-        assert stats.refused <= 0.1 * len(urls) + 8  # and those of the first moment
+        assert stats.refused <= 0.15 * len(urls) + 8  # and those of the first moment
     assert all(host.open_peak <= MOST for host in stats.hosts.values())
 
 

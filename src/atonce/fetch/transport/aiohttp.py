@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import io
 import math
 import socket
 import time
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
@@ -36,6 +38,7 @@ __all__ = ["Aiohttp"]
 clock = time.monotonic
 
 LONGEST_LINE = 65536  # of a head, in bytes
+CLOSING = 1.0  # seconds that connections may take to be gone, once they are aborted
 LARGE_BODY = 1 << 20
 
 
@@ -48,14 +51,16 @@ class Aiohttp:
     runners: ClassVar[tuple[str, ...]] = ("coroutine",)
     proxies: ClassVar[tuple[str, ...]] = ("http",)  # no timeout holds in TLS within TLS; SOCKS is none of aiohttp's
 
-    def setup(self) -> aiohttp.ClientSession:
+    @contextlib.asynccontextmanager
+    async def setup(self) -> AsyncIterator[aiohttp.ClientSession]:
         connector = _Connector(
             limit=0,  # how many are in flight is decided outside, so that no timeout counts queueing
             ssl=context(),
             resolver=_Resolver(self.policy),
             use_dns_cache=False,  # `lookups` has one
         )
-        connector._factory = functools.partial(_Protocol, loop=asyncio.get_running_loop())  # type: ignore[assignment]
+        making = functools.partial(_Protocol, asyncio.get_running_loop(), connector.open)
+        connector._factory = making  # type: ignore[assignment]
         session = aiohttp.ClientSession(
             connector=connector,
             response_class=_Response,
@@ -69,7 +74,9 @@ class Aiohttp:
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
         )
         session._retry_connection = False  # its own free second try is made on new connections too
-        return session
+        async with session:
+            yield session
+        await connector.all_closed()
 
     async def __call__(self, session: aiohttp.ClientSession, request: Request) -> Page:
         async with cast(_Connector, session.connector).under_way:
@@ -251,6 +258,7 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        self.open: set[_Protocol] = set()  # also what is being closed
         self._room = Room()
         self.under_way = asyncio.Semaphore(self._room.under_way)
 
@@ -267,6 +275,13 @@ class _Connector(aiohttp.TCPConnector):
                 protocol.transport.abort()  # TLS would wait for the other side
         return idle > most
 
+    async def all_closed(self) -> None:
+        """Once it is closed itself. The loop ends next: what is still open in it then cannot be closed any more."""
+        for protocol in self.open:
+            protocol.made.abort()  # TLS would wait for the other side
+        if self.open:
+            await asyncio.wait([protocol.lost for protocol in self.open], timeout=CLOSING)
+
     async def _create_connection(self, *arguments: Any) -> Any:
         if self.close_idle(max(0, self._room.most - len(self._acquired))):
             await asyncio.sleep(0)  # they are closed then
@@ -277,6 +292,23 @@ class _Protocol(ResponseHandler):
     """Tells of each byte that comes, heads included: aiohttp itself tells of bodies only. Ends a head without end."""
 
     progress: _Progress | None = None
+    made: asyncio.Transport
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, open: set[_Protocol]) -> None:
+        super().__init__(loop)
+        self._open = open
+        self.lost: asyncio.Future[None] = loop.create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.made = cast(asyncio.Transport, transport)
+        self._open.add(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._open.discard(self)
+        if not self.lost.done():
+            self.lost.set_result(None)
+        super().connection_lost(exc)
 
     def set_exception(self, exc: Any, *more: Any) -> None:
         if self.progress is not None and isinstance(exc, HttpProcessingError):
