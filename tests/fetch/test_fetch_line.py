@@ -33,4 +33,4 @@ def test_a_line_is_what_its_row_would_be(page: Page) -> None:
     line = line_of(page, 7, 0x1A, "3f/a.html", len(page.body), page.sha256 or "")
     assert list(json.loads(line).items()) == list(json.loads(encoded(row, row.fields, place)).items())
     assert line.endswith(b"}\n")
-    assert read_head(line) == (7, 0x1A, page.ok, "3f/a.html", len(page.body), None, 0)
+    assert read_head(line) == (7, 0x1A, page.ok, "3f/a.html", len(page.body), page.error_class, 0)
