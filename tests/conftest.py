@@ -37,8 +37,8 @@ if "PYTHONPATH" in os.environ:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Where a test stands for a full disk by how large a file may be, a module that is imported then would leave a part of its bytecode
-# behind, which Python 3.11 takes for all of it for ever.
+# Where a test stands for a full disk by how large a file may be, a module that is imported then would leave a part of its
+# bytecode behind, which Python 3.11 takes for all of it for ever.
 sys.dont_write_bytecode = True
 
 # What is measured on the way is kept here, not in the user's own cache folder.
