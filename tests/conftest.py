@@ -33,9 +33,11 @@ settings.load_profile("steady")
 if "PYTHONPATH" in os.environ:
     os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, os.environ["PYTHONPATH"].split(os.pathsep)))
 
-# A shell starts a background job with Ctrl-C ignored, and Python then leaves it so, here and in all that the tests start.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell starts a background job with Ctrl-C ignored, and nohup one with SIGHUP; Python then leaves it so, here and in all that
+# the tests start.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (getattr(signal, "SIGHUP", None), signal.SIG_DFL)):
+    if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # Where a test stands for a full disk by how large a file may be, a module that is imported then would leave a part of its
 # bytecode behind, which Python 3.11 takes for all of it for ever.
