@@ -271,3 +271,23 @@ def test_a_hub_hears_of_room_once_it_is_known() -> None:
     assert hub.events.popleft().workers == 2  # type: ignore[union-attr]
     place.close()
     hub.close()
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_news_that_come_with_a_cancellation_do_not_hide_it(turns: int) -> None:
+    """Else a run whose worker says something just then would wait for its end for ever."""
+
+    async def main() -> None:
+        host = Host()
+        receiving = asyncio.create_task(host.receive(30.0))
+        await asyncio.sleep(0.01)
+        host._news.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        was_over = receiving.done()
+        receiving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await receiving
+        assert receiving.cancelled() or was_over
+
+    asyncio.run(main())

@@ -88,7 +88,8 @@ class Host:
         self._called()
         if not self._bytes and self._status is None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), patience)
+                async with asyncio.timeout(patience):  # Python 3.11's `wait_for` loses a cancellation that comes with the news
+                    await self._news.wait()
         self._news.clear()
         data = bytes(memoryview(self._bytes)[:MOST])
         del self._bytes[:MOST]
