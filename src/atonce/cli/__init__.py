@@ -20,7 +20,7 @@ from atonce.errors import AtonceError
 
 from .ending import end_at_once
 from .loading import uncollected
-from .streams import opened
+from .streams import left, opened
 from .talk import heard, show_error
 
 if TYPE_CHECKING:
@@ -106,6 +106,11 @@ def run() -> NoReturn:
     """`main` as a program. Who runs nobody's functions but ours has nothing to take apart at its end."""
     opened()
     code = main()
+    if code:
+        try:
+            sys.stdout.flush()
+        except OSError:  # that was told; Python would do so again, and end with 120
+            left(sys.stdout)
     if sys.argv[1:2] == ["fetch"]:
         end_at_once(code)
     sys.exit(code)
