@@ -117,7 +117,7 @@ def test_socks(lab: Lab) -> None:
         port = other.hosts[0].partition(":")[2]
         urls = [f"http://any.lab:{port}/bytes/5", lab.url("tls", "/bytes/6")]
         assert [page.bytes for page in fetch(urls, proxy=proxy(lab, "socks5"), ordered=True)] == [5, 6]
-        assert asked(lab, "socks5")[0] == f"SOCKS any.lab:{port} x1"
+        assert f"SOCKS any.lab:{port} x1" in asked(lab, "socks5")  # they go out side by side
 
 
 @pytest.mark.parametrize("path", ["plain", "tls"])
