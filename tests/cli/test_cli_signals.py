@@ -157,23 +157,25 @@ def test_a_terminal_that_is_closed_keeps_what_is_done(start: Any, output: str) -
     assert "2 of 23 already done" in again.stderr
 
 
-def test_a_second_hangup_does_not_hurry(start: Any) -> None:
+def told_twice(start: Any, number: signal.Signals) -> Any:
+    """A run whose items do not let themselves be cancelled, once both signals have been sent."""
     run = start("map", "jobs:stubborn", "-i", "items.txt", "-o", "out.jsonl", "--model", "coroutines")
     wait_for("s")
-    run.send_signal(signal.SIGHUP)
+    run.send_signal(number)
     wait_for("c")
-    run.send_signal(signal.SIGHUP)
+    run.send_signal(number)
+    return run
+
+
+def test_a_second_hangup_does_not_hurry(start: Any) -> None:
+    run = told_twice(start, signal.SIGHUP)
     run.send_signal(signal.SIGTERM)
     run.communicate()
     assert run.returncode in (-signal.SIGTERM, 143)
 
 
 def test_a_second_interrupt_kills(start: Any) -> None:
-    run = start("map", "jobs:stubborn", "-i", "items.txt", "-o", "out.jsonl", "--model", "coroutines")
-    wait_for("s")
-    run.send_signal(signal.SIGINT)
-    wait_for("c")
-    run.send_signal(signal.SIGINT)
+    run = told_twice(start, signal.SIGINT)
     run.communicate()
     assert run.returncode in (-signal.SIGINT, 130)
 

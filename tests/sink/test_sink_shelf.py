@@ -35,7 +35,7 @@ def test_half_a_file_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def full(fd: int, data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("atonce.sink.shelf.write_all", full)
+    monkeypatch.setattr("atonce.sink.spool.write_all", full)
     assert Shelf(str(tmp_path), OTHER).put(b"one") is None
     assert list(tmp_path.iterdir()) == []
 

@@ -49,6 +49,11 @@ def trouble(path: str) -> Iterator[None]:
         ) from error
 
 
+def new_file(path: str, at: int | None = None) -> int:
+    """For a body; `at`: an open folder that `path` is below. 0666 less the umask, as any other program writes its files."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, 0o666, dir_fd=at)
+
+
 def write_all(fd: int, data: bytes | memoryview) -> None:
     """All of it: a single `os.write` may stop short, on a full disk for one."""
     written = os.write(fd, data)

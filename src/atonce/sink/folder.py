@@ -32,7 +32,7 @@ from atonce.errors import OutputError
 from .base import Sink
 from .done import Done
 from .earlier import Earlier
-from .files import SAFELY, sync_folder, trouble, write_all
+from .files import SAFELY, new_file, sync_folder, trouble, write_all
 from .record import RecordFile
 from .row import Again, Body, Head, Row, encoded, marked, read_head, stands
 from .shelf import PART, PARTIAL
@@ -170,8 +170,7 @@ class Folder(Sink):
 
     def _written(self, data: bytes | memoryview) -> str:
         partial = self._place(_NEW)
-        # 0666 less the umask: bodies are files as any other program writes them
-        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, 0o666, dir_fd=self._at)
+        fd = new_file(partial, self._at)
         try:
             write_all(fd, data)
         except BaseException:

@@ -10,14 +10,11 @@ hashed only, and let go.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
 import itertools
 import os
 
-from .files import write_all
-from .spool import Spool, Stored, new_file
+from .spool import Spool, Stored
 
 __all__ = ["NOWHERE", "PART", "PARTIAL", "Shelf", "shelf_of"]
 
@@ -45,28 +42,19 @@ class Shelf:
         """Write a file, or None: the body is to go the usual way, at whose end whatever is wrong here is met, and told."""
         if not self.takes:
             return None
-        path = self._place()
-        if path:
+        try:
+            spool = self.spool()
             try:
-                fd = new_file(path)
-            except OSError:
-                return None
-            try:
-                write_all(fd, body)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
-                return None
+                spool.add(body)
+                return spool.end()
             finally:
-                os.close(fd)
-        return Stored(path, len(body), hashlib.sha256(body).hexdigest())
+                spool.drop()
+        except OSError:
+            return None
 
     def spool(self) -> Spool:
         """For a large body, a piece at a time. Raises OSError."""
-        return Spool(self._place())
-
-    def _place(self) -> str:
-        return f"{self.folder}/{os.getpid()}-{next(_numbers)}" if self.folder else NOWHERE
+        return Spool(f"{self.folder}/{os.getpid()}-{next(_numbers)}" if self.folder else NOWHERE)
 
 
 def shelf_of(folder: str) -> Shelf:

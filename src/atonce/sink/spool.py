@@ -8,9 +8,9 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .files import SAFELY, write_all
+from .files import new_file, write_all
 
-__all__ = ["LARGE", "Spool", "Stored", "new_file"]
+__all__ = ["LARGE", "Spool", "Stored"]
 
 # Bytes of a body from which it is not kept in memory: with 64 in flight that is 64 MB. Most pages, and most pictures, are less,
 # and cost no file of their own before they have their place.
@@ -75,8 +75,3 @@ class Spool:
 
     def __del__(self) -> None:
         self.drop()
-
-
-def new_file(path: str) -> int:
-    """0666 less the umask: bodies are files as any other program writes them."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, 0o666)

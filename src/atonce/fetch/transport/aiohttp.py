@@ -18,6 +18,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.payload import TOO_LARGE_BYTES_BODY
 from yarl import URL
 
 from ..address import refused_address
@@ -39,7 +40,6 @@ clock = time.monotonic
 
 LONGEST_LINE = 65536  # of a head, in bytes
 CLOSING = 1.0  # seconds that connections may take to be gone, once they are aborted
-LARGE_BODY = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class Aiohttp:
 
 def _piecewise(body: bytes | None) -> bytes | io.BytesIO | None:
     """The body to send; a large one as a file, of which aiohttp takes pieces: whole, it warns of them, an error to some."""
-    return io.BytesIO(body) if body is not None and len(body) > LARGE_BODY else body
+    return io.BytesIO(body) if body is not None and len(body) > TOO_LARGE_BYTES_BODY else body
 
 
 def _through(policy: Policy) -> dict[str, Any]:

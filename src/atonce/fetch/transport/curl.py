@@ -45,6 +45,8 @@ _TIMEOUT = pycurl.SOCKET_TIMEOUT
 # Seconds between reports while slots are empty: a host's limit lets the near side feed only as much as it hears has ended.
 # A tenth of the usual: 64 slots of a server that answers within a millisecond then lose little.
 STARVED = DRY
+# Seconds that closing has, which takes some ms where no name is looked up.
+CLOSES = 0.5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -382,10 +384,6 @@ class MultiRunner(Runner):
         self._sockets.close()
         self._mouth.close()
         self._ears.close()
-
-
-# Seconds that closing has, which takes some ms where no name is looked up.
-CLOSES = 0.5
 
 
 def _close(*handles: Any) -> None:

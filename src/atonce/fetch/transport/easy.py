@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pycurl
@@ -178,14 +178,14 @@ class Transfer:
         if self.tried is None and (page := self._plain(now)) is not None:
             return page
         attempt, chunks = self._observed(), self._chunks
-        if attempt.collected is None:
-            attempt.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-            chunks.clear()
         if not attempt.head.endswith((b"\r\n\r\n", b"\n\n")):
             return attempt.failed("truncated", "the answer stops within its headers", now)  # libcurl takes it for whole
         try:
             if attempt.collected is not None or b"\ncontent-encoding:" in attempt.head.lower():
                 self._decode(attempt, now)
+            else:
+                attempt.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                chunks.clear()
             page = attempt.answered(now)
         except FetchError as error:
             return error
@@ -215,22 +215,20 @@ class Transfer:
 
     def _decode(self, attempt: Attempt, now: float) -> None:
         try:
-            if attempt.collected is None:
-                self._collect(attempt, (attempt.body,))
-            else:
-                self._collect(attempt, self._chunks)
+            self._collect(attempt)
             attempt.has_come()
         except (TooBig, BadEncoding, EOFError) as error:
             raise self._unusable(attempt, error, now) from None
 
-    def _collect(self, attempt: Attempt, pieces: Iterable[bytes]) -> None:
-        """More of a body that is taken out of its encodings, or put on the shelf. Raises TooBig, BadEncoding."""
+    def _collect(self, attempt: Attempt) -> None:
+        """Take the pieces that are here of a body that has encodings, or is for the shelf. Raises TooBig, BadEncoding."""
         body = attempt.collected
         if body is None:
             names = [value for name, value in headers_of(attempt.head) if name.lower() == "content-encoding"]
             body = attempt.collect(", ".join(names) if attempt.hop.method != "HEAD" else "")
-        for piece in pieces:
+        for piece in self._chunks:
             body.feed(piece)
+        self._chunks.clear()
 
     def _unusable(self, attempt: Attempt, error: Exception, now: float) -> FetchError:
         if isinstance(error, TooBig):
@@ -420,11 +418,10 @@ class Transfer:
         try:
             if attempt.collected is None:
                 self._headed(attempt)
-            self._collect(attempt, chunks)
+            self._collect(attempt)
         except (TooBig, BadEncoding) as error:
             self._spoilt = error
             return -1
-        chunks.clear()
         self._heap = HEAP
         return None
 
