@@ -97,6 +97,13 @@ def test_no_more_are_in_flight_than_before(lab: Lab, joined: list[Plan]) -> None
     assert lab.stats().busy_peak <= 6
 
 
+def test_few_descriptors_are_no_room_for_another(lab: Lab, joined: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atonce.plan.machine.usable_descriptors", lambda: 30)
+    run = Fetching(lab, pids=2, most=300, concurrency=4, per_key=4).run()
+    assert run.all_ok()
+    assert (run.pids, joined) == ({HERE}, [])
+
+
 def test_the_one_that_joined_may_die(lab: Lab, joined: list[Plan]) -> None:
     run, killed = Fetching(lab, pids=3), False
     for _ in run:

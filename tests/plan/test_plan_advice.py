@@ -269,6 +269,16 @@ def test_inside_a_worker_auto_starts_no_processes(depth: int) -> None:
     assert advise(DEF, Options(), inside, WAITS, 1000, SEEN).model == "threads"
 
 
+@pytest.mark.parametrize(("descriptors", "parallelism"), [(30, 1), (71, 1), (72, 4), (None, 4)])
+def test_few_descriptors_are_left_to_the_items(descriptors: int | None, parallelism: int) -> None:
+    """A fetch under `ulimit -n 30` whose items computed, on a busy machine, could open no more files once it had processes."""
+    few = dataclasses.replace(M4, descriptors=descriptors)
+    plan = advise(DEF, Options(), few, HOLDS, 1000, SEEN)
+    assert plan.parallelism == parallelism
+    assert ("too few for processes of their own" in str(plan)) == (parallelism == 1)
+    assert advise(DEF, Options(model="processes"), few, HOLDS, 1000, SEEN).parallelism == 4  # as asked for
+
+
 def seconds(candidates: Any, model: str) -> float:
     return next(each.seconds for each in candidates if each.model == model)
 

@@ -17,7 +17,7 @@ from ..errors import AtonceError
 from ..options import Options
 from ..plan.calibration import load
 from ..plan.function import Facts
-from ..plan.machine import cpu_used
+from ..plan.machine import cpu_used, look_around
 from ..plan.models import plan_for
 from ..plan.outgrown import EVERY, Outgrown, Reading
 from ..plan.plan import Plan
@@ -55,7 +55,7 @@ class Growing:
         self.look_at = clock() + EVERY
         self._full = False
         self._carried: float | None = None  # seconds an item; once it is known
-        self.over = False
+        self.over = not look_around().has_room_for_processes
 
     def pump(self, now: float) -> None:
         """Time has gone by."""

@@ -62,6 +62,8 @@ def advise(
         reasons.append("two threads were in each other's way all the same: a lock or threads of its own, or memory")
     if machine.depth and sample.share > COMPUTES:
         reasons.append("it runs in a worker of another run: the other cores are the other workers'")
+    if not machine.has_room_for_processes and sample.share > COMPUTES:
+        reasons.append(f"only {machine.descriptors} files may be open (`ulimit -n`): too few for processes of their own")
     if sample.stuck is not None and sample.share > COMPUTES:
         reasons.append(f"{sample.stuck}, so it cannot run in another process")
     if flip := _flip(facts, options, machine, sample, n, calibration, chosen):

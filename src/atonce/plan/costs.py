@@ -128,7 +128,8 @@ def predict(
     slots = _useful_slots("thread", options, machine, sample, n, _little(cores, cpu, held, wall))
     each = max(held, cpu * sample.inflation / cores, wall / slots, _in_each_others_way(machine, sample))
     found.append(Candidate("threads", 1, slots, n * (each + calibration.thread) + _tail(n, slots, sample)))
-    if cores > 1 and not machine.depth:  # in a worker of another run the other cores are the other workers'
+    # in a worker of another run the other cores are the other workers'
+    if cores > 1 and not machine.depth and machine.has_room_for_processes:
         found += _with_processes(facts, options, machine, sample, n, calibration)
     return found
 

@@ -23,6 +23,11 @@ __all__ = [
 ]
 
 
+# What is open here of a run in several processes: a dozen and a dozen more for a moment while they start, what its items and
+# outputs take; two for each worker, and as many while it starts. `strace` of a fetch with two of them: 29 at `ulimit -n 30`.
+DESCRIPTORS, DESCRIPTORS_EACH = 56, 4
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Machine:
     """What a plan may count on, as of now.
@@ -42,6 +47,11 @@ class Machine:
     start_method: str = "forkserver"
     load: float = 0.0
     depth: int = 0
+
+    @property
+    def has_room_for_processes(self) -> bool:
+        """Whether workers of their own leave enough descriptors to what the run has open besides."""
+        return self.descriptors is None or self.descriptors >= DESCRIPTORS + DESCRIPTORS_EACH * self.cpus
 
     def __str__(self) -> str:
         gil = "with the GIL" if self.gil else "without the GIL"
