@@ -21,6 +21,7 @@ class Backlog:
     parked_until = math.inf
     look_at = math.inf  # when it is worth asking `looks_on` again, should nothing happen before
     gave_up: Collection[Any] = ()  # keys whose items fail without being started: see `hopeless`
+    has_news = False  # one of them does not answer since `hopeless` was asked last: see `is_hopeless`
 
     def __init__(self) -> None:
         self._queue: deque[Queued] = deque()
@@ -67,6 +68,10 @@ class Backlog:
     def hopeless(self, now: float) -> list[tuple[Queued, BaseException]]:
         """Take out what nobody will start, each with the reason."""
         return []
+
+    def is_hopeless(self, index: int, now: float) -> bool:
+        """Whether this item, which waits for another try, would be taken out."""
+        return False
 
     def learned(self) -> None:
         """The run is over."""

@@ -281,6 +281,11 @@ class KeyedBacklog(Backlog):
         lane.circuit, lane.last, self._troubled = circuit, error, True
         if circuit.given_up:
             self.gave_up.add(lane)
+            self.has_news = True
+
+    def is_hopeless(self, index: int, now: float) -> bool:
+        lane = self._of[index]
+        return lane in self.gave_up and lane.circuit is not None and now < lane.circuit.until
 
     def hopeless(self, now: float) -> list[tuple[Queued, BaseException]]:
         lost: list[tuple[Queued, BaseException]] = []
@@ -290,6 +295,7 @@ class KeyedBacklog(Backlog):
                 lost += [(queued, Unreachable.because(lane.key, circuit.in_a_row, lane.last)) for queued in lane.queue]
                 lane.queue.clear()
         self.gave_up.clear()
+        self.has_news = False
         self._size -= len(lost)
         return lost
 

@@ -348,7 +348,11 @@ class Machine:
         return commands
 
     def _give_up(self, now: float) -> list[Command]:
-        """Items of keys that do not answer any more fail without being started: nobody waits for a dead host."""
+        """Items of keys that do not answer any more fail without being started: nobody waits for a dead host. Those that wait
+        for another try would fail one by one, as the budget of retries has their turn come."""
+        if self._queue.has_news:
+            for waiting in self._tries.recall(lambda index: self._queue.is_hopeless(index, now)):
+                self._queue.first(waiting)
         outcomes = []
         for (index, item, queued), error in self._queue.hopeless(now):
             attempts = self._tries.given_up(index)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 
 from ..options import Retry
@@ -100,10 +100,15 @@ class Tries:
             for outcome in outcomes:
                 self._cut_short.pop(outcome.index, None)
 
+    def recall(self, wanted: Callable[[int], bool]) -> list[Queued]:
+        """Those of the indices wanted, which do not wait any longer."""
+        recalled = [queued for _, _, queued in self._waiting if wanted(queued[0])]
+        if recalled:
+            gone = {queued[0] for queued in recalled}
+            self._waiting = [entry for entry in self._waiting if entry[1] not in gone]
+            heapq.heapify(self._waiting)
+        return recalled
+
     def withdraw(self, index: int) -> Queued | None:
         """One that waits for another try, and will have none."""
-        found = next((queued for _, _, queued in self._waiting if queued[0] == index), None)
-        if found is not None:
-            self._waiting = [entry for entry in self._waiting if entry[2] is not found]
-            heapq.heapify(self._waiting)
-        return found
+        return next(iter(self.recall(lambda waiting: waiting == index)), None)
