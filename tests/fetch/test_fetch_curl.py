@@ -171,7 +171,7 @@ def test_what_libcurl_does_not_take_fails_alone(lab: Lab, monkeypatch: pytest.Mo
 @contextmanager
 def transfer(url: str, policy: Policy | None = None) -> Iterator[Transfer]:
     share = pycurl.CurlShare()
-    made = Transfer(0, policy or Policy(), share, Sharing(), Ended(), opened=lambda: None)
+    made = Transfer(0, policy or Policy(), share, Sharing(), Ended(), opened=lambda: None, pauses=lambda transfer: None)
     made.begin(0, Request(url), 0.0, 0.0)
     yield made
     made.close()

@@ -74,6 +74,7 @@ def _header(ctx: click.Context, parameter: click.Parameter, values: tuple[str, .
 @_what("--keep-duplicates", is_flag=True, help="get the same request as often as it is listed (once, but for POST and PATCH)")
 @controls
 @_how("--per-host", "per_key", metavar="N", callback=number_or_auto, help="in flight to one host (auto: begins with 4)")
+@_how("--bandwidth", metavar="SIZE", callback=_size, help="of all bodies together, in bytes a second: 500k, 2m (no limit)")
 @_how("--max-wait", type=float, metavar="SECONDS", help="that a host's Retry-After may ask for at most (120)")
 @_how("--remember/--no-remember", default=True, help="begin with what earlier runs found out about hosts (on)")
 @_how("--transport", metavar="NAME", words=("curl", "aiohttp", "requests"), help="curl, aiohttp or requests (auto)")

@@ -35,8 +35,8 @@ _OPTIONS = {
 }
 _ARGUMENT = re.compile(
     rf"""(?<![\w.'"/?&-])({"|".join(map(re.escape, _OPTIONS))}|model|cluster|parallelism|concurrency|timeout|rate|setup"""
-    r"""|max_tasks_per_worker|max_worker_memory|trace|metrics|spans|transport|proxy|max_body|max_redirects|insecure|robots"""
-    r"""|cookies|remember)=('[^']*'|"[^"]*"|[\w.+-]*)"""
+    r"""|max_tasks_per_worker|max_worker_memory|trace|metrics|spans|transport|proxy|max_body|bandwidth|max_redirects|insecure"""
+    r"""|robots|cookies|remember)=('[^']*'|"[^"]*"|[\w.+-]*)"""
 )
 
 

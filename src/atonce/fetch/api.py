@@ -42,6 +42,8 @@ def fetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto
       `threads`, `processes`), where it is requests.
     - `timeouts`: a `Timeouts`; `timeout=` is short for its `total`.
     - `max_body`: bytes that a body may have, decompressed too; 100 MB unless told.
+    - `bandwidth`: bytes a second that all bodies together may come with, compressed as they are; no limit unless told. The time
+      for which they are kept waiting counts in no timeout. It is kept by one process: for `model`s that have no others.
     - `max_redirects`: 10 unless told; 0 makes a redirect an answer like any other.
     - `allow_private`: let names and redirects lead to addresses that are not public. A URL whose host is of that kind is
       fetched without it, and so is where it redirects to on the same host and port, or from http to https (80 to 443).
@@ -109,6 +111,8 @@ class FetchJob:
         if policy.robots is not None and options.key is _host:
             options = options.but(key=_Hosts(retry.max_wait))
         self.transport = choose(transport, options.model, policy.proxy)(policy)
+        if policy.throttle is not None:
+            options = _in_one_process(options, self.transport)
         options = options.but(
             setup=self.transport.setup,
             timeout=None,
@@ -139,7 +143,19 @@ class FetchJob:
             number += 1
 
 
-_OURS = {field.name for field in dataclasses.fields(Policy)}
+_OURS = {field.name for field in dataclasses.fields(Policy)} - {"throttle"} | {"bandwidth"}
+
+
+def _in_one_process(options: Options, transport: Transport) -> Options:
+    """What is to be kept by all together is kept where all of them are."""
+    if options.model not in ("auto", "sync", "coroutines", "threads") or options.parallelism not in ("auto", 1):
+        raise UsageError(
+            "bandwidth= is kept by one process, and several were asked for",
+            hint="leave out model=, or use rate=, which all of them keep",
+        )
+    if options.model != "auto":
+        return options
+    return options.but(model="threads" if "thread" in transport.runners else "coroutines")
 
 
 def _policy(given: dict[str, Any], timeout: float | None, attempts: int) -> Policy:
@@ -159,6 +175,12 @@ def _policy(given: dict[str, Any], timeout: float | None, attempts: int) -> Poli
     for name, value in (("robots", robots), ("cookies", cookies)):
         if not isinstance(value, bool):
             raise UsageError(f"{name}={value!r} is neither True nor False")
+    if (bandwidth := given.pop("bandwidth", None)) is not None:
+        if not isinstance(bandwidth, int | float) or isinstance(bandwidth, bool) or not bandwidth >= 1:
+            raise UsageError(f"bandwidth={bandwidth!r} is not a number of bytes a second, from 1")
+        from .throttle import Throttle
+
+        given["throttle"] = Throttle(float(bandwidth))
     if cookies:
         from .cookies import Cookies  # with all of http and email, 25 ms
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..sink.shelf import Shelf
     from .cookies import Cookies
     from .partial import Partials
+    from .throttle import Throttle
 
 __all__ = ["LONGEST_HEAD", "Policy", "Timeouts", "Watch"]
 
@@ -61,7 +62,7 @@ class Policy:
     through; addresses are the proxy's to look up then, and only names are judged. `raw` keeps bodies in the encoding they
     came in, such as gzip, having checked that it is whole. `shelf`: where worker processes put bodies that go into a folder.
     `partials`: where parts of bodies that were cut are kept, to be gone on with.
-    `cookies`: the jar of the run, None: none are kept.
+    `cookies`: the jar of the run, None: none are kept. `throttle`: how fast bodies may come, None: as they do.
     """
 
     timeouts: Timeouts = Timeouts()
@@ -76,6 +77,7 @@ class Policy:
     shelf: Shelf | None = None
     partials: Partials | None = None
     cookies: Cookies | None = None
+    throttle: Throttle | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("max_body", 1), ("max_redirects", 0)):
@@ -121,6 +123,11 @@ class Watch:
         """From then till now nothing could be done for the attempt, which is about to begin a hop."""
         self._total_at += now - since
         self.connecting(now)
+
+    def rested(self, seconds: float) -> None:
+        """For so long nothing was, or will be, taken of what comes: it is us who keep it waiting."""
+        self._until += seconds
+        self._total_at += seconds
 
     def sent(self, now: float) -> None:
         """The request, or another part of its body, is with the system."""

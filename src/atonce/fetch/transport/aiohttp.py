@@ -149,12 +149,14 @@ class Aiohttp:
             body = attempt.collect(response.headers.get("Content-Encoding", "") if promised else "")
             if promised and (response.content_length or 0) > self.policy.max_body:
                 raise TooBig
-            part = attempt.taking()
+            part, throttle = attempt.taking(), self.policy.throttle
             async for piece in response.content.iter_any():
                 body.feed(piece)
                 attempt.received = body.size
                 if part is not None:
                     part.add(piece)
+                if throttle is not None and (seconds := throttle.took(len(piece), clock())):
+                    await progress.rest(seconds)
             attempt.has_come()
         return attempt.answered(clock())
 
@@ -226,6 +228,7 @@ class _Progress:
 
     alarm: asyncio.Timeout
     protocol: _Protocol | None = None
+    resting = False
     head = True  # it is what is awaited now
     nonsense: Exception | None = None  # what came is no HTTP; the end of the connection, told later, hides that
 
@@ -246,8 +249,17 @@ class _Progress:
         if self.attempt.first_byte_at is None:
             self.attempt.first_byte_at = now
         self.bytes += count
-        self.attempt.watch.received(self.bytes, now)
-        self._set(now)
+        if not self.resting:
+            self.attempt.watch.received(self.bytes, now)
+            self._set(now)
+
+    async def rest(self, seconds: float) -> None:
+        """Take nothing more for so long; what aiohttp reads ahead meanwhile says nothing of the other side."""
+        self.attempt.watch.rested(seconds)
+        self._set(clock())
+        self.resting = True
+        await asyncio.sleep(seconds)
+        self.resting = False
 
     def _set(self, now: float) -> None:
         self.alarm.reschedule(asyncio.get_running_loop().time() + self.attempt.watch.due - now)

@@ -62,8 +62,8 @@ class Curl:
 
     def atonce_elsewhere(self, page: Page) -> Page | None:
         """What would come back of it from another process, which puts bodies on the shelf; None where no other may take part
-        once this one has begun: it would not have its cookies."""
-        if self.policy.cookies is not None:
+        once this one has begun: it would not have its cookies, nor know how much has come here."""
+        if self.policy.cookies is not None or self.policy.throttle is not None:
             return None
         return page._replace(body=b"") if self.policy.shelf is not None else page
 
@@ -79,6 +79,7 @@ class MultiRunner(Runner):
     def __init__(self, job: Job, slots: int, outbox: Outbox, cells: Cells) -> None:
         super().__init__(job, slots, outbox, cells)
         self._policy: Policy = cast(Curl, job.fn).policy
+        self._throttle = self._policy.throttle
         self._todo: deque[tuple[int, Request]] = deque()
         self._stopping = self._cancelled = False
         self._awake = False  # a wake-up is on its way
@@ -136,6 +137,8 @@ class MultiRunner(Runner):
         self._holding: set[Transfer] = set()  # that wait for what another one asks, or for a descriptor
         self._released: deque[Transfer] = deque()
         self._resting: deque[tuple[float, Transfer]] = deque()  # until when
+        self._starts_at = 0.0  # nothing new before
+        self._paused: set[Transfer] = set()  # of whose bodies nothing is taken for a while
         self._room = Room()
         self._allow(self._room.most)
         self._sharing = Sharing()
@@ -161,8 +164,12 @@ class MultiRunner(Runner):
             until = sweep_at if self._flush_at is None else min(sweep_at, self._flush_at)
             if self._resting:
                 until = min(until, self._resting[0][0])
+            if self._paused:
+                until = min(until, min(transfer.resumes_at for transfer in self._paused))
             if not self._in_flight:
                 until = now + 60.0 if self._flush_at is None else self._flush_at
+            if self._starts_at:
+                until = min(until, self._starts_at)
             seconds = 0.0 if started else max(0.0, until - now)  # what was just started may have ended already
             ready = self._sockets.wait(seconds if wanted < 0 else min(seconds, wanted / 1000))
             if self._sockets.ended and not self._counts:
@@ -177,6 +184,8 @@ class MultiRunner(Runner):
             now = clock()
             self._collect(now)
             started = self._let_go(self._sharing.ready()) | self._take_up(now) | self._rested(now) | self._fill(now)
+            if self._paused:
+                self._take_again(now)
             if started:
                 act(_TIMEOUT, 0)
             if now >= sweep_at:
@@ -202,6 +211,11 @@ class MultiRunner(Runner):
     def _fill(self, now: float) -> bool:
         """Start what there is and may be started. True if anything was."""
         todo, idle, started = self._todo, self._idle, False
+        if self._throttle is not None:  # a small body has come whole before anything could hold it back
+            seconds = self._throttle.behind(now) if todo else 0.0
+            self._starts_at = now + seconds if seconds else 0.0
+            if seconds:
+                return False
         view, add, wall = self.cells.view, self._add, time.time()
         most = min(self.slots, attempts(self._allowed))
         while todo and self._in_flight < most:
@@ -253,6 +267,11 @@ class MultiRunner(Runner):
             rested = True
         return rested
 
+    def _take_again(self, now: float) -> None:
+        for transfer in [transfer for transfer in self._paused if transfer.resumes_at <= now]:
+            self._paused.discard(transfer)
+            transfer.take_again(now)  # which may pause it anew
+
     def _release(self, transfer: Transfer) -> None:
         """What it waits for is over: perhaps in another thread."""
         self._released.append(transfer)
@@ -270,7 +289,7 @@ class MultiRunner(Runner):
 
     def _new_transfer(self) -> Transfer:
         number = len(self._transfers)
-        cell, told = self.cells.at(number), (self._sharing, self._hung_up, self._sockets.opened)
+        cell, told = self.cells.at(number), (self._sharing, self._hung_up, self._sockets.opened, self._paused.add)
         transfer = Transfer(cell, self._policy, self._share, *told, counts=self._counts)
         transfer.who = WorkerId(os.getpid(), threading.get_ident(), number)
         self._transfers.append(transfer)
@@ -328,6 +347,7 @@ class MultiRunner(Runner):
         transfer.request = transfer.tried = None
         if transfer.shares:
             self._sharing.connected(transfer)
+        self._paused.discard(transfer)
         self.cells.view[transfer.cell] = IDLE
         self._idle.append(transfer)
         self._in_flight -= 1
@@ -335,7 +355,7 @@ class MultiRunner(Runner):
     def _sweep(self, now: float) -> None:
         """End what is late."""
         for transfer in self._transfers:
-            if transfer.request is None or transfer in self._holding:
+            if transfer.request is None or transfer in self._holding or transfer.paused_at:
                 continue
             if (error := self._late(transfer, now)) is not None:
                 self._remove(transfer.easy)

@@ -36,6 +36,8 @@ if pycurl.version_info()[2] < 0x080400 or not hasattr(pycurl, "PREREQFUNCTION"):
 
 # A 16 KB answer with its headers then comes in one read; larger did not measure better.
 BUFFER = 65536
+# Where bodies may come only so fast: what libcurl has read comes whatever is said.
+SLOW_BUFFER = 16384
 
 # In a path, which libcurl would write in capitals, also where it is told to leave the path alone.
 _RESPELT = re.compile("%(?:[a-f][0-9A-Fa-f]|[0-9A-F][a-f])")
@@ -94,11 +96,14 @@ class Transfer:
         sharing: Sharing,
         hung_up: Ended,
         opened: Callable[[], None],
+        pauses: Callable[[Transfer], None],
         counts: bool = True,
     ) -> None:
         self.cell = cell  # where in the runner's cells the number of its item is
         self.who = WorkerId(0, 0, 0)  # for whoever runs it to say
         self._opened = opened  # told of each new socket
+        self._pauses = pauses  # told when nothing more of a body is taken for a while
+        self.paused_at = self.resumes_at = 0.0  # `paused_at` 0.0: it is not
         self.index = -1
         self.started = self._started_at = 0.0
         self.request: Request | None = None  # None: it is idle
@@ -301,6 +306,12 @@ class Transfer:
         self._put(pycurl.PIPEWAIT, 0)
         self._dressed = None
 
+    def take_again(self, now: float) -> None:
+        """What comes of the body: the pause is over."""
+        self.attempt.watch.rested(now - self.paused_at)
+        self.paused_at = 0.0
+        self.easy.pause(pycurl.PAUSE_CONT)
+
     def close(self) -> None:
         if self.tried is not None:
             self.tried.leave()
@@ -313,6 +324,7 @@ class Transfer:
         self._chunks.clear()
         self._heap, self._spoilt = HEAP, None
         self._moved = self._tries = 0
+        self.paused_at = 0.0
         self._part: Part | None = None
         self.hop_at = now
         url = hop.url
@@ -342,7 +354,8 @@ class Transfer:
         self.easy.reset()
         goes_on = self.tried is not None and self.tried.part is not None and self.tried.part.goes_on
         came = self._chunks.append if policy.shelf is None else self._came
-        put(pycurl.WRITEFUNCTION, self._came_on if goes_on else came)
+        self._takes = self._came_on if goes_on else came
+        put(pycurl.WRITEFUNCTION, self._takes if policy.throttle is None else self._came_slowly)
         put(pycurl.HEADERFUNCTION, self._lines.append)
         put(pycurl.OPENSOCKETFUNCTION, self._open)
         if TOLD_OF_ALL:
@@ -360,7 +373,7 @@ class Transfer:
         if _RESPELT.search(hop.url) is not None:
             absolute = policy.proxy is not None and policy.proxy.scheme in ("http", "https") and hop.url.startswith("http:")
             put(pycurl.REQUEST_TARGET, hop.url if absolute else f"/{hop.url.split('/', 3)[3]}")
-        put(pycurl.BUFFERSIZE, BUFFER)
+        put(pycurl.BUFFERSIZE, BUFFER if policy.throttle is None else SLOW_BUFFER)
         put(pycurl.CONNECTTIMEOUT, int(policy.timeouts.connect) + 2)  # ours comes first; its default might not
         put(pycurl.MAXFILESIZE_LARGE, policy.max_body)
         if hop.url.startswith("https:") and (bundle := ca_file()) is not None:
@@ -433,6 +446,17 @@ class Transfer:
         if self._part is not None:
             self._part.add(piece)
         return self._came(piece)
+
+    def _came_slowly(self, piece: bytes) -> int | None:
+        """A piece of a body where all of them together may come only so fast. More may come of what libcurl has already."""
+        now, throttle = time.monotonic(), self._policy.throttle
+        if throttle is not None and (seconds := throttle.took(len(piece), now)):
+            self.resumes_at = now + seconds
+            if not self.paused_at:
+                self.paused_at = now
+                self.easy.pause(pycurl.PAUSE_RECV)
+                self._pauses(self)
+        return self._takes(piece)
 
     def _headed(self, attempt: Attempt) -> None:
         """Have it know the head of its answer: libcurl tells nothing in a callback."""

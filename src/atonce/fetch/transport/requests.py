@@ -100,13 +100,16 @@ class Requests:
             body = attempt.collect(raw.headers.get("Content-Encoding", "") if promised else "")
             if promised and (raw.length_remaining or 0) > self.policy.max_body:
                 raise TooBig
-            part = attempt.taking()
+            part, throttle = attempt.taking(), self.policy.throttle
             for piece in raw.stream(PIECE, decode_content=False):
                 here.most = here.wire + LONGEST_HEAD
                 body.feed(piece)
                 attempt.received = body.size
                 if part is not None:
                     part.add(piece)
+                if throttle is not None and (seconds := throttle.took(len(piece), clock())):
+                    attempt.watch.rested(seconds)
+                    time.sleep(seconds)
             attempt.has_come()
         return attempt.answered(clock())
 
