@@ -113,7 +113,7 @@ def test_other_columns_are_fine(folder: Path, capsys: pytest.CaptureFixture[str]
         ([URL, "--max-wait", "-1"], "error: --max-wait -1.0 is not a number above 0"),
         ([URL, "--max-body", "0"], "error: --max-body 0 is not a whole number from 1"),
         ([URL, "--bandwidth", "0"], "error: --bandwidth 0 is not a number of bytes a second, from 1"),
-        ([URL, "--bandwidth", "1m", "--model", "hybrid"], "error: --bandwidth is kept by one process, and several were asked for"),
+        ([URL, "--bandwidth", "1m", "--model", "hybrid"], "error: --bandwidth is kept by one process"),
         ([URL, "--cluster", "x"], "error: --cluster x needs --model"),
         ([URL, "--metrics", "x"], "error: --metrics x is not an address\n  try: --metrics 127.0.0.1:9100"),
         ([URL, "--proxy", "x"], "error: --proxy is no URL of a proxy"),
