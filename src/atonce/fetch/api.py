@@ -43,7 +43,7 @@ def fetch(urls: Iterable[Any] | AsyncIterable[Any], /, *, transport: str = "auto
     - `timeouts`: a `Timeouts`; `timeout=` is short for its `total`.
     - `max_body`: bytes that a body may have, decompressed too; 100 MB unless told.
     - `bandwidth`: bytes a second that all bodies together may come with, compressed as they are; no limit unless told. The time
-      for which they are kept waiting counts in no timeout. It is kept by one process: for `model`s that have no others.
+      for which they are kept waiting counts in no timeout. It is kept by one process: for models without worker processes.
     - `max_redirects`: 10 unless told; 0 makes a redirect an answer like any other.
     - `allow_private`: let names and redirects lead to addresses that are not public. A URL whose host is of that kind is
       fetched without it, and so is where it redirects to on the same host and port, or from http to https (80 to 443).
