@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
+from fetch_server import Scripted
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,6 +98,17 @@ def test_a_host_that_stalls_is_still_noticed(lab: Lab, transport: str) -> None:
     urls = [f"{lab.base}/stall/500"]
     [page] = fetch(urls, transport=transport, bandwidth=1_000_000, timeouts=limits, retry=1)
     assert page.error_class == "timeout-stall"
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_pause_ends_with_its_hop(transport: str) -> None:
+    """Of a redirect whose body was to be held back; where it leads to, the time for a first byte is as ever."""
+    redirect = b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 3000\r\n\r\n" + b"x" * 3000
+    limits = Timeouts(first_byte=0.6, total=30)
+    with Scripted([redirect, "wait"]) as server:
+        [page] = fetch([server.url], transport=transport, bandwidth=10_000, timeouts=limits, retry=1)
+    assert page.error_class == "timeout-first-byte"
+    assert page.final_url == f"{server.url}there"
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 
-__all__ = ["LEAST", "Throttle"]
+__all__ = ["Throttle"]
 
 # Seconds' worth of bytes that may come at once after a pause, and waits that are not worth it: what they would have held back
 # is held back a piece later.

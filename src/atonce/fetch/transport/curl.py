@@ -268,6 +268,7 @@ class MultiRunner(Runner):
         return rested
 
     def _take_again(self, now: float) -> None:
+        """Of those bodies whose pause is over."""
         for transfer in [transfer for transfer in self._paused if transfer.resumes_at <= now]:
             self._paused.discard(transfer)
             transfer.take_again(now)  # which may pause it anew
@@ -302,6 +303,8 @@ class MultiRunner(Runner):
         if not (fine or failed):
             return
         remove, by_easy = self._remove, self._by_easy
+        if self._paused:  # a pause ends with its hop
+            self._paused.difference_update(by_easy[easy] for easy in (*fine, *(easy for easy, _, _ in failed)))
         for easy in fine:
             transfer = by_easy[easy]
             if transfer.is_turned_away():
@@ -347,7 +350,6 @@ class MultiRunner(Runner):
         transfer.request = transfer.tried = None
         if transfer.shares:
             self._sharing.connected(transfer)
-        self._paused.discard(transfer)
         self.cells.view[transfer.cell] = IDLE
         self._idle.append(transfer)
         self._in_flight -= 1
@@ -355,7 +357,7 @@ class MultiRunner(Runner):
     def _sweep(self, now: float) -> None:
         """End what is late."""
         for transfer in self._transfers:
-            if transfer.request is None or transfer in self._holding or transfer.paused_at:
+            if transfer.request is None or transfer in self._holding or transfer in self._paused:
                 continue
             if (error := self._late(transfer, now)) is not None:
                 self._remove(transfer.easy)
