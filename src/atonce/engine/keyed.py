@@ -285,13 +285,13 @@ class KeyedBacklog(Backlog):
 
     def is_hopeless(self, index: int, now: float) -> bool:
         lane = self._of[index]
-        return lane in self.gave_up and lane.circuit is not None and now < lane.circuit.until
+        return lane in self.gave_up and now < lane.silent
 
     def hopeless(self, now: float) -> list[tuple[Queued, BaseException]]:
         lost: list[tuple[Queued, BaseException]] = []
         for lane in self.gave_up:
             circuit = lane.circuit
-            if circuit is not None and now < circuit.until:  # else it lives, or the next one is a probe
+            if circuit is not None and now < lane.silent:  # else it lives, or the next one is a probe
                 lost += [(queued, Unreachable.because(lane.key, circuit.in_a_row, lane.last)) for queued in lane.queue]
                 lane.queue.clear()
         self.gave_up.clear()
@@ -316,8 +316,7 @@ class KeyedBacklog(Backlog):
     def parked(self, now: float) -> list[tuple[Any, float, int, bool, BaseException | None]]:
         waits = []
         for lane in list(self._lanes.values()):
-            circuit = lane.circuit
-            silent = -math.inf if circuit is None else circuit.until
+            silent = lane.silent
             if max(silent, lane.parked) > now:
                 waits.append((lane.key, max(silent, lane.parked), len(lane.queue), lane.parked >= silent, lane.last))
         return waits

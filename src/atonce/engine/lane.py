@@ -102,10 +102,14 @@ class Lane:
         return self.limit is None and self.spacing == 0 and self.circuit is None and self.parked <= now
 
     @property
+    def silent(self) -> float:
+        """Until when nothing of it may start, since nobody answers; the past where somebody does, or a probe is due."""
+        return -math.inf if self.circuit is None else self.circuit.until
+
+    @property
     def promised(self) -> float:
         """Until when nothing of it may start, whatever is known of it."""
-        silent = -math.inf if self.circuit is None else self.circuit.until
-        return max(silent, self.parked, self.started_at + (self.spacing or 0.0))
+        return max(self.silent, self.parked, self.started_at + (self.spacing or 0.0))
 
     @property
     def most(self) -> float:
