@@ -22,6 +22,7 @@ from atonce.fetch.api import FetchJob, _failed, afetch, fetch
 from atonce.fetch.limits import Policy
 from atonce.fetch.transport import choose
 from atonce.lab import Lab
+from atonce.plan.function import look_at
 
 SOON = Timeouts(5, 5, 5, 10)
 
@@ -340,3 +341,10 @@ def test_a_host_that_takes_no_connection_is_not_one_without_an_address(name: str
         [page] = fetch([url], transport=transport, model=model, timeouts=timeouts, retry=1)
     assert page.error_class == "timeout-connect"
     assert (page.error or "").startswith(f"no connection to {name}:")
+
+
+def test_auto_keeps_aiohttp_to_loops() -> None:
+    """In threads each would have a loop and connections of its own, which is refused when it is asked for."""
+    assert look_at(FetchJob("aiohttp", {}).transport).runners == ("coroutine",)
+    with pytest.raises(PlanError, match="cannot run in the model 'threads'"):
+        FetchJob("aiohttp", {"model": "threads"})

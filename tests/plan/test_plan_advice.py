@@ -269,9 +269,19 @@ def test_inside_a_worker_auto_starts_no_processes(depth: int) -> None:
     assert advise(DEF, Options(), inside, WAITS, 1000, SEEN).model == "threads"
 
 
+def test_only_what_a_function_is_made_for_is_chosen() -> None:
+    """On a busy machine aiohttp's small pages looked like an async def that blocks its loop, and got a thread each, with a loop
+    and connections of its own: more descriptors than `ulimit -n 30` has, and a model that it refuses when it is asked for."""
+    made_for_loops = dataclasses.replace(ASYNC, runners=("coroutine",))
+    assert advise(ASYNC, Options(), M4, A_BLOCKS, 1000, SEEN).runner != "coroutine"
+    plan = advise(made_for_loops, Options(), M4, A_BLOCKS, 1000, SEEN)
+    assert plan.runner == "coroutine"
+    assert {each.model for each in plan.ranked} <= {"coroutines", "hybrid"}
+
+
 @pytest.mark.parametrize(("descriptors", "parallelism"), [(30, 1), (71, 1), (72, 4), (None, 4)])
 def test_few_descriptors_are_left_to_the_items(descriptors: int | None, parallelism: int) -> None:
-    """A fetch under `ulimit -n 30` whose items computed, on a busy machine, could open no more files once it had processes."""
+    """A fetch with two processes under `ulimit -n 30` has 29 open."""
     few = dataclasses.replace(M4, descriptors=descriptors)
     plan = advise(DEF, Options(), few, HOLDS, 1000, SEEN)
     assert plan.parallelism == parallelism

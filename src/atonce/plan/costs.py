@@ -131,7 +131,14 @@ def predict(
     # in a worker of another run the other cores are the other workers'
     if cores > 1 and not machine.depth and machine.has_room_for_processes:
         found += _with_processes(facts, options, machine, sample, n, calibration)
-    return found
+    runners = facts.runners
+    return found if runners is None else [each for each in found if _runner(each.model, facts) in runners]
+
+
+def _runner(model: str, facts: Facts) -> str:
+    """What keeps the slots of a worker busy in a model."""
+    several = "coroutine" if facts.kind == "async" else "thread"
+    return {"threads": "thread", "coroutines": "coroutine", "hybrid": several}.get(model, "call")
 
 
 def _with_processes(

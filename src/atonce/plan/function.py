@@ -26,12 +26,14 @@ class Facts:
     """`kind` is "sync", "async", "unsure" (a lambda or object that may return an awaitable) or "own" (brings `runner`).
 
     `form` is how it was written: "def", "async def", "lambda", "closure", "method", "partial", "builtin", "class" or "object".
+    `runners` are those that it is made for, as its `atonce_runners` says; None: any that can call it.
     """
 
     name: str
     kind: str
     runner: str | None = None
     form: str = dataclasses.field(default="def", compare=False)
+    runners: tuple[str, ...] | None = None
 
 
 def look_at(fn: Any) -> Facts:
@@ -55,10 +57,10 @@ def look_at(fn: Any) -> Facts:
     if runner := getattr(fn, "atonce_runner", None):
         return Facts(name, "own", runner, form)
     if is_async(fn):
-        return Facts(name, "async", None, form)
+        return Facts(name, "async", None, form, getattr(fn, "atonce_runners", None))
     surely_sync = isinstance(plain, types.FunctionType) and plain.__name__ != "<lambda>"
     sure = surely_sync or isinstance(plain, type) or inspect.isbuiltin(plain)
-    return Facts(name, "sync" if sure else "unsure", None, form)
+    return Facts(name, "sync" if sure else "unsure", None, form, getattr(fn, "atonce_runners", None))
 
 
 def _plain(fn: Any) -> Any:

@@ -1,9 +1,10 @@
 """Transports: how a request travels. One file each; the table finds them by name, imported on first use.
 
-A transport is a frozen value made from a `Policy`, which can be pickled. It is called as
-`transport(resource, request)`, sync or async, with a `setup` that gives the resource; or it names a runner of its own
-in `atonce_runner`. An attempt is a `Page` for a final answer and raises `FetchError` for everything else. `runners`
-says which runners can serve it, `proxies` which schemes of proxies it speaks to.
+A transport is a frozen value made from a `Policy`, which can be pickled. It is called as `transport(resource, request)`,
+sync or async, with a `setup` that gives the resource; or it names a runner of its own in `atonce_runner`.
+`atonce_runners`, where it is there, keeps what is chosen by itself to those. An attempt is a `Page` for a final answer
+and raises `FetchError` for everything else. `runners` says which runners can serve it, `proxies` which schemes of proxies
+it speaks to.
 """
 
 from __future__ import annotations

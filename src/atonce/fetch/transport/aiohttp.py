@@ -49,6 +49,7 @@ class Aiohttp:
     policy: Policy
 
     runners: ClassVar[tuple[str, ...]] = ("coroutine",)
+    atonce_runners: ClassVar[tuple[str, ...]] = runners
     proxies: ClassVar[tuple[str, ...]] = ("http",)  # no timeout holds in TLS within TLS; SOCKS is none of aiohttp's
 
     @contextlib.asynccontextmanager
