@@ -39,10 +39,6 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (getattr(si
     if number is not None and signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
 
-# Where a test stands for a full disk by how large a file may be, a module that is imported then would leave a part of its
-# bytecode behind, which Python 3.11 takes for all of it for ever.
-sys.dont_write_bytecode = True
-
 # What is measured on the way is kept here, not in the user's own cache folder.
 CACHE = tempfile.TemporaryDirectory(prefix="atonce-tests-")
 os.environ["XDG_CACHE_HOME"] = os.environ["LOCALAPPDATA"] = CACHE.name
@@ -55,6 +51,12 @@ ME = psutil.Process()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "leaves(*kinds): this test may leave a thread, process, descriptor or memory")
+
+
+def pytest_collection_finish() -> None:
+    # Where a test stands for a full disk by how large a file may be, a module that is imported then would leave a part of its
+    # bytecode behind, which Python 3.11 takes for all of it for ever. Until here it is kept: it is most of the time to begin.
+    sys.dont_write_bytecode = True
 
 
 @pytest.fixture(autouse=True)

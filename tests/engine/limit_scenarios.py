@@ -85,7 +85,7 @@ SCENARIOS = (
     Scenario("50/s, 50 ms", 2000, lambda s: Bucket(50, 0.05 * s, burst=5), up_to=32),
     Scenario("5/s, 20 ms", 500, lambda s: Bucket(5, 0.02 * s), up_to=4),
     Scenario("200/s, 0.5 s", 4000, lambda s: Bucket(200, 0.5 * s, burst=20), up_to=640),
-    Scenario("16 connections, 100 ms", 3000, lambda s: Connections(16, 0.1 * s)),
+    Scenario("16 connections, 100 ms", 3000, lambda s: Connections(16, 0.1 * s), up_to=64),
     Scenario("bandwidth filled by 4", 1000, lambda s: Sharing(bandwidth(4), 0.1 * s)),
     Scenario("thrash, peak near 25", 3000, lambda s: Sharing(thrash(25), 0.1 * s)),
     Scenario("capacity 20 → 5 → 40", 12000, _steps),
@@ -97,7 +97,7 @@ SCENARIOS = (
         "10/s, 10 at once, Retry-After 5 s", 1000, lambda s: Bucket(10, 0.1 * s, 10, retry_after=5.0), core=False, up_to=32
     ),
     Scenario("50/s, quick refusals", 2000, lambda s: Bucket(50, 0.2 * s, burst=5, refusal=0.1), core=False, up_to=64),
-    Scenario("100 connections, 300 ms lognormal", 5000, lambda s: Connections(100, lognormal(0.3 * s)), core=False),
+    Scenario("100 connections, 300 ms lognormal", 5000, lambda s: Connections(100, lognormal(0.3 * s)), core=False, up_to=320),
     Scenario("100 ms, 1 % refused by chance", 20_000, lambda s: Flaky(0.1 * s, 0.0, refused=0.01), core=False),
     Scenario("a cold server", 5000, _cold, core=False),
     Scenario("a rival takes ¾, on and off", 5000, _rival, core=False),
@@ -119,8 +119,8 @@ DOORS = (
     Scenario("20 servers of 50 ms, the same", 5000, lambda s: Queue(20, _exponential(0.05 * s))),
     Scenario("50 ms ± 5 %, 10 000 items", 10_000, lambda s: Delay(lambda rng: 0.05 * s * rng.uniform(0.95, 1.05))),
     Scenario("4 servers of 20 ms + 80 ms of network, the same", 5000, lambda s: Queue(4, _constant(0.02 * s), 0.08 * s)),
-    Scenario("16 connections of 100 ms, the same", 3000, lambda s: Connections(16, 0.1 * s)),
-    Scenario("100 connections of 300 ms, lognormal, the same", 5000, lambda s: Connections(100, lognormal(0.3 * s))),
+    Scenario("16 connections of 100 ms, the same", 3000, lambda s: Connections(16, 0.1 * s), up_to=64),
+    Scenario("100 connections of 300 ms, lognormal, the same", 5000, lambda s: Connections(100, lognormal(0.3 * s)), up_to=320),
     Scenario("50/s, 50 ms, the same", 2000, lambda s: Bucket(50, 0.05 * s, burst=5), up_to=32),
     Scenario("thrash, peak near 25, the same", 3000, lambda s: Sharing(thrash(25), 0.1 * s)),
 )

@@ -203,6 +203,12 @@ def test_a_suite_that_uses_it_leaks_nothing_from_test_to_test(tmp_path: Path) ->
 # ── trio, by way of anyio ────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.fixture(autouse=True)
+def threads_of_trio_end_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps them for ten seconds, for which the check after each test would wait."""
+    monkeypatch.setattr("trio._core._thread_cache.IDLE_TIMEOUT", 0.01)
+
+
 def test_under_trio_in_a_thread() -> None:
     async def main() -> Any:
         return await anyio.to_thread.run_sync(partial(atonce.run, abs, range(5), model="processes"))
