@@ -57,6 +57,9 @@ def pytest_collection_finish() -> None:
     # Where a test stands for a full disk by how large a file may be, a module that is imported then would leave a part of its
     # bytecode behind, which Python 3.11 takes for all of it for ever. Until here it is kept: it is most of the time to begin.
     sys.dont_write_bytecode = True
+    # And what was collected here stays: the garbage collections of tests, of which there are thousands, need not look at it.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

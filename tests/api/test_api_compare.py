@@ -13,6 +13,7 @@ import pytest
 
 import atonce
 from atonce.comparison import Comparison, Turn, models_for, race
+from atonce.comparison.turn import in_this
 from atonce.errors import PlanError, UsageError
 from atonce.lab.work import noop
 
@@ -179,6 +180,12 @@ def test_in_interpreters_of_their_own() -> None:
     assert by_model["sync"].threads == 1
     assert all(turn.peak > 1 << 20 and turn.cpu > 0 for turn in found.turns)
     assert by_model["auto"].chose == "sync"
+
+
+def test_a_turn_of_a_millisecond_has_used_some_cpu() -> None:
+    """Ticks of the system are ten."""
+    turns = [in_this(lambda model: atonce.run(abs, range(3), model=model), "sync", 0) for _ in range(10)]
+    assert all(turn.cpu > 0 for turn in turns)
 
 
 @pytest.mark.slow
