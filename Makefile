@@ -75,12 +75,15 @@ faults: $(VENV)/.dev $(VENV)/.self ## every fault at every stage in every model,
 behaviours: $(VENV)/.dev $(VENV)/.self ## write docs/behaviours.md from the table in tests/behaviours
 	@$(VENV)/bin/python tests/behaviours/behaviour_page.py
 
-# Of the guide, the pages that need what is installed here.
+# What needs what is installed here: of all else `make test` takes care. A cluster is shared by the tests of a file: `loadfile`.
+WITH_OTHERS := tests/integrations $(addprefix tests/placement/test_placement_,clusters.py clusters_lost.py) \
+	$(addprefix tests/worker/test_worker_,arrays.py native.py)
+# Of the guide, the pages.
 PAGES := $(foreach page,joblib dataframes notebooks,'tests/docs/test_pages.py::test_its_snippets_run[guide/$(page)]')
 
 .PHONY: integrations
-integrations: $(VENV)/.integrations $(VENV)/.self ## the tests with Dask, Ray, joblib, notebooks, numpy and others, which it installs
-	@$(VENV)/bin/python -m pytest $(or $(TESTS),tests/integrations tests/placement tests/worker/test_worker_native.py $(PAGES))
+integrations: $(VENV)/.integrations $(VENV)/.self ## the tests with Dask, Ray, joblib, notebooks, numpy and others, which it installs (TESTS=, JOBS=)
+	@$(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist loadfile $(or $(TESTS),$(WITH_OTHERS) $(PAGES))
 
 .PHONY: clusters
 clusters: $(VENV)/.integrations $(VENV)/.self ## the whole contract on real Dask and Ray clusters
