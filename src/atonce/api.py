@@ -8,11 +8,11 @@ import itertools
 import operator
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .engine.conductor import Conductor
-from .engine.drive import drive, drive_async
+from .engine.drive import AsyncDrive, drive
 from .engine.finished import Batch, Finished
 from .engine.hub import Hub
 from .engine.observer import Observer
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from .sink.journal import JournalFile
+    from .sink.progress import WatchedAsync
 
 __all__ = ["amap", "arun", "astream", "explain", "map", "run", "stream"]
 
@@ -253,17 +254,17 @@ class _Call:
         workers = self.options.progress == "workers"
         return watched(batches, conductor, length_of(self._items), self.name, workers=workers)
 
-    def drive_async(self, conductor: Conductor) -> AsyncGenerator[Batch, None]:
-        batches = drive_async(conductor)
+    def drive_async(self, conductor: Conductor) -> AsyncDrive | WatchedAsync:
+        batches = AsyncDrive(conductor)
         if not self.options.progress:
             return batches
         if isinstance(self.options.progress, Display):
             _show(conductor, self.options.progress)
             return batches
-        from .sink.progress import watched_async
+        from .sink.progress import WatchedAsync
 
         workers = self.options.progress == "workers"
-        return watched_async(batches, conductor, length_of(self._items), self.name, workers=workers)
+        return WatchedAsync(batches, conductor, length_of(self._items), self.name, workers=workers)
 
 
 def _show(conductor: Conductor, display: Display) -> None:

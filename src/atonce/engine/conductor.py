@@ -274,20 +274,25 @@ class Conductor:
         return True
 
     async def close_async(self, *, cancel: bool) -> None:
-        """As `close`, where runners may live in the caller's own loop: their tasks end in turns of that loop, also of one that
-        cancels the caller meanwhile."""
+        """As `close`, where runners, and an async source, may live in the caller's own loop: their tasks end in turns of that
+        loop, also of one that cancels the caller meanwhile."""
         import asyncio
 
         cancelled: asyncio.CancelledError | None = None
+        self._source.close()
         for worker in self.crew.all:
-            wait = getattr(worker, "wait_closed", None)
-            if wait is not None:
+            if getattr(worker, "wait_closed", None) is not None:
                 worker.close(cancel=cancel)
-                try:
-                    await wait()
-                except asyncio.CancelledError as error:
-                    cancelled = error
-        self.close(cancel=cancel)
+        try:
+            for part in (*self.crew.all, self._source):
+                wait = getattr(part, "wait_closed", None)
+                if wait is not None:
+                    try:
+                        await wait()
+                    except asyncio.CancelledError as error:
+                        cancelled = error
+        finally:  # also where the loop has ended before they have
+            self.close(cancel=cancel)
         if cancelled is not None:
             raise cancelled
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import Callable, Generator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .conductor import Conductor
@@ -12,7 +13,7 @@ from .finished import Batch
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["drive", "drive_async"]
+__all__ = ["AsyncDrive", "drive"]
 
 
 def drive(conductor: Conductor) -> Generator[Batch, None, None]:
@@ -48,45 +49,83 @@ def drive(conductor: Conductor) -> Generator[Batch, None, None]:
         raise error
 
 
-async def drive_async(conductor: Conductor) -> AsyncGenerator[Batch, None]:
-    """As `drive`, in the running loop: it watches the hub's descriptor instead of sleeping in it."""
-    import asyncio  # 9 ms, which nobody else need wait for
+class AsyncDrive:
+    """As `drive`, in the running loop: it watches the hub's descriptor instead of sleeping in it. `aclose` ends the run.
 
-    hub, loop = conductor.hub, asyncio.get_running_loop()
-    news = asyncio.Event()
-    fileno = hub.fileno()
-    hub.notify = lambda: _soon(loop, news)
-    watched = False
-    if fileno is not None:
-        with contextlib.suppress(NotImplementedError):  # Windows' proactor loop: there only threads post
-            loop.add_reader(fileno, news.set)
-            watched = True
-    cancel = True
-    try:
-        while True:
-            news.clear()
-            hub.wait(0)
+    Not an async generator: a loop that ends closes all of those at once, this one under the hands of the one that reads it.
+    """
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+        self._begun = self._over = False
+        self._unwatch: Callable[[], object] = lambda: None
+
+    def __aiter__(self) -> AsyncDrive:
+        return self
+
+    async def __anext__(self) -> Batch:
+        conductor = self._conductor
+        if not self._over:
+            try:
+                if await self._any():
+                    return conductor.emitted.popleft()  # no name: what the caller has let go is not kept alive
+            except BaseException:
+                await self.aclose()
+                raise
+            await self._end(cancel=conductor.error is not None)
+            if conductor.error is not None and (salvaged := conductor.take_salvaged()):
+                return salvaged
+        if conductor.error is not None:
+            raise conductor.error
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        await self._end(cancel=True)
+
+    async def _any(self) -> bool:
+        """Whether there is a batch; else the run is over."""
+        conductor = self._conductor
+        while not conductor.emitted:
+            if not self._begun:
+                self._begin()
+            elif conductor.finished:
+                return False
+            else:
+                await self._wait(conductor.timeout())
+            self._news.clear()
+            conductor.hub.wait(0)
             conductor.pump()
-            while conductor.emitted:
-                yield conductor.emitted.popleft()
-            if conductor.finished:
-                break
-            timeout = conductor.timeout()
-            if timeout == 0:
-                await asyncio.sleep(0)
-                continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await news.wait()
-        cancel = conductor.error is not None
-    finally:
-        if watched and fileno is not None:
-            loop.remove_reader(fileno)
-        await conductor.close_async(cancel=cancel)
-    if conductor.error is not None:
-        if salvaged := conductor.take_salvaged():
-            yield salvaged
-        raise conductor.error
+        return True
+
+    def _begin(self) -> None:
+        import asyncio  # 9 ms, which nobody else need wait for
+
+        self._begun = True
+        hub, loop, news = self._conductor.hub, asyncio.get_running_loop(), asyncio.Event()
+        self._news = news
+        hub.notify = lambda: _soon(loop, news)
+        fileno = hub.fileno()
+        if fileno is not None:
+            with contextlib.suppress(NotImplementedError):  # Windows' proactor loop: there only threads post
+                loop.add_reader(fileno, news.set)
+                self._unwatch = partial(loop.remove_reader, fileno)
+
+    async def _wait(self, seconds: float | None) -> None:
+        import asyncio
+
+        if seconds == 0:
+            await asyncio.sleep(0)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+
+    async def _end(self, *, cancel: bool) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._unwatch()
+        await self._conductor.close_async(cancel=cancel)
 
 
 def _soon(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:

@@ -16,7 +16,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
@@ -31,7 +31,9 @@ from .view import View
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Bar", "Cell", "Lines", "Progress", "alone", "progress", "watched", "watched_async"]
+    from ..engine.drive import AsyncDrive
+
+__all__ = ["Bar", "Cell", "Lines", "Progress", "WatchedAsync", "alone", "progress", "watched"]
 
 Clock = Callable[[], float]
 
@@ -375,12 +377,28 @@ def watched(
             yield batch
 
 
-async def watched_async(
-    batches: AsyncGenerator[Batch, None], conductor: Watched, total: int | None, name: str, *, workers: bool = False
-) -> AsyncGenerator[Batch, None]:
-    """`watched` for async callers."""
-    async with contextlib.aclosing(batches):
-        with _displayed(conductor, total, name, workers) as tell:
-            async for batch in batches:
-                tell(batch)
-                yield batch
+class WatchedAsync:
+    """`watched` for async callers; as what it shows, no async generator."""
+
+    def __init__(self, batches: AsyncDrive, conductor: Watched, total: int | None, name: str, *, workers: bool = False) -> None:
+        self._batches = batches
+        self._display = _displayed(conductor, total, name, workers)
+        self._tell: Callable[[Batch], None] | None = None
+
+    def __aiter__(self) -> WatchedAsync:
+        return self
+
+    async def __anext__(self) -> Batch:
+        if self._tell is None:
+            self._tell = self._display.__enter__()
+        batch = await self._batches.__anext__()
+        self._tell(batch)
+        return batch
+
+    async def aclose(self) -> None:
+        try:
+            if self._tell is not None:
+                self._tell = None
+                self._display.__exit__(None, None, None)
+        finally:
+            await self._batches.aclose()

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterable, Callable
+from types import AsyncGeneratorType
 from typing import Any
 
 __all__ = ["AsyncSource"]
+
+# Seconds that an iterable in the caller's loop may take to end what it was at when it is cancelled.
+PATIENCE = 1.0
 
 
 class AsyncSource:
@@ -20,6 +26,7 @@ class AsyncSource:
         self._buffer: deque[Any] = deque()
         self._wanted = 0
         self._exhausted = False
+        self._closing = False
         self.error: BaseException | None = None
         self._thread: threading.Thread | None = None
         if loop is None:
@@ -57,9 +64,11 @@ class AsyncSource:
         return items
 
     def close(self) -> None:
-        """Cancel the iteration; an async generator is closed in its own loop."""
+        """Cancel the iteration; an async generator is closed, in the loop that read it."""
+        self._closing = True
         if self._thread is None:
-            self._task.cancel()
+            with contextlib.suppress(RuntimeError):  # the caller's loop is closed
+                self._task.cancel()
         elif self._thread.is_alive():
             try:
                 self._loop.call_soon_threadsafe(self._task.cancel)
@@ -68,6 +77,22 @@ class AsyncSource:
             self._thread.join()
         self._exhausted = True
         self._buffer.clear()
+
+    async def wait_closed(self) -> None:
+        """In the caller's loop `close` cannot wait until the iterable has ended what it was at: await this after it.
+
+        Not for longer than `PATIENCE`: it may refuse to be cancelled.
+        """
+        if self._thread is not None:
+            return
+        until, cancelled = time.monotonic() + PATIENCE, None
+        while not self._task.done() and (left := until - time.monotonic()) > 0:
+            try:
+                await asyncio.wait([self._task], timeout=left)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
     def _own_thread(self) -> None:
         try:
@@ -79,16 +104,28 @@ class AsyncSource:
 
     async def _pull(self) -> None:
         try:
-            async for item in self._items:
-                self._buffer.append(item)
-                self._wake()
-                while len(self._buffer) >= max(1, self._wanted):
-                    self._room.clear()
-                    await self._room.wait()
-        except asyncio.CancelledError:
-            pass
+            iterator = aiter(self._items)
+            try:
+                async for item in iterator:
+                    self._buffer.append(item)
+                    self._wake()
+                    while len(self._buffer) >= max(1, self._wanted):
+                        self._room.clear()
+                        await self._room.wait()
+            finally:
+                if isinstance(iterator, AsyncGeneratorType):  # one that has ended does nothing
+                    await iterator.aclose()
+        except asyncio.CancelledError as error:
+            if not self._closing:  # what it awaited was cancelled: that is no end of the items
+                self.error = error
         except Exception as error:
             self.error = error
+            if self._closing:
+                self._loop.call_exception_handler({"message": "the async generator of items did not close", "exception": error})
+        except BaseException as error:
+            self.error = error
+            if self._thread is None:
+                raise
         finally:
             self._exhausted = True
             self._wake()

@@ -36,6 +36,7 @@ class Resumed:
 
     def __init__(self, source: Any, held: Held) -> None:
         self._source = source
+        self.wait_closed = getattr(source, "wait_closed", None)
         self._held = held
         self._index = 0
         self._error: AtonceError | None = None

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from ...errors import Bug, ItemTimeout, SetupFailed, shown
+from ...errors import Bug, ItemTimeout, RunError, SetupFailed, shown
 from ...outcome import WorkerId
 from ..job import IDLE, Cells, Job, _not_a_manager, leaving, setup_failed
 from ..nesting import daemons_allowed
@@ -167,6 +167,11 @@ class CoroutineRunner(Runner):
             self._wake()
             await self._stopping
             await self._drain()
+        except asyncio.CancelledError:  # not by us: the caller's loop ends, or somebody cancels all of its tasks
+            self._todo.clear()
+            self.outbox.broken(_cancelled_from_outside())
+            if not self._own_loop:
+                raise
         finally:
             for timer in (self._sweeper, self._flusher):
                 if timer is not None:
@@ -483,6 +488,14 @@ async def _swallow_cancellation() -> None:
         await asyncio.sleep(0)
     except asyncio.CancelledError:
         _uncancel()
+
+
+def _cancelled_from_outside() -> RunError:
+    return RunError(
+        "the tasks that run the items were cancelled, and not by this run",
+        causes=("something cancels all tasks of its event loop (asyncio.all_tasks)", "the event loop ends"),
+        hint="cancel the task that awaits the run: it ends the others",
+    )
 
 
 async def _nothing() -> None:

@@ -1,0 +1,113 @@
+"""How a run of an async caller ends: with the caller's loop, by somebody else's cancellation, and what becomes of its items."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+import atonce
+from atonce.errors import RunError
+
+pytestmark = pytest.mark.timeout(40, method="signal")
+
+
+async def forth(x: int) -> int:
+    await asyncio.sleep(0)
+    return x
+
+
+@pytest.mark.parametrize("progress", [False, True])
+@pytest.mark.parametrize("left_by", ["break", "raise", "return"])
+def test_a_loop_that_ends_with_an_open_iterator_has_nothing_to_say(left_by: str, progress: bool) -> None:
+    """Of a generator within a generator, and of tasks that are begun while the loop cancels all, it had."""
+    said: list[dict[str, Any]] = []
+    kept: list[Any] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+        values = atonce.amap(forth, iter(int, 1), model="coroutines", concurrency=8, progress=progress)
+        if left_by == "return":
+            kept.append(values)
+            await anext(values)
+            return
+        async for _ in values:
+            if left_by == "raise":
+                raise KeyError
+            break
+
+    with contextlib.suppress(KeyError):
+        asyncio.run(main())
+    kept.clear()
+    gc.collect()
+    assert said == []
+
+
+def test_items_whose_tasks_somebody_else_cancels_end_the_run() -> None:
+    async def main() -> None:
+        begun = asyncio.Event()
+
+        async def hang(x: int) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        run = asyncio.create_task(atonce.arun(hang, range(100), model="coroutines", concurrency=4))
+        await begun.wait()
+        for task in asyncio.all_tasks() - {asyncio.current_task(), run}:
+            task.cancel()
+        with pytest.raises(RunError, match="cancelled"):
+            await run
+
+    asyncio.run(main())
+
+
+def test_an_async_generator_of_items_is_closed_when_its_run_has_ended() -> None:
+    async def main() -> None:
+        ended = []
+
+        async def items() -> AsyncIterator[int]:
+            try:
+                while True:
+                    yield 1
+            finally:
+                await asyncio.sleep(0)
+                ended.append(True)
+
+        source = items()
+        async with contextlib.aclosing(atonce.amap(forth, source, model="coroutines")) as values:  # type: ignore[type-var]
+            await anext(values)
+        assert ended == [True]
+
+    asyncio.run(main())
+
+
+def cancelled_within() -> AsyncIterator[int]:
+    async def items() -> AsyncIterator[int]:
+        yield 1
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+        yield 2
+
+    return items()
+
+
+async def exits() -> AsyncIterator[int]:
+    yield 1
+    raise SystemExit(3)
+
+
+def test_items_that_end_by_a_cancellation_of_their_own_are_not_all() -> None:
+    with pytest.raises(asyncio.CancelledError):
+        list(atonce.map(abs, cancelled_within(), model="threads"))
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(atonce.arun(forth, cancelled_within(), model="coroutines"))  # type: ignore[arg-type]
+
+
+def test_items_that_exit_the_program_do_so() -> None:
+    with pytest.raises(SystemExit):
+        list(atonce.map(abs, exits(), model="threads"))
