@@ -219,6 +219,22 @@ def test_failures_run_again_by_class(output: str, again: list[str], fetched: int
     assert lab.stats().requests - before == fetched
 
 
+@pytest.mark.parametrize("output", ["out.jsonl", "pages/", "out.warc.gz", *TABLES])
+@pytest.mark.parametrize("again", ["--retry-failed", "--retry-failed=http-4xx"])
+def test_a_list_that_is_refused_takes_no_failures_out(output: str, again: str, four_ways: list[str], lab: Lab) -> None:
+    command = ["fetch", "-o", output, "--retries", "0", "-q"]
+    assert main([*command, *four_ways]) == 1
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    requests = lab.stats().requests
+    good, missing, *others = four_ways
+    assert main([*command, again, f"{good}?other", missing, *others]) == 2
+    assert main([*command, "--retry-failed=http-4xx", good, missing]) == 2  # those of other classes stay, and are not in it
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+    assert lab.stats().requests == requests
+    assert main([*command, again, good, f"{good}?instead", *others]) == 1  # of the others
+    assert lab.stats().requests - requests == (3 if again == "--retry-failed" else 1)
+
+
 def test_a_class_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fetch", "http://localhost/", "-o", "out.jsonl", "--retry-failed", "trottled"]) == 2
     assert "there is no class of failures 'trottled'\n  try: --retry-failed=throttled" in capsys.readouterr().err

@@ -194,10 +194,14 @@ def test_one_that_was_cut_short_asks_again_for_what_it_could_not_have(site: Site
 
 def test_a_changed_list_is_refused(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert fetch() == 0
-    before = rows()
-    Path("urls.txt").write_text("".join(sorted(Path("urls.txt").read_text().splitlines(keepends=True), reverse=True)))
+    before, listed = rows(), Path("urls.txt").read_text()
+    Path("urls.txt").write_text("".join(sorted(listed.splitlines(keepends=True), reverse=True)))
     assert fetch("--refresh") == 2
     assert "urls.txt, line 1 is not what item 0 in it was made from" in capsys.readouterr().err
+    assert rows() == before
+    assert fetch("--refresh", "--retry-failed") == 2
+    Path("urls.txt").write_text(listed)
+    assert fetch() == 0  # it is in the middle of no refresh
     assert rows() == before
 
 

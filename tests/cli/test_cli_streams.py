@@ -54,6 +54,7 @@ def test_a_stream_that_is_needed(lab: Lab, folder: Path, options: str, streams: 
     assert ended.returncode == 1
     assert why in ended.stderr
     assert "Traceback" not in ended.stderr
+    assert "runs again" not in ended.stderr  # rows on stdout cannot be taken up again
 
 
 def test_a_list_from_a_stdin_that_is_closed(folder: Path) -> None:

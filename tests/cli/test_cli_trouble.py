@@ -178,7 +178,9 @@ def test_something_else_is_there(lab: Lab, folder: Path, output: str, kind: str,
         os.mkfifo(output.rstrip("/"))
     assert main(command) == 2
     assert lab.stats().requests == 0
-    assert output.rstrip("/") in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert output.rstrip("/") in err
+    assert kind == "link" or output != "pages/" or "what is there is no folder\n  try: name another output (- is stdout)" in err
     assert not Path("elsewhere").exists()
 
 

@@ -47,6 +47,11 @@ def test_no_kind(target: str) -> None:
         kind_of(target)
 
 
+def test_no_name_is_not_the_root_folder() -> None:
+    with pytest.raises(UsageError, match="the name of the output is empty"):
+        kind_of("")
+
+
 @pytest.mark.parametrize("bodies", [True, False])
 def test_stdout_has_the_lines_of_a_jsonl_file(bodies: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [Row(0, 1, True, {"url": "ü"}, Body(b"text", "00/0.txt")), Row(1, 2, True, {}, Body(b"\xff", "00/1.bin"))]

@@ -105,7 +105,7 @@ class Job(NamedTuple):
         """All checked, and the output open until the end of `stack`; nothing has run."""
         sink = self.sink(self.retry_failed)
         self._refuse_contradictions(sink)
-        remaining = Remaining(self.items, sink, self.output, self.revise, self.changes)
+        remaining = self._remaining(sink)
         rereadable = self.items.rereadable
         # the options are checked now; nothing is started before the first result is asked for
         display = self.shown.display(rows_on_terminal=not sink.resumable and sys.stdout.isatty(), alone=alone)
@@ -113,6 +113,8 @@ class Job(NamedTuple):
         if rereadable:
             remaining.count = total = self._count()
         with _nothing_ran():
+            if rereadable and self.retry_failed and not self.refresh:
+                self._check_before_failures_go()
             stack.enter_context(sink)
             if rereadable and (sink.done or sink.before):
                 remaining.count = remaining.check()
@@ -121,6 +123,14 @@ class Job(NamedTuple):
         if remaining.count == 0:
             results = iter(())
         return _Run(self, sink, remaining, results, display)
+
+    def _remaining(self, sink: Sink) -> Remaining:
+        return Remaining(self.items, sink, self.output, self.revise, self.changes)
+
+    def _check_before_failures_go(self) -> None:
+        """An output that is opened to run failures again has lost them: not so for a list that it is then refused for."""
+        with self.sink(frozenset()) as sink:  # knows their classes, and takes none out
+            self._remaining(sink).check(self.retry_failed)
 
     def sink(self, retry_failed: Again = False) -> Sink:
         """The output, not yet opened."""
@@ -191,7 +201,7 @@ class _Run:
                 raise
             error, code = raised, 1  # not its own code: that of a bad line, late on stdin, would say that nothing ran
             self._stopped = "ended early"
-            if isinstance(raised, OutputError):
+            if isinstance(raised, OutputError) and self._sink.resumable:
                 self._stopped += ", and what could not be written runs again"
         finally:
             self._progress.end()

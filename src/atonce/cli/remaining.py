@@ -7,6 +7,7 @@ from typing import Any
 
 from atonce.errors import OutputError
 from atonce.sink.base import Sink
+from atonce.sink.row import Again, stands
 from atonce.source.inputs import Entry, Input
 
 from .repeats import How, Repeats
@@ -46,10 +47,11 @@ class Remaining:
         self.count: int | None = None
         self.read = 0
 
-    def check(self) -> int:
-        """How many there are, of an input that can be read twice; raises where a done one was changed since."""
+    def check(self, again: Again = False) -> int:
+        """How many there are, of an input that can be read twice; raises where a done one was changed since. `again`: failures
+        on record that count as not done."""
         count = 0
-        for _ in self._left():
+        for _ in self._left(again=again):
             count += 1
         return count
 
@@ -77,13 +79,13 @@ class Remaining:
         """The entry of an item that is still under way."""
         return self._in_flight.get(number)
 
-    def _left(self, repeats: Repeats | None = None) -> Iterator[Entry]:
+    def _left(self, repeats: Repeats | None = None, *, again: Again = False) -> Iterator[Entry]:
         done, last = self._sink.done, -1
         known = self._sink.before or done
         for entry in self._entries:
             last = entry.index
-            held = done.get(last)
-            was = held or known.get(last)
+            held = done.get(last) if not again or self._stands(last, again) else 0
+            was = held if again else held or known.get(last)
             if was and was != entry.fingerprint:
                 raise self._changed(f"{self._entries.where(entry)} is not what item {last} in it was made from")
             if not held:
@@ -91,8 +93,15 @@ class Remaining:
             elif repeats is not None:
                 ok = done.is_ok(last)
                 repeats.held(entry, How(ok, "" if ok else done.kind(last)))
-        if last < (most := max(done.last, known.last)):
+        most = max(done.last, known.last)
+        if again:
+            most = next((index for index in range(most, last, -1) if self._stands(index, again)), last)
+        if last < most:
             raise self._changed(f"{self._entries.name} has {last + 1} items, but item {most} is in it")
+
+    def _stands(self, index: int, again: Again) -> bool:
+        done = self._sink.done
+        return index in done and stands(done.is_ok(index), done.kind(index), again)
 
     def _changed(self, what: str) -> OutputError:
         return OutputError(

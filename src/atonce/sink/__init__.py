@@ -50,6 +50,8 @@ def kind_of(target: str) -> str:
     """The key in `KINDS` of what `-o target` names; raises UsageError where there is none."""
     if target == "-":
         return "-"
+    if not target:  # as of an unset variable: it must not be taken for the root folder
+        raise UsageError("-o: the name of the output is empty", hint=NAMES)
     for suffix in KINDS:
         if suffix.startswith(".") and target.rstrip("/" + os.sep if suffix == ".parquet" else "").endswith(suffix):
             return suffix

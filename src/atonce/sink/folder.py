@@ -63,6 +63,7 @@ class Folder(Sink):
         self._refreshing = os.path.join(self.path, "refresh.jsonl")
         self._refreshed = RecordFile(self._refreshing, keep=self._is_fresh, kinds=bool(retry_failed)) if refresh else None
         self._earlier: Earlier | None = None
+        self._begins = False  # a refresh of which nothing is recorded yet
         self._rows = self._refreshed or self._manifest
         self._sub_folders: set[str] = set()
         self._is_open = False
@@ -96,7 +97,8 @@ class Folder(Sink):
             self._is_open = True
             try:
                 if self._refreshed is not None:
-                    if self._retry_failed and not os.path.lexists(self._refreshing):
+                    self._begins = not os.path.lexists(self._refreshing)
+                    if self._retry_failed and self._begins:
                         self._begin_refresh()
                     self._earlier = Earlier(self._manifest.path)
                     self._refreshed.open()
@@ -126,6 +128,7 @@ class Folder(Sink):
                         place = {"path": row.body.path, "bytes": row.body.size}
                     lines.append(row.line or encoded(row, row.fields, place))
         finally:  # those before one that failed, too
+            self._begins = False
             self._rows.append(b"".join(lines), len(lines))
         for path in replaced:
             self._remove(path)
@@ -135,6 +138,7 @@ class Folder(Sink):
 
     def finish(self) -> None:
         if self._refreshed is not None:
+            self._begins = False
             self._refreshed.commit()
             with trouble(self.path):
                 os.replace(self._refreshed.path, self._manifest.path)
@@ -152,6 +156,9 @@ class Folder(Sink):
             if self._earlier is not None:
                 self._earlier.close()
             if self._refreshed is not None:
+                if self._begins:  # a list that was refused, for one: nobody need go on with it
+                    with contextlib.suppress(OSError):
+                        os.unlink(self._refreshing)
                 self._refreshed.close()
             self._manifest.close()
 
