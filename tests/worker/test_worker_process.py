@@ -200,6 +200,75 @@ def test_a_caller_that_forks_shares_nothing_with_its_child(tmp_path: Path) -> No
     assert done.stdout == "child 0\n"
 
 
+FORKS_WITHIN = """
+    import os, sys
+    import atonce
+
+    def same(item):
+        return item
+
+    model = sys.argv[1]
+    values = atonce.map(same, range(2000), model=model)
+    assert next(values) == 0
+    child = os.fork()
+    if child == 0:
+        try:
+            list(values)
+        except atonce.errors.RunError as error:
+            assert str(os.getppid()) in str(error)
+        values.close()
+        left = atonce.map(same, range(3), model=model)
+        os._exit(0 if list(left) == [0, 1, 2] else 1)
+    _, status = os.waitpid(child, 0)
+    assert list(values) == list(range(1, 2000))
+    print("child", os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.parametrize("model", ["processes", "threads"])
+def test_a_fork_of_the_caller_cannot_end_its_run(model: str, tmp_path: Path) -> None:
+    """What both wait in is one: a child that left the loop ended the workers of its parent, who waited for ever."""
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(FORKS_WITHIN), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script), model], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.stdout, done.stderr) == ("child 0\n", "")
+
+
+SPAWNED = """
+    import multiprocessing
+    import atonce
+
+    class Pair:
+        def __init__(self, item):
+            self.item = item
+
+    def pair(item):
+        return Pair(item)
+
+    def child(results):
+        results.put([type(one) is Pair and one.item for one in atonce.map(pair, range(3), model="processes")])
+
+    if __name__ == "__main__":
+        context = multiprocessing.get_context("spawn")
+        results = context.SimpleQueue()
+        process = context.Process(target=child, args=(results,))
+        process.start()
+        process.join()
+        print(results.get())
+"""
+
+
+@pytest.mark.slow
+def test_a_process_of_multiprocessing_runs_functions_of_its_script(tmp_path: Path) -> None:
+    """Where it was spawned, the script is called `__mp_main__`, which no worker can import."""
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(SPAWNED), encoding="utf-8")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.stdout, done.stderr) == ("[0, 1, 2]\n", "")
+
+
 def test_a_worker_that_is_told_to_stop_leaves_no_child_of_its_own(tmp_path: Path) -> None:
     """A program that an item has started and left running is ended with its worker, however the run ends."""
     one(_starts_a_child, str(tmp_path / "pid"))

@@ -222,8 +222,11 @@ class Conductor:
         self.hub.wake()
 
     def close(self, *, cancel: bool) -> None:
-        """End what runs (`cancel`) or let it finish; resources are exited; processes get half a second, then are killed."""
-        if self.hub.closed:
+        """End what runs (`cancel`) or let it finish; resources are exited; processes get half a second, then are killed.
+
+        In a fork that leaves its parent's loop nothing: all of it is the parent's, who goes on.
+        """
+        if self.hub.closed or self.hub.inherited:
             return
         try:
             self._close(cancel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import selectors
 import signal
 import socket
@@ -10,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from ..errors import RunError
 from .events import Event
 
 __all__ = ["Hub"]
@@ -38,6 +40,12 @@ class Hub:
         self._selector.register(self._woken, selectors.EVENT_READ, self._drain)
         self.notify: Callable[[], None] | None = None  # set by a driver that does not sleep in `wait`
         self.closed = False
+        self._pid = os.getpid()
+
+    @property
+    def inherited(self) -> bool:
+        """Whether this is a fork's copy. What it waits in, and all it would hear of, is the parent's."""
+        return os.getpid() != self._pid
 
     def fileno(self) -> int | None:
         """A descriptor that is readable when `wait` would return, where the platform has one."""
@@ -74,6 +82,11 @@ class Hub:
 
     def wait(self, timeout: float | None) -> None:
         """Return when there are events, when woken, or after `timeout` seconds (None: no limit)."""
+        if self.inherited:
+            raise RunError(
+                f"this run is that of process {self._pid}, of which this one is a fork: its results go there",
+                hint="begin another run here",
+            )
         if timeout is None or timeout > 0:
             self._asleep = True
             # woken between the caller's last look and here, by somebody who saw nobody asleep

@@ -94,7 +94,7 @@ def travels(fn: Any) -> str:
     plain = _plain(fn)
     plain = getattr(plain, "__func__", plain)
     module, name = getattr(plain, "__module__", None), getattr(plain, "__qualname__", "")
-    if module in (None, "__main__") or "<" in name or not name:
+    if module in (None, "__main__", "__mp_main__") or "<" in name or not name:
         return "by value"
     found: Any = sys.modules.get(module)
     for part in name.split("."):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import os
 from collections import deque
 from collections.abc import Callable
 from itertools import count
@@ -63,6 +64,7 @@ class FakeHub(Hub):
         self.clock = clock
         self.events: deque[Event] = deque()
         self.notify = None
+        self._pid = os.getpid()
         self.closed = False
         self._roused = False
         self._idle_turns = 0

@@ -103,10 +103,19 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 def _importable(obj: Any) -> bool:
     """Whether it certainly is what another process finds by its name; of what is nested, nobody knows yet."""
     name = obj.__module__
+    if name == "__mp_main__":
+        _carry_script()
     if name == "__main__" or cloudpickle.list_registry_pickle_by_value():
         return False
     space = getattr(sys.modules.get(name), "__dict__", None)
     return space is not None and space.get(obj.__qualname__) is obj
+
+
+def _carry_script() -> None:
+    """A process that multiprocessing has spawned has the script as `__mp_main__`, which only looks like a module's name."""
+    module = sys.modules.get("__mp_main__")
+    if module is not None and module.__name__ == "__mp_main__":  # elsewhere it is but another name of `__main__`
+        cloudpickle.register_pickle_by_value(module)
 
 
 def _place(variable: contextvars.ContextVar[Any]) -> tuple[str, str] | None:
