@@ -20,6 +20,8 @@ from outputs import OUTPUTS, of_parquet, parquet, verified
 from atonce.cli import main
 from atonce.lab import Lab
 from atonce.lab.doors import CERTIFICATES
+from atonce.sink import sink_for
+from atonce.sink.base import Sink
 from atonce.sink.summary import grouped
 
 SIZE = 3000
@@ -67,6 +69,38 @@ def test_no_room(lab: Lab, folder: Path, output: str, blocks: int) -> None:
     assert len(verified(OUTPUTS[output](folder / output), SIZE)) == 600
     after = lab.stats().urls
     assert all(after[url] == before[url] for url in recorded)
+
+
+@pytest.mark.parametrize("output", [*OUTPUTS, pytest.param("out.parquet", marks=needs_parquet)])
+def test_an_output_that_is_moved_during_the_run(
+    lab: Lab, folder: Path, output: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is said to be in it that is not, and put back where it was it is gone on with."""
+    command = arguments(lab, output, 6)
+    kind = type(sink_for(output))
+    commit = kind.commit
+
+    def moved(sink: Sink) -> None:
+        """Before its first commit."""
+        if not aside.exists():
+            aside.mkdir()
+            for path in folder.glob(f"{output.rstrip('/')}*"):
+                path.rename(aside / path.name)
+        commit(sink)
+
+    aside = folder / "aside"
+    monkeypatch.setattr(kind, "commit", moved)
+    assert main([*command, "--json"]) == 1
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert (told["ok"], told["unwritten"], told["ended"][:11]) == (0, 6, "ended early")
+    assert "\n  try: put it back if it was moved" in err or "its folder does not exist" in err
+    assert not Path(output).exists()
+    for path in aside.iterdir():
+        path.rename(path.name)
+    assert main(command) == 0
+    pages = of_parquet if output == "out.parquet" else OUTPUTS[output]
+    assert len(verified(pages(folder / output), SIZE)) == 6
 
 
 def test_no_room_for_failures(lab: Lab, folder: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,17 @@ def test_failures_that_run_again_are_taken_out(path: Path, again: Again, left: l
         assert held(path) == left
         out.write([row(index) for index in range(3) if index not in left])
     assert held(path) == [0, 1, 2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are UTF-8 elsewhere")
+def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"out\xff.parquet")
+    with sink(path) as out:
+        out.write([row(0), row(1, kind="dns")])
+    with sink(path, retry_failed=True) as out:
+        assert (0 in out.done, 1 in out.done) == (True, False)
+    with sink(path) as out:
+        assert len(out.done) == 1
 
 
 def test_two_runs_on_one_folder(path: Path) -> None:

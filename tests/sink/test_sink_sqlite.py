@@ -137,6 +137,15 @@ def test_the_lock_of_a_killed_run_is_in_nobodys_way(path: Path) -> None:
     assert not Path(f"{path}.lock").exists()
 
 
+def test_the_lock_of_another_run_stays(path: Path) -> None:
+    """Somebody has removed ours, and another run has made its own."""
+    lock = Path(f"{path}.lock")
+    with sink(path):
+        lock.unlink()
+        lock.write_text("another")
+    assert lock.read_text() == "another"
+
+
 def make_text(path: Path) -> None:
     path.write_text("my notes, which are longer than a header\n")
 

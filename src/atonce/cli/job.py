@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
 import threading
 import time
@@ -334,9 +335,11 @@ class _Run:
         with contextlib.suppress(AtonceError, OSError):
             with contextlib.suppress(AtonceError):
                 self._sink.close()
+            if not os.path.lexists(self._job.output):
+                return Tally()  # somebody has removed it: it is not made anew, as if it were whole
             with self._job.sink() as sink:
                 failures = self._job.on_failure != "skip"
-                return self._tally.only(len(sink.done) - len(before), sink.done.__contains__, failures=failures)
+                return self._tally.only(max(0, len(sink.done) - len(before)), sink.done.__contains__, failures=failures)
         return None
 
 

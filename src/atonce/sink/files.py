@@ -29,6 +29,7 @@ _WORDS = {
     errno.ENOTDIR: ("a part of its path is not a folder", "name another path"),
     errno.EEXIST: ("what is there is no folder", "name another output (- is stdout)"),
     errno.EISDIR: ("it is a folder", "end its name with / to write a folder"),
+    errno.ENAMETOOLONG: ("its name is too long", "name another output"),
     errno.ELOOP: ("it is a symbolic link", "name the file that it points to"),
     errno.EIO: ("the device failed", "look into the system's log"),
 }

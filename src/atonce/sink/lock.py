@@ -16,7 +16,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-__all__ = ["Lock", "SideLock", "open_locked"]
+__all__ = ["Lock", "SideLock", "check_place", "open_locked"]
 
 
 class Lock:
@@ -66,7 +66,7 @@ def open_locked(path: str) -> tuple[int, Lock]:
         except BaseException:
             os.close(fd)
             raise
-        if _is_at(fd, path):
+        if _is_at(os.fstat(fd), path):
             sync_folder(path)
             return fd, lock
         # another run put a new file in its place, after we had opened and before we had locked the old one
@@ -74,10 +74,19 @@ def open_locked(path: str) -> tuple[int, Lock]:
         os.close(fd)
 
 
-def _is_at(fd: int, path: str) -> bool:
+def check_place(file: os.stat_result, path: str) -> None:
+    """What is written to a file whose name is gone is lost with the last descriptor of it, without an error of the system's."""
+    if not _is_at(file, path):
+        raise OutputError(
+            f"{path} is not there any more, or is another file: it was moved, removed or replaced during the run",
+            hint="put it back if it was moved, then run the same command again",
+        )
+
+
+def _is_at(file: os.stat_result, path: str) -> bool:
     try:
-        return os.path.samestat(os.fstat(fd), os.lstat(path))
-    except FileNotFoundError:
+        return os.path.samestat(file, os.lstat(path))
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 
@@ -107,7 +116,8 @@ class SideLock:
     def release(self) -> None:
         """A second call does nothing."""
         if self._lock is not None:
-            os.unlink(f"{self._path}.lock")  # before it is unlocked: else another run's file would go
+            if _is_at(os.fstat(self._fd), f"{self._path}.lock"):  # else somebody has removed it, and it may be another run's
+                os.unlink(f"{self._path}.lock")  # before it is unlocked: else another run's file would go
             self._lock.release()
             os.close(self._fd)
             self._lock = None

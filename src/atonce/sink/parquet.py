@@ -112,9 +112,8 @@ class Parquet(Table):
     def _read(self, path: str) -> None:
         """Which items a part holds. One with failures that run again is written anew without them."""
         parquet = self._arrow.parquet
-        with _understood(path):
-            file = parquet.ParquetFile(path)
-            with file:
+        with _understood(path), open(path, "rb") as source:  # opened here: pyarrow knows no names that are not UTF-8
+            with parquet.ParquetFile(source) as file:
                 if not file.schema_arrow.equals(self._schema):
                     raise _foreign(path, "its columns differ")
                 failure = self._columns.failure
@@ -128,7 +127,9 @@ class Parquet(Table):
         if not any(kept):
             os.unlink(path)
         elif not all(kept):
-            self._put(parquet.read_table(path, partitioning=None).filter(self._arrow.array(kept)), path)
+            with open(path, "rb") as source:
+                table = parquet.read_table(source, partitioning=None)
+            self._put(table.filter(self._arrow.array(kept)), path)
 
     def _put(self, table: Any, path: str) -> None:
         """Write, sync, rename: at any moment the part is there as a whole, or is not."""

@@ -21,7 +21,7 @@ from atonce.errors import OutputError
 
 from .done import Done
 from .files import SAFELY, sync_folder, trouble, write_all
-from .lock import Lock, open_locked
+from .lock import Lock, check_place, open_locked
 from .row import Head, read_head
 
 __all__ = ["RecordFile"]
@@ -88,6 +88,7 @@ class RecordFile:
         """Have everything appended so far survive a power cut."""
         if self._pending:
             with trouble(self.path):
+                check_place(os.fstat(self._fd), self.path)
                 self._before_commit()
                 os.fsync(self._fd)
         self._pending = 0

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from atonce.errors import OutputError
 
 from .files import SAFELY, trouble
+from .lock import check_place
 from .row import Again, Row
 from .table import Table
 
@@ -48,7 +49,7 @@ class Sqlite(Table):
         with trouble(self.path), _sqlite_trouble(self.path):
             self._lock.take()
             try:
-                _make(self.path)
+                self._file = _make(self.path)
                 # its thread is whoever writes: one at a time, which is all that SQLite asks for
                 self._database = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
                 self._prepare(self._database)
@@ -77,7 +78,8 @@ class Sqlite(Table):
 
     def commit(self) -> None:
         if self._pending:
-            with _sqlite_trouble(self.path), self._whole():
+            with trouble(self.path), _sqlite_trouble(self.path), self._whole():
+                check_place(self._file, self.path)
                 self._opened.execute("COMMIT")
         self._pending = self._bytes = 0
         self._committed_at = self._clock()
@@ -141,14 +143,16 @@ class Sqlite(Table):
         self._lock.release()
 
 
-def _make(path: str) -> None:
+def _make(path: str) -> os.stat_result:
     """The file, empty (mode 0600) if it is not there; SQLite would make it readable for all, and follow a link."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | SAFELY, 0o600)
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        made = os.fstat(fd)
+        if not stat.S_ISREG(made.st_mode):
             raise OutputError(f"{path} is not a regular file", hint="name another output")
         if os.read(fd, len(_MAGIC)) not in (b"", _MAGIC):
             raise _foreign(path, "it is no SQLite database")
+        return made
     finally:
         os.close(fd)
 

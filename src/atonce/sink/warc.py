@@ -30,6 +30,7 @@ from atonce.errors import OutputError
 from .base import Sink
 from .done import Done
 from .files import SAFELY, sync_folder, trouble, write_all
+from .lock import check_place
 from .record import RecordFile
 from .row import Again, Exchange, Head, Row, encoded, stands
 
@@ -109,6 +110,7 @@ class Warc(Sink):
     def _sync(self) -> None:
         """What a row speaks of is on the disk before the row is."""
         if self._fd >= 0:
+            check_place(os.fstat(self._fd), self.path)
             os.fsync(self._fd)
 
     def _stands(self, head: Head) -> bool:
