@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import contextvars
 import math
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -458,3 +460,20 @@ def test_call_keeps_what_is_not_due_while_another_batch_waits(bench: Callable[..
     one.runner.more = lambda: False
     one.feed(3, 4, first=3)
     assert one.rows == {k: k for k in range(5)}
+
+
+AT_EXIT = """
+import atexit
+import atonce
+
+async def same(item):
+    return item
+
+atexit.register(lambda: print(list(atonce.map(same, range(3), model="coroutines"))))
+"""
+
+
+def test_a_loop_is_had_at_exit_too() -> None:
+    """When uvloop can no longer be imported, as what it imports registers itself for the exit."""
+    done = subprocess.run([sys.executable, "-c", AT_EXIT], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.stdout, done.stderr) == ("[0, 1, 2]\n", "")

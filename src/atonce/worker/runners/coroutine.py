@@ -507,7 +507,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
     if sys.platform != "win32":
         try:
             import uvloop
-        except ImportError:
+        except (ImportError, RuntimeError):  # not there; or first wanted at exit, when what it imports refuses
             pass
         else:
             return uvloop.new_event_loop()
