@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
+import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,6 +84,60 @@ def test_an_async_generator_of_items_is_closed_when_its_run_has_ended() -> None:
         async with contextlib.aclosing(atonce.amap(forth, source, model="coroutines")) as values:  # type: ignore[type-var]
             await anext(values)
         assert ended == [True]
+
+    asyncio.run(main())
+
+
+class SlowToLeave:
+    """Its exit takes until the caller's loop has had another turn."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc: object) -> None:
+        turned = threading.Event()
+        self.loop.call_soon_threadsafe(turned.set)
+        assert turned.wait(10), "the loop is held up"
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+def test_the_loop_goes_on_while_threads_leave_their_resources(cancel: bool) -> None:
+    async def main() -> None:
+        SlowToLeave.loop = asyncio.get_running_loop()
+        stream = atonce.astream(lambda _, x: x, range(9) if not cancel else iter(int, 1), setup=SlowToLeave, model="threads")
+        async with contextlib.aclosing(stream) as outcomes:  # type: ignore[type-var]
+            async for outcome in outcomes:
+                assert outcome.ok
+                if cancel:
+                    break
+
+    asyncio.run(main())
+
+
+def test_the_loop_goes_on_while_processes_leave_their_resources(tmp_path: Path) -> None:
+    asked, told = tmp_path / "asked", tmp_path / "told"
+    os.mkfifo(asked)
+    os.mkfifo(told)
+
+    class Resource:
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, *exc: object) -> None:
+            asked.write_text("may I?")
+            assert told.read_text() == "yes"
+
+    async def answer() -> None:
+        await asyncio.to_thread(asked.read_text)
+        await asyncio.to_thread(told.write_text, "yes")
+
+    async def main() -> None:
+        answering = asyncio.create_task(answer())
+        run = await atonce.arun(lambda _, x: x, range(9), setup=Resource, model="processes", parallelism=1)
+        await answering
+        assert run.values == [*range(9)]
 
     asyncio.run(main())
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import AtonceError
@@ -21,6 +23,7 @@ from ..plan.function import Facts
 from ..plan.plan import Plan
 from ..worker.job import Job
 from ..worker.memory import resident
+from ..worker.waits import ended
 from .crew import Crew
 from .events import (
     Abandon,
@@ -140,6 +143,7 @@ class Conductor:
         self._gauge: Gauge | None = None
         self._look_at = math.inf  # at the gauge
         self._begun = False
+        self._beside = False  # a thread closes it
         self._ask_first = False
         self.error: BaseException | None = None
         self.history = History(self._started)
@@ -277,27 +281,46 @@ class Conductor:
         return True
 
     async def close_async(self, *, cancel: bool) -> None:
-        """As `close`, where runners, and an async source, may live in the caller's own loop: their tasks end in turns of that
-        loop, also of one that cancels the caller meanwhile."""
+        """As `close`, without holding up the caller's loop. Runners, and an async source, may live in it: their tasks end in
+        its turns. All else is closed in a thread. It is waited for to the end, also where the caller is cancelled meanwhile."""
         import asyncio
 
         cancelled: asyncio.CancelledError | None = None
         self._source.close()
-        for worker in self.crew.all:
-            if getattr(worker, "wait_closed", None) is not None:
-                worker.close(cancel=cancel)
+        in_loop = [worker for worker in self.crew.all if getattr(worker, "wait_closed", None) is not None]
+        for worker in in_loop:
+            worker.close(cancel=cancel)
+        waits = [part.wait_closed for part in (*in_loop, self._source) if getattr(part, "wait_closed", None) is not None]
+        if len(in_loop) < len(self.crew.all):
+            waits.append(partial(self._close_beside, cancel))
         try:
-            for part in (*self.crew.all, self._source):
-                wait = getattr(part, "wait_closed", None)
-                if wait is not None:
-                    try:
-                        await wait()
-                    except asyncio.CancelledError as error:
-                        cancelled = error
+            for wait in waits:
+                try:
+                    await wait()
+                except asyncio.CancelledError as error:
+                    cancelled = error
         finally:  # also where the loop has ended before they have
-            self.close(cancel=cancel)
+            if not self._beside:
+                self.close(cancel=cancel)
         if cancelled is not None:
             raise cancelled
+
+    async def _close_beside(self, cancel: bool) -> None:
+        import concurrent.futures
+
+        closed: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+        def close() -> None:
+            try:
+                self.close(cancel=cancel)
+            except BaseException as error:
+                closed.set_exception(error)
+            else:
+                closed.set_result(None)
+
+        threading.Thread(target=close, name="atonce-close").start()
+        self._beside = True
+        await ended(closed)
 
     # ── for who looks on: any thread may ask ─────────────────────────────────────────────────────────────────────────
 

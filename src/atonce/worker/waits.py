@@ -10,8 +10,12 @@ from __future__ import annotations
 import math
 import threading
 import time
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["join", "wait"]
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+__all__ = ["ended", "join", "wait"]
 
 LOOK_UP = 0.5  # seconds
 
@@ -28,3 +32,18 @@ def wait(event: threading.Event) -> None:
     """`event.wait()`."""
     while not event.wait(LOOK_UP):
         pass
+
+
+async def ended(future: Future[Any]) -> None:
+    """`future.result()` in an event loop, to the end although the caller is cancelled, even in each turn of the loop, as anyio
+    does until she has left its scope; then that is raised."""
+    import asyncio
+
+    closed, cancelled = asyncio.wrap_future(future), None
+    while not closed.done():
+        try:
+            await asyncio.shield(closed)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled

@@ -28,7 +28,7 @@ from ...outcome import WorkerId
 from ..job import IDLE, Cells, Job, _not_a_manager, leaving, setup_failed
 from ..nesting import daemons_allowed
 from ..outbox import DRY, FLUSH, Failure, Outbox
-from ..waits import join, wait
+from ..waits import ended, join, wait
 from . import Runner
 
 __all__ = ["CoroutineRunner", "new_loop"]
@@ -116,19 +116,8 @@ class CoroutineRunner(Runner):
         self._soon(partial(self._cancel, index))
 
     async def wait_closed(self) -> None:
-        """In the caller's loop `stop` cannot block: await this after it.
-
-        It is waited to the end although the caller is cancelled, even in each turn of the loop, as anyio does until she has
-        left its scope; then that is raised.
-        """
-        closed, cancelled = asyncio.wrap_future(self._closed), None
-        while not closed.done():
-            try:
-                await asyncio.shield(closed)
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
+        """In the caller's loop `stop` cannot block: await this after it."""
+        await ended(self._closed)
 
     # ── in the loop ──────────────────────────────────────────────────────────────────────────────────────────────────
 
