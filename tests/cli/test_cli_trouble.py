@@ -23,6 +23,7 @@ from atonce.lab.doors import CERTIFICATES
 from atonce.sink import sink_for
 from atonce.sink.base import Sink
 from atonce.sink.summary import grouped
+from atonce.source.inputs import Input
 
 SIZE = 3000
 ATONCE = [sys.executable, "-m", "atonce"]
@@ -216,6 +217,31 @@ def test_something_else_is_there(lab: Lab, folder: Path, output: str, kind: str,
     assert output.rstrip("/") in err
     assert kind == "link" or output != "pages/" or "what is there is no folder\n  try: name another output (- is stdout)" in err
     assert not Path("elsewhere").exists()
+
+
+def test_a_list_that_is_cut_during_the_run(
+    lab: Lab, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by whoever writes it anew: what was counted and is not there any more was not got."""
+    command = arguments(lab, "out.jsonl", 6)
+    lines = Path("urls.txt").read_text().splitlines(keepends=True)
+    count = Input.count
+
+    def counted(items: Input) -> int:
+        number = count(items)
+        Path("urls.txt").write_text("".join(lines[:4]))
+        return number
+
+    with monkeypatch.context() as patched:
+        patched.setattr("atonce.source.inputs.KEPT", 0)  # as of a list that is too long to be kept
+        patched.setattr(Input, "count", counted)
+        assert main(command) == 1
+    err = capsys.readouterr().err
+    assert "4 items: 4 ok" in err
+    assert "error: urls.txt had 6 items when they were counted, and has 4 now: it was changed during the run\n  try: run" in err
+    Path("urls.txt").write_text("".join(lines))
+    assert main(command) == 0
+    assert len(verified(OUTPUTS["out.jsonl"](Path("out.jsonl")), SIZE)) == 6
 
 
 def test_a_clock_that_jumps(lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ class Job(NamedTuple):
         display = self.shown.display(rows_on_terminal=not sink.resumable and sys.stdout.isatty(), alone=alone)
         results = self.start(remaining if rereadable else _fed(remaining), display)
         if rereadable:
-            remaining.count = total = self._count()
+            remaining.count = remaining.total = total = self._count()
         with _nothing_ran():
             if rereadable and self.retry_failed and not self.refresh:
                 self._check_before_failures_go()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from atonce.errors import OutputError
+from atonce.errors import InputError, OutputError
 from atonce.sink.base import Sink
 from atonce.sink.row import Again, stands
 from atonce.source.inputs import Entry, Input
@@ -45,6 +45,7 @@ class Remaining:
         self._changes = changes
         self._in_flight: dict[int, Entry] = {}
         self.count: int | None = None
+        self.total: int | None = None  # of the input, where it has been counted
         self.read = 0
 
     def check(self, again: Again = False) -> int:
@@ -93,6 +94,9 @@ class Remaining:
             elif repeats is not None:
                 ok = done.is_ok(last)
                 repeats.held(entry, How(ok, "" if ok else done.kind(last)))
+        if self.total is not None and last + 1 < self.total:
+            what = f"{self._entries.name} had {self.total} items when they were counted, and has {last + 1} now"
+            raise InputError(f"{what}: it was changed during the run", hint="run the same command again with all of it")
         most = max(done.last, known.last)
         if again:
             most = next((index for index in range(most, last, -1) if self._stands(index, again)), last)
