@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from .errors import UsageError
 from .plain import label
 
-__all__ = ["MODELS", "Display", "Journal", "Learned", "Options", "Rate", "Retry", "Spaced"]
+__all__ = ["MODELS", "Connecting", "Display", "Journal", "Learned", "Options", "Rate", "Retry", "Spaced"]
 
 MODELS = ("auto", "sync", "coroutines", "threads", "processes", "hybrid", "interpreters", "dask", "ray")
 CLUSTERS = ("dask", "ray")
@@ -134,6 +134,18 @@ class Spaced(Protocol):
     def spacing(self, came: Any, /) -> float | None:
         """Seconds from one start of this key to the next, at least, and 0 for none; `came` is an item's value, or its
         exception. None: it says nothing about that. Asked once for each attempt, where the run is driven."""
+
+
+@runtime_checkable
+class Connecting(Protocol):
+    """A `key` function that knows for what came of items whether a connection was opened for them: for `per_key="auto"`, which
+    opens few at a time where the other side serves few."""
+
+    def __call__(self, item: Any, /) -> Any:
+        """The key of an item."""
+
+    def opened(self, value: Any, /) -> bool | None:
+        """Whether this value came over a connection that was opened for it; None: nobody knows."""
 
 
 @runtime_checkable

@@ -141,9 +141,10 @@ FEW = (
     Few(
         f"--max-connections {SERVED}",
         "Serves so many connections; others are accepted, and wait until one of those is closed.",
-        ("ok", "timeout-first-byte"),
-        "those that wait, where more are in flight than are served and the others are kept; "
-        f"with `--per-host {SERVED}`: `ok` for all",
+        ("ok",),
+        "those that wait in vain are sent again over the connections that are served; "
+        f"with a `--per-host` above {SERVED} some may end as `timeout-first-byte`",
+        again=True,
     ),
     Few(f"--max-connections {SERVED} --over-limit reset", "Resets those beyond (RST).", ("ok",), again=True),
     Few(f"--max-connections {SERVED} --over-limit 503", "Answers 503 to those beyond.", ("ok",), again=True),

@@ -43,9 +43,9 @@ class Keys:
         assert [number for number, _, _ in taken] == [index]
         self.now += 0.01
         if isinstance(ends, Exception):
-            backlog.told(Report(failures=[Failure(index, ends, self.now - 0.01, self.now, 0.0, None)]), self.now)
+            backlog.told(Report(failures=[Failure(index, ends, self.now - 0.01, self.now, 0.0, None)]), 0, self.now)
         else:
-            backlog.told(Report([index], [ends], [self.now - 0.01], [self.now], [0.0], []), self.now)
+            backlog.told(Report([index], [ends], [self.now - 0.01], [self.now], [0.0], []), 0, self.now)
         backlog.done([index])
         if final:
             backlog.forget([Outcome(index, key, True)])
@@ -108,7 +108,7 @@ def test_items_of_a_key_that_was_given_up_fail_also_when_they_come_later() -> No
     while lost + failed < 40:
         for index, _, _ in keys.backlog.take(64, keys.now):
             failed += 1
-            keys.backlog.told(Report(failures=[Failure(index, Silent(), keys.now, keys.now, 0.0, None)]), keys.now)
+            keys.backlog.told(Report(failures=[Failure(index, Silent(), keys.now, keys.now, 0.0, None)]), 0, keys.now)
             keys.backlog.done([index])
             keys.backlog.forget([Outcome(index, "dead", False)])
         found = keys.backlog.hopeless(keys.now)

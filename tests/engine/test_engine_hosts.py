@@ -14,6 +14,7 @@ from atonce import Outcome, Retry, Run
 from atonce.engine.ahead import LEAST
 from atonce.engine.circuit import LASTING, PROBES, REFUSALS, TRIP
 from atonce.engine.keyed import START, KeyedBacklog
+from atonce.engine.lane import Lane
 from atonce.errors import Unreachable
 from atonce.testing import FakeClock, FakePlacement, simulate
 from atonce.worker.outbox import Failure, Report
@@ -366,11 +367,11 @@ def test_a_host_that_answers_others_is_not_dead() -> None:
     first = [index for index, _, _ in backlog.take(64, 0.0)]
     answer = Report(first[:1], first[:1], [0.0], [0.01], [0.0], [])
     broken = [Failure(index, Silent(), 0.0, 0.02, 0.0, None) for index in first[1:]]
-    backlog.told(answer._replace(failures=broken), 0.02)
+    backlog.told(answer._replace(failures=broken), 0, 0.02)
     backlog.done(first)
     again = [index for index, _, _ in backlog.take(64, 0.02)]
     assert len(again) == 20
-    backlog.told(Report(failures=[Failure(index, Silent(), 0.02, 0.03, 0.0, None) for index in again]), 0.03)
+    backlog.told(Report(failures=[Failure(index, Silent(), 0.02, 0.03, 0.0, None) for index in again]), 0, 0.03)
     backlog.done(again)
     assert backlog.take(64, 0.03) == []  # these were started after it, and are more than ten
 
@@ -515,7 +516,7 @@ def test_a_host_that_the_list_comes_back_to_has_not_been_forgotten() -> None:
     for index in range(2000):  # a host an item: what is kept is bounded
         backlog.extend(index, [index], 0.0)
         backlog.take(1, 0.0)
-        backlog.told(Report([index], [0], [0.0], [0.1], [0.0], []), 0.1)
+        backlog.told(Report([index], [0], [0.0], [0.1], [0.0], []), 0, 0.1)
         backlog.done([index])
         backlog.forget([Outcome(index, index, True)])
     assert len(backlog._lanes) <= 1001
@@ -527,7 +528,7 @@ def test_what_comes_back_together_makes_as_much_room_as_one_by_one() -> None:
     backlog.slots(64)
     backlog.extend(0, "a" * 40, 0.0)
     taken = [index for index, _, _ in backlog.take(64, 0.0)]
-    backlog.told(Report(taken, taken, [0.0] * START, [0.1] * START, [0.0] * START, []), 0.1)
+    backlog.told(Report(taken, taken, [0.0] * START, [0.1] * START, [0.0] * START, []), 0, 0.1)
     backlog.done(taken)
     assert len(backlog.take(64, 0.1)) == 4 * START  # all took the same: else three times
 
@@ -539,9 +540,28 @@ def test_what_was_fine_beside_a_refusal_was_accepted() -> None:
     taken = [index for index, _, _ in backlog.take(64, 0.0)]
     assert len(taken) == 10
     ended = Report(taken[:3], taken[:3], [0.0] * 3, [0.1] * 3, [0.0] * 3, [])
-    backlog.told(ended._replace(failures=[Failure(taken[3], Refused(), 0.0, 0.1, 0.0, None)]), 0.1)
+    backlog.told(ended._replace(failures=[Failure(taken[3], Refused(), 0.0, 0.1, 0.0, None)]), 0, 0.1)
     backlog.done(taken[:4])
     assert 9 <= 6 + len(backlog.take(64, 0.1)) <= 10 + 6  # of ten one was refused, and three have made room for more
+
+
+@pytest.mark.parametrize(
+    ("answered_at", "opened_at", "unserved"),
+    [
+        (-math.inf, -math.inf, False),  # nobody is answered
+        (9.0, -math.inf, False),  # nor since it started
+        (12.0, -math.inf, True),
+        (12.0, 9.0, True),
+        (12.0, 11.0, True),  # of those that start together, which is the first is chance
+        (25.0, 20.0, False),  # a later connection was served: it waits for something else
+    ],
+)
+def test_one_is_not_served_where_others_are_and_none_that_came_later(
+    answered_at: float, opened_at: float, unserved: bool
+) -> None:
+    lane = Lane("a", None)
+    lane.answered_at, lane.opened_at = answered_at, opened_at
+    assert lane.is_unserved(started=10.0, ended=40.0) == unserved
 
 
 def test_refusals_of_one_key_without_a_wait_lower_its_limit_and_no_other() -> None:
@@ -551,7 +571,7 @@ def test_refusals_of_one_key_without_a_wait_lower_its_limit_and_no_other() -> No
     taken = [index for index, _, _ in backlog.take(64, 0.0)]
     of_a = [index for index in taken if index < 20]
     assert len(of_a) == START
-    backlog.told(Report(failures=[Failure(of_a[0], Refused(), 0.0, 0.1, 0.0, None)]), 0.1)
+    backlog.told(Report(failures=[Failure(of_a[0], Refused(), 0.0, 0.1, 0.0, None)]), 0, 0.1)
     backlog.done(of_a[:1])
     assert backlog.take(64, 0.1) == [] or all(index >= 20 for index, _, _ in backlog.take(64, 0.1))
     assert backlog.why.startswith("3 of a: ")

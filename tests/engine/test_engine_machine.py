@@ -57,6 +57,47 @@ def test_what_a_key_has_room_for_is_shared_among_the_workers(per_key: int) -> No
     assert max(counts) - min(counts) <= 1
 
 
+class Unserved(Exception):
+    """Nothing came over the connection that was opened for it."""
+
+    unserved = late = unreachable = silent = True
+
+
+def test_a_key_whose_connections_of_one_worker_alone_are_served_is_given_to_that_one() -> None:
+    """Those of the other wait until the first lets go of its own, which are kept. What has waited goes to the first."""
+    retry = Retry(attempts=2, base=0.001, on=Unserved)
+    world = started(Policy(key=lambda item: "a host", per_key="auto", retry=retry), workers=2, slots=8, items=40)
+    served, waiting = workers_of(world)
+    assert served.count == waiting.count == 2
+    waited = waiting.has
+    world.wait(0.1)
+    world.finish(served, [0, 1])
+    world.wait(30)
+    world.finish(waiting, list(waiting.running), [Unserved() for _ in waiting.running])
+    world.bring_home()
+    assert all(world.outcomes[index].ok for index in waited)
+    assert all(outcome.worker is None or outcome.worker.slot == served.number for outcome in world.outcomes.values())
+    assert len(world.outcomes) == 40
+
+
+@pytest.mark.parametrize("lives", [False, True])
+def test_what_was_not_served_is_tried_again_where_its_key_has_ever_answered(lives: bool) -> None:
+    retry = Retry(attempts=2, base=0.001, on=Unserved)
+    world = started(Policy(key=lambda item: "a host", per_key="auto", retry=retry), workers=1, slots=2, items=2)
+    [worker] = workers_of(world)
+    first, second = worker.has
+    world.wait(0.1)
+    world.finish(worker, [0], [] if lives else [Unserved()])
+    world.wait(30)
+    world.finish(worker, [1], [Unserved()])
+    assert (second in world.outcomes) == (not lives)
+    assert first in world.outcomes
+    if lives:
+        world.wait(1)
+        world.bring_home()
+        assert world.outcomes[second].ok
+
+
 def test_short_items_are_given_many_at_a_time_but_not_at_once() -> None:
     seat = Seat(1)
     aheads = []

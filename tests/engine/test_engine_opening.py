@@ -11,7 +11,7 @@ from limit_scenarios import DOORS, OF_A_KEY, SEEDS, geomean, measure, seconds_of
 from limit_servers import Handshakes
 from limit_simulator import OneKey, simulate
 
-from atonce.engine.opening import Opening
+from atonce.engine.opening import SELDOM, Opening
 
 USUAL = 0.02
 
@@ -44,6 +44,55 @@ def test_connections_that_are_slow_each_for_itself_are_not_held_back() -> None:
 def test_while_they_take_the_same_many_more_are_opened() -> None:
     opening = opened([0.2, 0.2, 0.21, 0.22])
     assert opening.room == 4 + 4 + 3 * 2 + 5  # four of them, to know
+
+
+def test_what_is_known_to_have_opened_none_tells_nothing_of_new_ones() -> None:
+    """A server that serves two: the quick answers over their connections are no reason to open more."""
+    opening = Opening(4)
+    for item in range(4):
+        opening.started(item, item, 0.0)
+    opening.answered(0, 0.2, opened=True)
+    opening.answered(1, 0.2, opened=True)
+    room = opening.room
+    for item in range(10, 60):
+        opening.started(item, 4, 1.0)
+        opening.answered(item, USUAL, opened=False)
+    assert (opening.open, opening.room) == (2, room)
+
+
+def test_where_more_are_accepted_than_served_no_more_are_opened() -> None:
+    opening = Opening(4)
+    for item in range(4):
+        opening.started(item, item, 0.0)
+    opening.answered(0, USUAL, opened=True)
+    opening.answered(1, USUAL, opened=True)
+    for item in (2, 3):
+        opening.passed_over(item)
+        opening.left(item)
+    assert (opening.open, opening.room) == (2, 2)
+    for item in range(10, 10 + round(1 / SELDOM) + 1):  # one more is tried now and then
+        opening.started(item, 1, 1.0)
+        assert not opening.fresh
+        opening.answered(item, USUAL, opened=False)
+    assert opening.room == 3
+    opening.started(9999, 2, 2.0)
+    assert opening.fresh
+    opening.answered(9999, USUAL, opened=True)  # it is served, so the next may try
+    assert (opening.open, opening.room) == (3, 4)
+
+
+def test_there_are_not_as_many_as_it_seemed_where_one_of_them_is_passed_over() -> None:
+    opening = Opening(4)
+    for item in range(3):
+        opening.started(item, item, 0.0)
+        opening.answered(item, USUAL)
+    opening.started(10, 2, 1.0)  # over one that was there, as it seemed
+    opening.passed_over(10)
+    opening.left(10)
+    assert (opening.open, opening.room) == (2, 2)
+    for item in range(20, 25):  # and one there is, whatever happens
+        opening.passed_over(item)
+    assert opening.room == 1
 
 
 def test_without_anything_to_compare_with_nothing_is_held_back() -> None:

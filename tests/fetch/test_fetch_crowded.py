@@ -8,7 +8,7 @@ import pytest
 
 import atonce
 from atonce import Retry
-from atonce.fetch import Request, fetch
+from atonce.fetch import Request, Timeouts, fetch
 from atonce.fetch.url import host_of
 from atonce.lab import Lab
 
@@ -73,6 +73,25 @@ def test_a_host_whose_connections_wait_for_each_other_gets_no_more_than_it_is_to
         stats = lab.stats()
     assert all(page.ok for page in pages)
     assert stats.waited == stats.refused == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("several", [False, True], ids=["one process", "two"])
+@pytest.mark.parametrize("most", [1, 3, 12])
+def test_a_host_that_serves_few_connections_and_lets_others_wait_loses_nothing(
+    transport: str, model: str, most: int, several: bool
+) -> None:
+    """As a server with so many processes, each of them with a connection that is kept, and a queue of others: those in it get
+    nothing for as long. They are sent again over the connections that are served, and no more are opened than that."""
+    with Lab(max_connections=most, latency=0.005) as lab:
+        timeouts = Timeouts(first_byte=0.5)
+        options: dict[str, Any] = {"transport": transport, "model": "hybrid" if several else model, "concurrency": 64}
+        options |= {"parallelism": 2} if several else {}
+        pages = list(fetch(lab.urls(150), timeouts=timeouts, **options))
+        stats = lab.stats()
+    assert [page.error for page in pages if not page.ok] == []
+    assert stats.repeated() == {}  # none of those that waited was served
+    assert 0 < stats.waited <= 0.5 * len(pages)
 
 
 def test_threads_share_their_connections() -> None:

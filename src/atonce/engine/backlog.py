@@ -21,6 +21,7 @@ class Backlog:
     parked_until = math.inf
     look_at = math.inf  # when it is worth asking `looks_on` again, should nothing happen before
     gave_up: Collection[Any] = ()  # keys whose items fail without being started: see `hopeless`
+    has_homes = False  # some items are for one worker only: see `home`
     has_news = False  # one of them does not answer since `hopeless` was asked last: see `is_hopeless`
 
     def __init__(self) -> None:
@@ -62,7 +63,7 @@ class Backlog:
     def adapt(self, start: int, now: float) -> None:
         """Find out how many of a key may be in flight, if nobody has said, with `start` to begin with."""
 
-    def told(self, report: Any, now: float) -> None:
+    def told(self, report: Any, worker: int, now: float) -> None:
         """What a worker reports, before `done`."""
 
     def hopeless(self, now: float) -> list[tuple[Queued, BaseException]]:
@@ -71,6 +72,14 @@ class Backlog:
 
     def is_hopeless(self, index: int, now: float) -> bool:
         """Whether this item, which waits for another try, would be taken out."""
+        return False
+
+    def home(self, index: int) -> int | None:
+        """The worker that this item is for, if there is one."""
+        return None
+
+    def has_answered(self, index: int) -> bool:
+        """Whether there was a sign of life of this item's key."""
         return False
 
     def learned(self) -> None:

@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import Any, Literal
 
 from ..errors import Unreachable
-from ..options import Learned, Spaced
+from ..options import Connecting, Learned, Spaced
 from .ahead import Ahead
 from .backlog import Backlog, Queued
 from .circuit import Circuit, Refusing
@@ -37,8 +37,8 @@ class KeyedBacklog(Backlog):
 
     `per_key`: that number; None, no limit; else what finds it for each key: an `AdaptiveLimit` (docs/limit.md), which begins
     with `start`, or with what a `Learned` remembers. A `key` that is a `Spaced` (`atonce.options`) says how far apart the
-    starts of a key are. Keys that cannot give anything leave the turn until something changes for them, so that a thousand
-    hosts that are parked cost nothing.
+    starts of a key are, one that is a `Connecting` which items have opened a connection. Keys that cannot give anything leave
+    the turn until something changes for them, so that a thousand hosts that are parked cost nothing.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class KeyedBacklog(Backlog):
         super().__init__()
         self._key = key
         self._spacing = key.spacing if isinstance(key, Spaced) else None
+        self._opened = key.opened if isinstance(key, Connecting) else None
         self._asked = per_key if isinstance(per_key, int) else math.inf
         self._most: float = self._asked
         self._adapts = not isinstance(per_key, int) and per_key is not None
@@ -207,25 +208,27 @@ class KeyedBacklog(Backlog):
 
     # ── how many of a key, and when ──────────────────────────────────────────────────────────────────────────────────
 
-    def told(self, report: Any, now: float) -> None:
+    def told(self, report: Any, worker: int, now: float) -> None:
         self._now = now
         if self._spacing is not None:
             self._space(report, self._spacing)
         if not (self._adapts or self._troubled or report.failures):
             return
-        ends: list[tuple[float, float, int, BaseException | None]]
-        ends = list(zip(report.ended, report.started, report.indices, repeat(None), strict=False))
-        ends += [(failure.ended, failure.started, failure.index, failure.error) for failure in report.failures]
+        ends: list[tuple[float, float, int, BaseException | None, Any]]
+        ends = list(zip(report.ended, report.started, report.indices, repeat(None), report.values, strict=False))
+        ends += [(failure.ended, failure.started, failure.index, failure.error, None) for failure in report.failures]
         if len(ends) > 1:
             ends.sort(key=itemgetter(0))
         # room is made when all of a report has been heard: what came back beside an item was in flight with it. What was
         # refused was not taken, so it is not.
         inside: dict[Lane, int] = {}
-        for ended, started, index, error in ends:
+        for ended, started, index, error, value in ends:
             lane = self._of.get(index)
             if lane is not None and index in self._started:
                 in_flight = inside.setdefault(lane, lane.in_flight)
-                self._hear(lane, index, ended, started, in_flight, error, now)
+                self._hear(lane, index, ended, started, in_flight, error, value, now)
+                if error is None:
+                    lane.served_by = worker
                 inside[lane] -= error is not None
 
     def _space(self, report: Any, spacing: Callable[[Any], float | None]) -> None:
@@ -242,7 +245,15 @@ class KeyedBacklog(Backlog):
                 self.moved.append((lane.key, 1, f"1: {lane.why}"))
 
     def _hear(
-        self, lane: Lane, index: int, ended: float, started: float, in_flight: int, error: BaseException | None, now: float
+        self,
+        lane: Lane,
+        index: int,
+        ended: float,
+        started: float,
+        in_flight: int,
+        error: BaseException | None,
+        value: Any,
+        now: float,
     ) -> None:
         kind: Kind
         kind, after = ("ok", None) if error is None else kind_of(error)
@@ -255,7 +266,13 @@ class KeyedBacklog(Backlog):
             after = after and min(after, self._max_wait)
             if gone and getattr(error, "silent", False):
                 kind = "error"  # nobody is there: the circuit's affair, and not one of how many
-            lane.heard(index, ended, max(0.0, ended - started), max(1, in_flight), kind, after)
+            opened = None
+            if kind == "ok" and self._opened is not None and (opened := self._opened(value)):
+                lane.opened_at = max(lane.opened_at, started)
+            lane.heard(index, ended, max(0.0, ended - started), max(1, in_flight), kind, after, opened)
+            if getattr(error, "unserved", False) and lane.is_unserved(started, ended):
+                lane.passed_over(index)
+                self.has_homes = True
             if lane.limit.limit < before:
                 lane.limit.took_effect(now)  # until now as many were started as before
             if lane.limit.limit != before:
@@ -286,6 +303,12 @@ class KeyedBacklog(Backlog):
     def is_hopeless(self, index: int, now: float) -> bool:
         lane = self._of[index]
         return lane in self.gave_up and now < lane.silent
+
+    def home(self, index: int) -> int | None:
+        return self._of[index].home
+
+    def has_answered(self, index: int) -> bool:
+        return self._of[index].answered_at > -math.inf
 
     def hopeless(self, now: float) -> list[tuple[Queued, BaseException]]:
         lost: list[tuple[Queued, BaseException]] = []

@@ -15,22 +15,29 @@ from .opening import Opening
 __all__ = ["Lane"]
 
 
+# Connections are served in their order, which is that of the starts but for this part of what one has waited.
+IN_LINE = 0.1
+
+
 class Lane:
     """A key: its items that wait, how many of it are in flight, how many may be, and when."""
 
     __slots__ = (
         "answered_at",
         "circuit",
+        "home",
         "in_flight",
         "in_turn",
         "items",
         "key",
         "last",
         "limit",
+        "opened_at",
         "opening",
         "parked",
         "queue",
         "refusing",
+        "served_by",
         "spacing",
         "started_at",
         "total",
@@ -44,6 +51,7 @@ class Lane:
         self.spacing = spacing  # seconds from one start to the next, at least; None: the first to come back will tell
         self.started_at = -math.inf  # the last start
         self.answered_at = -math.inf  # the last sign of life
+        self.opened_at = -math.inf  # the last start of one that has opened a connection and was answered, where that is known
         self.queue: deque[Queued] = deque()
         self.items = self.total = 0  # that were read and are not final; that were ever read
         self.in_flight = 0
@@ -53,6 +61,8 @@ class Lane:
         self.circuit: Circuit | None = None  # since the last sign of life, if something has failed
         self.last: BaseException | None = None  # that failure
         self.refusing: Refusing | None = None  # while it does nothing but refuse
+        self.served_by: int | None = None  # the worker to which the last answer came
+        self.home: int | None = None  # the only one that is given items of it: connections of others are not served
 
     @property
     def why(self) -> str:
@@ -83,13 +93,31 @@ class Lane:
         self.started_at = now
 
     def heard(
-        self, index: int, ended: float, latency: float, in_flight: int, kind: Kind, retry_after: float | None = None
+        self,
+        index: int,
+        ended: float,
+        latency: float,
+        in_flight: int,
+        kind: Kind,
+        retry_after: float | None = None,
+        opened: bool | None = None,
     ) -> None:
-        """What came of one, for those who find out how many may be in flight; it counts in `in_flight` and has not `left`."""
+        """What came of one, for those who find out how many may be in flight; it counts in `in_flight` and has not `left`.
+        `opened`: see `Opening.answered`."""
         if self.limit is not None:
             self.limit.finished(ended, latency, in_flight, kind, retry_after)
         if self.opening is not None and kind == "ok":
-            self.opening.answered(index, latency)
+            self.opening.answered(index, latency, opened)
+
+    def is_unserved(self, started: float, ended: float) -> bool:
+        """Whether one over whose new connection nothing came is that: others were answered, and no later connection was."""
+        return started < self.answered_at and self.opened_at <= started + IN_LINE * (ended - started)
+
+    def passed_over(self, index: int) -> None:
+        """This one was not served, as others were; it has not `left`."""
+        self.home = self.served_by
+        if self.opening is not None:
+            self.opening.passed_over(index)
 
     def left(self, index: int) -> None:
         """This one is not in flight any more."""

@@ -337,6 +337,8 @@ class Machine:
             batch = self._queue.take(min(count, self.shares.room(left)), now)
             if batch:
                 self.pace.spend(len(batch), now)
+            if self._queue.has_homes and len(self.seats) > 1:
+                batch = self._send_home(batch, commands, now)
             at = 0
             for worker, share in self.shares.split(len(batch), left):
                 commands.append(self._feed_queued(worker, batch[at : at + share], now))
@@ -346,6 +348,17 @@ class Machine:
         if self.roster.changing:
             commands += self._replace()
         return commands
+
+    def _send_home(self, batch: list[Queued], commands: list[Command], now: float) -> list[Queued]:
+        """Give those that are for one worker to it, where it is there. Returns the others."""
+        homes: dict[int, list[Queued]] = {}
+        others: list[Queued] = []
+        for queued in batch:
+            home = self._queue.home(queued[0])
+            seat = None if home is None else self.seats.get(home)
+            (homes.setdefault(home, []) if home is not None and seat is not None and seat.open else others).append(queued)
+        commands += [self._feed_queued(worker, mine, now) for worker, mine in homes.items()]
+        return others
 
     def _give_up(self, now: float) -> list[Command]:
         """Items of keys that do not answer any more fail without being started: nobody waits for a dead host. Those that wait
@@ -439,7 +452,7 @@ class Machine:
         if indices and found is None:
             # rows of items that it no longer has, or has told of twice
             return self._done(worker, keeping(report, first_of_each(indices, set(seat.assigned))), now)
-        self._queue.told(report, now)
+        self._queue.told(report, worker, now)
         outcomes: Batch = ()
         if found is not None:
             seat.learn(sum(report.ended) - sum(report.started), len(indices))
@@ -481,11 +494,13 @@ class Machine:
             attempts = self._tries.failed(index)
             self.attempts += 1
             self.cpu += failure.cpu
+            # where nobody was ever answered, nobody is served
+            may = may_retry and (not getattr(failure.error, "unserved", False) or self._queue.has_answered(index))
             self._queue.done((index,))
             asked = pause_asked(failure.error, self._max_wait, self._rng)
             if asked:  # of the whole key, and for as long as it asked: what the budget of retries adds is this item's
                 self._queue.park(index, now + asked, now)
-            if may_retry and self._tries.again(found, attempts, failure.error, asked, now):
+            if may and self._tries.again(found, attempts, failure.error, asked, now):
                 continue
             waited = failure.started - queued
             self.failed += 1

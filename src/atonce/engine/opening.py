@@ -28,13 +28,27 @@ FRESH, OTHERS, ENOUGH = 8, 15, 4
 QUICK = 1.5
 # What a quick one makes room for where connections are dear: they may have become cheap.
 LITTLE = 0.5
+# What an answer makes room for where only so many connections are served: one more is tried in a thousand items.
+SELDOM = 0.001
 
 
 class Opening:
     """One key's, `start` fresh ones at a time to begin with. Pure: time is passed in. `open` connections have brought answers,
-    `width` fresh items may be in flight; `dear`: they have been seen to wait for one another."""
+    `width` fresh items may be in flight; `dear`: they have been seen to wait for one another; `full`: to wait in vain."""
 
-    __slots__ = ("_cut_at", "_fresh_took", "_in_turn", "_least", "_others_took", "dear", "fresh", "open", "room", "width")
+    __slots__ = (
+        "_cut_at",
+        "_fresh_took",
+        "_in_turn",
+        "_least",
+        "_others_took",
+        "dear",
+        "fresh",
+        "full",
+        "open",
+        "room",
+        "width",
+    )
 
     def __init__(self, start: int) -> None:
         self.open = 0
@@ -45,7 +59,7 @@ class Opening:
         self._others_took: deque[float] = deque(maxlen=OTHERS)
         self._least = math.inf  # of what fresh ones took
         self._in_turn = 0  # how many of them ended in the order in which they had started
-        self.dear = False
+        self.dear = self.full = False
         self._cut_at = -math.inf
 
     def __repr__(self) -> str:
@@ -62,12 +76,24 @@ class Opening:
         if self.fresh.pop(item, None) is not None:
             self._count()
 
-    def answered(self, item: int, latency: float) -> None:
-        """It took so long, and there is a connection now."""
+    def answered(self, item: int, latency: float, opened: bool | None = None) -> None:
+        """It took so long, and there is a connection now: one that it has `opened`, or another; None, nobody knows."""
+        if opened is False:
+            self.left(item)
         if item not in self.fresh:
             self._others_took.append(latency)
+            if self.full and self.width < 1:
+                self.width += SELDOM
+                self._count()
             return
         self._learn(item, latency)
+        self._count()
+
+    def passed_over(self, item: int) -> None:
+        """Nothing came over its connection while others were answered: more are accepted than served."""
+        if item not in self.fresh:  # as it must have been: there are not as many as it seemed
+            self.open = max(1, self.open - 1)
+        self.full, self.width = True, 0.0
         self._count()
 
     def _count(self) -> None:
@@ -77,6 +103,9 @@ class Opening:
         """What a fresh one took tells whether more of them, or fewer, are opened at a time."""
         first = next(iter(self.fresh)) == item
         since = self.fresh.pop(item)
+        if self.full:
+            self.open += 1
+            return
         quick = bool(self._others_took) and latency <= QUICK * _median(self._others_took)
         if quick and self.dear:
             self.width += LITTLE

@@ -97,7 +97,7 @@ class FetchJob:
         remember = rest.pop("remember", False)
         if remember not in (True, False):
             raise UsageError(f"remember={remember!r} is neither True nor False")
-        options = Options.of({"key": _host, "per_key": "auto", "name": "fetch", **rest})
+        options = Options.of({"key": _HOSTS, "per_key": "auto", "name": "fetch", **rest})
         self._hosts: Hosts | None = None
         if remember and options.per_key == "auto":
             self._hosts = Hosts()
@@ -108,8 +108,8 @@ class FetchJob:
             raise UsageError("fetch takes no journal=", hint="atonce fetch -o folder/ resumes by its output")
         retry = _retry(options.retry)
         policy = _policy(ours, options.timeout, retry.attempts)
-        if policy.robots is not None and options.key is _host:
-            options = options.but(key=_Hosts(retry.max_wait))
+        if policy.robots is not None and options.key is _HOSTS:
+            options = options.but(key=_PoliteHosts(retry.max_wait))
         self.transport = choose(transport, options.model, policy.proxy)(policy)
         if policy.throttle is not None:
             options = _in_one_process(options, self.transport)
@@ -208,22 +208,28 @@ def _retry(given: Retry | None) -> Retry:
 
 
 class _Hosts:
-    """`_host`, which knows how far apart requests to a host are to be: a `Spaced`."""
-
-    def __init__(self, most: float) -> None:
-        self._most = most
+    """The host of a request: a `Connecting`."""
 
     def __call__(self, request: Request) -> str:
         return host_of(request.url)
+
+    def opened(self, page: Page) -> bool | None:
+        return page.connect_s is not None if page.final_url == page.url else None
+
+
+_HOSTS = _Hosts()
+
+
+class _PoliteHosts(_Hosts):
+    """And how far apart requests to it are to be: a `Spaced`."""
+
+    def __init__(self, most: float) -> None:
+        self._most = most
 
     def spacing(self, came: Any) -> float | None:
         page = came.page if isinstance(came, FetchError) else came
         delay = page.crawl_delay if isinstance(page, Page) else None
         return None if delay is None else min(delay, self._most)
-
-
-def _host(request: Request) -> str:
-    return host_of(request.url)
 
 
 def _plain_requests(urls: Sequence[Any]) -> list[Request] | None:

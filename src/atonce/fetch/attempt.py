@@ -217,7 +217,14 @@ class Attempt:
             host = origin(self.hop.url)[1]
             if not (":" in host or host.rpartition(".")[2].isdigit()):  # it is no address
                 why = _UNNAMED
-        return self.failed(f"timeout-{phase}", why.format(limit=limit, host=host_of(self.hop.url)), now)
+        again = self._is_unserved if phase == "first-byte" else None
+        return self.failed(f"timeout-{phase}", why.format(limit=limit, host=host_of(self.hop.url)), now, retryable=again)
+
+    @property
+    def _is_unserved(self) -> bool:
+        """Whether nothing ever came over the connection, which was opened for this hop; over TLS, its handshake has."""
+        is_new = self.connect_s is not None and not self.redirects and self.wanted is None
+        return is_new and self.hop.is_idempotent and self.hop.url.startswith("http:")
 
     def too_big(self, now: float) -> FetchError:
         return self.failed("too-big", f"the body is over {self.policy.max_body} bytes", now)

@@ -5,7 +5,7 @@
 | `dns` | the name has no address | yes |
 | `connect` | no connection, or it was lost before a byte of the answer came | yes; once sent, if idempotent |
 | `tls` | no handshake, or a certificate that does not prove the host | no |
-| `timeout-connect`, `timeout-first-byte`, `timeout-stall`, `timeout-total` | see `Timeouts` | `timeout-connect` |
+| `timeout-connect`, `timeout-first-byte`, `timeout-stall`, `timeout-total` | see `Timeouts` | `timeout-connect`; some |
 | `truncated` | the answer ended before its end | no |
 | `too-big` | the body is over `max_body` | no |
 | `throttled` | 429, or 503 with Retry-After | yes; 503 if idempotent |
@@ -14,6 +14,8 @@
 | `policy` | a redirect or an address that is not to be followed | no |
 | `protocol` | what came is not HTTP, or not decodable | no |
 | `local-io` | this machine: no descriptors, no memory, a worker lost | when it may pass |
+
+Of `timeout-first-byte`, what is `FetchError.unserved` is tried again.
 """
 
 from __future__ import annotations
@@ -107,6 +109,12 @@ class FetchError(ItemError):
     def silent(self) -> bool:
         """Whether nobody answered at all."""
         return self.error_class in _NOBODY
+
+    @property
+    def unserved(self) -> bool:
+        """Whether nothing came over a connection that was new: a server may accept more of them than it serves. It is worth
+        another try where the host answered others meanwhile, which the engine knows."""
+        return self.retryable and self.error_class == "timeout-first-byte"
 
     @property
     def late(self) -> bool:
