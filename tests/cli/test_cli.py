@@ -241,5 +241,8 @@ def test_the_command_to_resume_with(monkeypatch: pytest.MonkeyPatch) -> None:
         " '-HReferer: http://h/?key=***' '--proxy=http://***@p:1'"
     )
     assert resume_command(["map", "tokens:split"]) == "atonce map tokens:split"
+    odd = [os.fsdecode(b"n\xff1.jsonl"), "it's\x1b[2m\\n", "\u202egnp.jsonl", "a b"]
+    told = plain(resume_command(["fetch", "-o", *odd]))
+    assert told == r"atonce fetch -o $'n\3771.jsonl' $'it\047s\033[2m\134n' $'\342\200\256gnp.jsonl' 'a b'"
     monkeypatch.setattr(sys, "argv", [os.path.join("x", "atonce", "__main__.py")])
     assert resume_command(["map"]) == "python -m atonce map"

@@ -125,7 +125,15 @@ def resume_command(arguments: Sequence[str]) -> str:
         elif "://" in word:
             word = _shown_url(word)
         words.append(word)
-    return shlex.join(words)
+    return " ".join(map(_word, words))
+
+
+def _word(text: str) -> str:
+    """For a shell. Where `plain` would show something else, as of a name that is not UTF-8, its bytes as shells take them."""
+    if plain(text) == text:
+        return shlex.quote(text)
+    spelt = (chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\{byte:03o}" for byte in os.fsencode(text))
+    return f"$'{''.join(spelt)}'"
 
 
 def _shown_header(text: str) -> str:

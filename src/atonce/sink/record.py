@@ -131,7 +131,7 @@ class RecordFile:
                 if head is None:
                     raise OutputError(
                         f"{self.path} is not an output of atonce: its line {number} is no row",
-                        hint="name another output, or remove that file",
+                        hint="name another output, or remove that " + ("file" if number == 1 else "line: its item runs again"),
                     )
                 yield head, line
 
