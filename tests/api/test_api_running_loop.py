@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -64,6 +64,31 @@ def test_a_caller_who_is_cancelled_in_each_turn_of_the_loop_leaves_nothing(setup
             await asyncio.sleep(0)
         assert run.cancelled()
         assert sorted(ended) == [0, 1, 2, 3]
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="Python 3.12 has it")
+@pytest.mark.parametrize("concurrency", [1, 4, "auto"])
+def test_a_loop_whose_tasks_begin_at_once(concurrency: Any) -> None:
+    """Within `create_task`, that is: a slot began before it was known to have begun."""
+
+    async def items() -> AsyncIterator[int]:
+        for item in range(100):
+            yield item
+
+    async def second_fails(x: int) -> int:
+        if x == 1:
+            raise ValueError
+        return x
+
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined, unused-ignore]
+        for fn in (double_later, second_fails):
+            run = await atonce.arun(fn, items(), concurrency=concurrency)  # type: ignore[arg-type]
+            assert [outcome.index for outcome in run.outcomes] == [*range(100)]
+            assert len(run.failures) == (fn is second_fails)
 
     asyncio.run(main())
 

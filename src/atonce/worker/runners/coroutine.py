@@ -218,6 +218,10 @@ class CoroutineRunner(Runner):
     async def _slot(self, slot: int, context: contextvars.Context) -> None:
         """Run items until the runner stops, or until an item has changed `context`, this task's own."""
         task = asyncio.current_task()
+        if (
+            self._tasks.get(slot) is not task
+        ):  # begun within `create_task`, by `asyncio.eager_task_factory`: not before its turn
+            await asyncio.sleep(0)
         self._waking = False
         try:
             clean = True
