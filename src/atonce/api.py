@@ -127,12 +127,16 @@ def _timed(model: str, n: int) -> tuple[float, float]:
 
 
 def amap(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> AsyncIterator[Any]:
-    """`map` for async callers: coroutines run in the caller's own loop, everything else beside it."""
+    """`map` for async callers: coroutines run in the caller's own loop, everything else beside it.
+
+    Cancelling who waits for the next value ends the run, as with any async generator: `wait_for(anext(values), 1)` does, too.
+    Leaving the loop early ends it when the iterator is closed (`aclosing`).
+    """
     return _avalues(_Call(fn, items, options, values=True))
 
 
 def astream(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> AsyncIterator[Outcome[Any]]:
-    """`stream` for async callers. Leaving the loop early ends the run when the iterator is closed (`aclosing`)."""
+    """`stream` for async callers; it ends as `amap` does."""
     return _aoutcomes(_Call(fn, items, options))
 
 

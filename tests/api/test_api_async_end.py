@@ -142,6 +142,22 @@ def test_the_loop_goes_on_while_processes_leave_their_resources(tmp_path: Path) 
     asyncio.run(main())
 
 
+def test_where_no_thread_is_to_be_had_a_run_is_closed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at exit, from Python 3.12 on."""
+
+    def none_left(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        stream = atonce.astream(abs, range(9), model="processes", parallelism=1)
+        async with contextlib.aclosing(stream) as outcomes:  # type: ignore[type-var]
+            async for outcome in outcomes:
+                assert outcome.ok
+                monkeypatch.setattr(threading.Thread, "start", none_left)
+
+    asyncio.run(main())
+
+
 def cancelled_within() -> AsyncIterator[int]:
     async def items() -> AsyncIterator[int]:
         yield 1

@@ -6,6 +6,7 @@ the driver's thread.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import threading
@@ -318,9 +319,11 @@ class Conductor:
             else:
                 closed.set_result(None)
 
-        threading.Thread(target=close, name="atonce-close").start()
-        self._beside = True
-        await ended(closed)
+        with contextlib.suppress(RuntimeError):  # no thread is to be had, as at exit: then it is closed here
+            threading.Thread(target=close, name="atonce-close").start()
+            self._beside = True
+        if self._beside:
+            await ended(closed)
 
     # ── for who looks on: any thread may ask ─────────────────────────────────────────────────────────────────────────
 
