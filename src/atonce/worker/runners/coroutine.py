@@ -220,7 +220,7 @@ class CoroutineRunner(Runner):
         task = asyncio.current_task()
         if (
             self._tasks.get(slot) is not task
-        ):  # begun within `create_task`, by `asyncio.eager_task_factory`: not before its turn
+        ):  # `asyncio.eager_task_factory` begins it within `create_task`: not before its turn
             await asyncio.sleep(0)
         self._waking = False
         try:
