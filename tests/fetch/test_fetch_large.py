@@ -117,6 +117,14 @@ def test_that_of_a_redirect_is_not(transport: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_that_of_a_redirect_is_in_an_archive(transport: str, tmp_path: Path) -> None:
+    away = reply(NOISE, "Location: /there", status="302 Found")
+    with Scripted([away], [reply(b"fine")]) as server:
+        [page] = pages_of(transport, [server.url], tmp_path, raw=True)
+    assert (page.body, [hop.body == NOISE for hop in page.hops]) == (b"fine", [True])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_second_attempt_begins_anew(transport: str, tmp_path: Path) -> None:
     """What the first one brought is nobody's: who closes the folder clears it away."""
     other = bytes(SIZE)

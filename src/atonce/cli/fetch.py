@@ -138,7 +138,7 @@ def command(
         from atonce.fetch.partial import Partials
         from atonce.fetch.request import mark_of, requests_of
         from atonce.sink import MOST_BODY, kind_of
-        from atonce.sink.shelf import NOWHERE, Shelf, shelf_of
+        from atonce.sink.shelf import NOWHERE, Shelf, shelf_beside, shelf_of
         from atonce.source.inputs import Input
 
         from .descriptors import many_descriptors
@@ -173,11 +173,15 @@ def command(
         raise UsageError("--no-body leaves nothing for --continue to go on with")
     if go_on and again is not True:
         again = (again or frozenset()) | CUT
+    shelf = None
     if no_body:
         options["shelf"] = Shelf(NOWHERE)
-    elif kind == "/" and not dry_run and options["model"] not in ("dask", "ray"):  # it is on this machine
-        options["shelf"] = shelf_of(output)
-        options["partials"] = Partials(options["shelf"].folder, go_on)
+    elif kind != "-" and options["model"] not in ("dask", "ray"):  # it is on this machine
+        options["shelf"] = shelf_of(output) if kind == "/" else shelf_beside(output, within=kind == ".parquet")
+        if kind != "/":
+            shelf = options["shelf"]
+        elif not dry_run:
+            options["partials"] = Partials(options["shelf"].folder, go_on)
     most = MOST_BODY.get(kind)
     if most is not None and not no_body and (options["max_body"] or 0) > most:
         options["max_body"] = most
@@ -195,7 +199,7 @@ def command(
     if dry_run:
         there = "is asked for again" if refresh else "would be left out, but for what failed" if again else "would be left out"
         with many_descriptors():
-            return _rehearse(items, output, there, shown.form == "json", options, spools=no_body or kind == "/")
+            return _rehearse(items, output, there, shown.form == "json", options)
     reported = Reported(report, options) if report is not None else None
     job = Job(
         name="fetch",
@@ -208,6 +212,7 @@ def command(
         repeat=_repeat,
         refresh=refresh,
         go_on=go_on,
+        shelf=shelf,
         revise=_revise,
         unanswered=is_unreachable,
         setback=_setback,
@@ -257,9 +262,8 @@ def _classes(again: bool | frozenset[str]) -> bool | frozenset[str]:
     return frozenset(found)
 
 
-def _rehearse(items: Input, output: str, there: str, as_json: bool, options: dict[str, Any], *, spools: bool) -> int:
-    """0 if every line can be requested, else 2, as the run would end. `there`: what becomes of what the output holds; `spools`:
-    large bodies are not kept in memory."""
+def _rehearse(items: Input, output: str, there: str, as_json: bool, options: dict[str, Any]) -> int:
+    """0 if every line can be requested, else 2, as the run would end. `there`: what becomes of what the output holds."""
     import json
 
     from atonce import Rate
@@ -280,7 +284,7 @@ def _rehearse(items: Input, output: str, there: str, as_json: bool, options: dic
         tell(json.dumps(found.as_json(*limits), ensure_ascii=False))
     else:
         largest = options.get("max_body", Policy().max_body)
-        for line in found.lines(output, there, *limits, min(largest, LARGE) if spools else largest):
+        for line in found.lines(output, there, *limits, min(largest, LARGE) if "shelf" in options else largest):
             tell(plain(line))
     return 2 if found.bad_lines or not found.items else 0
 

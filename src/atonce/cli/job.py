@@ -36,6 +36,7 @@ from .talk import fitted, resume_command, say, show_error
 if TYPE_CHECKING:
     from atonce.engine.history import Again as PutOff
     from atonce.sink.columns import Kind
+    from atonce.sink.shelf import Shelf
 
     from .feed import Fed
 
@@ -68,9 +69,10 @@ class Job(NamedTuple):
     `record` says what is kept of one, `make` makes a row of that where it is `Raw`. `on_failure`: "return" records a failed
     item and goes on, "raise" stops at the first, "skip" does not record it, so that the same command tries it again. `columns`
     are the fields of a row, for outputs that are tables. `refresh` has all items run again, as `revise` makes them (see
-    `Remaining`); `go_on` leaves the parts of bodies that were cut. `arguments` are what was typed. Items with the same `mark`
-    are run once; `repeat` says what is kept of the others. `unanswered` tells of a result that failed whether nobody answered;
-    `setback` gives the kind, message and host of an attempt that failed and is made again.
+    `Remaining`); `go_on` leaves the parts of bodies that were cut; `shelf` is for large bodies, beside the output. `arguments`
+    are what was typed. Items with the same `mark` are run once; `repeat` says what is kept of the others. `unanswered` tells of
+    a result that failed whether nobody answered; `setback` gives the kind, message and host of an attempt that failed and is
+    made again.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Job(NamedTuple):
     retry_failed: Again = False
     refresh: bool = False
     go_on: bool = False
+    shelf: Shelf | None = None
     revise: Callable[[bytes | None, Any], Any] = lambda row, item: item
     unanswered: Callable[[Any], bool] = lambda result: False
     setback: Callable[[BaseException], tuple[str, str, str]] = lambda error: (*said(error), "")
@@ -117,6 +120,8 @@ class Job(NamedTuple):
             if rereadable and self.retry_failed and not self.refresh:
                 self._check_before_failures_go()
             stack.enter_context(sink)
+            if self.shelf is not None:
+                stack.enter_context(self.shelf.held())
             if rereadable and (sink.done or sink.before):
                 remaining.count = remaining.check()
                 if sink.done:

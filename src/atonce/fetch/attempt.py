@@ -118,7 +118,8 @@ class Attempt:
         if hop is not None:
             self.redirects += 1
             if self.policy.raw:
-                self.hops += (Hop(self.bare, self.head, self.body, self.peer_ip),)
+                body = self.body if self.collected is None else b"".join(self.collected)
+                self.hops += (Hop(self.bare, self.head, body, self.peer_ip),)
             self._hop_to(hop, now)
             if self.policy.robots is not None:
                 self._ask(hop, self.policy.robots, now)

@@ -60,7 +60,7 @@ class Policy:
     `allow_private` lets names and redirects lead to addresses that are not public. `insecure`: hosts whose certificates
     are not verified. `robots`: the robots.txt that is obeyed, None: none. `proxy`: what all connections go
     through; addresses are the proxy's to look up then, and only names are judged. `raw` keeps bodies in the encoding they
-    came in, such as gzip, having checked that it is whole. `shelf`: where worker processes put bodies that go into a folder.
+    came in, such as gzip, having checked that it is whole. `shelf`: where large bodies are put.
     `partials`: where parts of bodies that were cut are kept, to be gone on with.
     `cookies`: the jar of the run, None: none are kept. `throttle`: how fast bodies may come, None: as they do.
     """

@@ -73,7 +73,7 @@ class Page(NamedTuple):
     - `peer_ip`: the address it was connected to. `head`: the status line and headers of the last answer as they arrived;
       `http_version` ("1.1", "2", …), `content_type` and `headers` (pairs) are read from it.
     - `body`: decompressed; empty when not `complete`. `bytes`: how many of it arrived. `sha256`: of the body.
-      `stored`: where a worker process has put the body of a page that goes into a folder; `body` is empty then.
+      `stored`: where the body of a page that goes into an output has been put; `body` is empty then.
     - `hops`: with `raw`, what was answered by redirects before; else it is empty.
     - `crawl_delay`: seconds between requests that the host's robots.txt asks for, 0 for none; None where it is not known.
 

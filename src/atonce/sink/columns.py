@@ -30,11 +30,11 @@ class Columns:
         self.failure = next((name for name in ("error_class", "error_type") if name in rest), None)
 
     def values(self, row: Row) -> list[Any]:
-        """One for each of `kinds`."""
+        """One for each of `kinds`. Raises OSError where a body is to be read."""
         fields = row.fields
         values: list[Any] = [row.index, f"{row.input:08x}", row.ok]
         for name, is_json in self._fields:
             values.append((json_text(fields[name]) if name in fields else None) if is_json else fields.get(name))
         if self.body is not None:
-            values.append(None if row.body is None else row.body.data)
+            values.append(None if row.body is None else row.body.whole)
         return values

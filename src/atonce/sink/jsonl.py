@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from .base import Sink
 from .done import Done
 from .record import RecordFile
-from .row import Again, Row, encoded, inlined, stands
+from .row import Again, Row, encoded, inlined, long_line, stands
 
 __all__ = ["Jsonl"]
 
@@ -34,7 +34,15 @@ class Jsonl(Sink):
         self._file.open()
 
     def write(self, rows: Iterable[Row]) -> None:
-        lines = [encoded(row, inlined(row) if self._bodies else row.fields) for row in rows]
+        lines: list[bytes] = []
+        for row in rows:
+            if self._bodies and row.body is not None and row.body.stored is not None:
+                self._file.append(b"".join(lines), len(lines))
+                lines.clear()
+                self._file.append_long(long_line(row))
+                row.body.let_go()
+            else:
+                lines.append(encoded(row, inlined(row) if self._bodies else row.fields))
         self._file.append(b"".join(lines), len(lines))
 
     def commit(self) -> None:

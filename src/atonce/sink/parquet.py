@@ -68,12 +68,18 @@ class Parquet(Table):
                 raise
 
     def write(self, rows: Iterable[Row]) -> None:
-        if not self._rows:
-            self._since = self._clock()
-        for row in rows:
-            self._rows.append(self._columns.values(row))
-            if row.body is not None:
-                self._bytes += len(row.body.data)
+        with trouble(self.path):
+            for row in rows:
+                body = row.body if self._columns.body is not None else None
+                if body is not None:
+                    if self._bytes and self._bytes + body.size > PART_BYTES:  # what is large has nothing beside it in memory
+                        self.commit()
+                    self._bytes += body.size
+                if not self._rows:
+                    self._since = self._clock()
+                self._rows.append(self._columns.values(row))
+                if body is not None:
+                    body.let_go()
         if len(self._rows) >= PART_ROWS or self._bytes >= PART_BYTES or self._clock() - self._since >= PART_SECONDS:
             self.commit()
 
@@ -84,7 +90,9 @@ class Parquet(Table):
         part = os.path.join(self.path, f"part-{self._next:05}.parquet")
         self._next += 1
         with trouble(self.path):
-            self._put(self._table(rows), part)
+            table = self._table(rows)
+            del rows  # of which the table has a copy
+            self._put(table, part)
 
     def close(self) -> None:
         try:
@@ -133,10 +141,12 @@ class Parquet(Table):
 
     def _put(self, table: Any, path: str) -> None:
         """Write, sync, rename: at any moment the part is there as a whole, or is not."""
+        # the least and the greatest of bodies tell nobody anything, and take two more of them in memory
+        told = [name for name in self._columns.kinds if name != self._columns.body]
         fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, 0o600)
         try:
             with open(fd, "wb") as file:
-                self._arrow.parquet.write_table(table, file, compression="zstd")
+                self._arrow.parquet.write_table(table, file, compression="zstd", write_statistics=told)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(self._temporary, path)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from atonce.errors import OutputError
 
@@ -79,10 +79,26 @@ class RecordFile:
                 os.ftruncate(self._fd, self._end)
                 self._pending += rows
                 raise
-            self._end += len(lines)
-            self._pending += rows
-            if self._pending >= GROUP_ROWS or self._clock() - self._committed_at >= GROUP_SECONDS:
-                self.commit()
+            self._added(len(lines), rows)
+
+    def append_long(self, pieces: Iterable[bytes]) -> None:
+        """Add a line that need not be in memory. What goes wrong with a piece is as if it could not be written."""
+        with trouble(self.path):
+            size = 0
+            try:
+                for piece in pieces:
+                    write_all(self._fd, piece)
+                    size += len(piece)
+            except BaseException:
+                os.ftruncate(self._fd, self._end)
+                raise
+            self._added(size, 1)
+
+    def _added(self, size: int, rows: int) -> None:
+        self._end += size
+        self._pending += rows
+        if self._pending >= GROUP_ROWS or self._clock() - self._committed_at >= GROUP_SECONDS:
+            self.commit()
 
     def commit(self) -> None:
         """Have everything appended so far survive a power cut."""

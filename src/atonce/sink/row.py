@@ -8,12 +8,15 @@ only more slowly.
 from __future__ import annotations
 
 import base64
+import codecs
+import contextlib
 import json
+import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from .spool import Stored
+from .spool import Stored, pieces_of
 
 __all__ = [
     "UNREFRESHED",
@@ -29,6 +32,7 @@ __all__ = [
     "inlined",
     "is_json",
     "json_text",
+    "long_line",
     "marked",
     "read_head",
     "rows_of",
@@ -72,7 +76,7 @@ class Body(NamedTuple):
 
     `path` is where in a folder their file goes, `name` their key in a row. With `text`, they are written as text
     where they are UTF-8; without it always as base64, so that the reader of a value need not guess which type it had.
-    `stored`: they are not in `data` but in a file, which only has to be put in its place.
+    `stored`: they are not in `data` but in a file, which only has to be put in its place, or copied to it and `let_go`.
     """
 
     data: bytes | memoryview
@@ -84,6 +88,24 @@ class Body(NamedTuple):
     @property
     def size(self) -> int:
         return len(self.data) if self.stored is None else self.stored.size
+
+    @property
+    def whole(self) -> bytes | memoryview:
+        """In memory. Raises OSError."""
+        if self.stored is None:
+            return self.data
+        with open(self.stored.path, "rb") as file:
+            return file.read()
+
+    def pieces(self) -> Iterator[bytes]:
+        """As it is to be read where it need not be in memory. Raises OSError."""
+        return iter((bytes(self.data),)) if self.stored is None else pieces_of(self.stored.path, self.stored.size)
+
+    def let_go(self) -> None:
+        """It is where it belongs."""
+        if self.stored is not None:
+            with contextlib.suppress(OSError):  # who closes the output tries again
+                os.unlink(self.stored.path)
 
 
 class Exchange(NamedTuple):
@@ -182,6 +204,45 @@ def encoded(row: Row, fields: Mapping[str, Any], place: Mapping[str, Any] | None
         return f"{_to_json(whole)}\n".encode()
     except UnicodeEncodeError:  # a lone surrogate has no UTF-8, but JSON can escape it
         return f"{_to_ascii(whole)}\n".encode()
+
+
+def long_line(row: Row) -> Iterator[bytes]:
+    """`encoded` with what is `inlined`, a piece at a time: its body need not be in memory. Raises OSError."""
+    body = row.body
+    assert body is not None
+    is_text = body.text and _is_utf8(body.pieces())
+    line = encoded(row, {**row.fields, body.name if is_text else f"{body.name}_base64": ""})
+    end = b'"}\n'
+    yield line.removesuffix(end)
+    yield from _escaped(body.pieces()) if is_text else _base64(body.pieces())
+    yield end
+
+
+def _is_utf8(pieces: Iterable[bytes]) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for piece in pieces:
+            decoder.decode(piece)
+        decoder.decode(b"", True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _escaped(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for piece in pieces:
+        yield _to_json(decoder.decode(piece))[1:-1].encode()
+
+
+def _base64(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    left = b""
+    for piece in pieces:
+        data = left + piece
+        whole = len(data) // 3 * 3
+        left = data[whole:]
+        yield base64.b64encode(data[:whole])
+    yield base64.b64encode(left)
 
 
 def marked(line: bytes, kind: str | None) -> bytes:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from .files import new_file, write_all
 
-__all__ = ["LARGE", "Spool", "Stored"]
+__all__ = ["LARGE", "Spool", "Stored", "pieces_of"]
 
 # Bytes of a body from which it is not kept in memory: with 64 in flight that is 64 MB. Most pages, and most pictures, are less,
 # and cost no file of their own before they have their place.
@@ -46,13 +46,7 @@ class Spool:
         self.size += len(piece)
 
     def __iter__(self) -> Iterator[bytes]:
-        if not self._path:
-            return
-        with open(self._path, "rb") as file:
-            left = self.size
-            while left and (piece := file.read(min(left, _READ))):
-                left -= len(piece)
-                yield piece
+        return pieces_of(self._path, self.size) if self._path else iter(())
 
     def end(self) -> Stored:
         """It is whole, and belongs to whoever is told where it is."""
@@ -75,3 +69,12 @@ class Spool:
 
     def __del__(self) -> None:
         self.drop()
+
+
+def pieces_of(path: str, size: int) -> Iterator[bytes]:
+    """The first `size` bytes of a file, or what there is of them. Raises OSError."""
+    with open(path, "rb") as file:
+        left = size
+        while left and (piece := file.read(min(left, _READ))):
+            left -= len(piece)
+            yield piece

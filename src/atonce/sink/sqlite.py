@@ -17,6 +17,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from atonce.errors import OutputError
 
@@ -42,8 +43,10 @@ class Sqlite(Table):
         self._pending = self._bytes = 0  # since the last commit
         self._committed_at = 0.0
         names = ", ".join(f'"{name}"' for name in self._columns.kinds)
-        marks = ", ".join("?" * len(self._columns.kinds))
-        self._insert = f"INSERT OR REPLACE INTO rows ({names}) VALUES ({marks})"
+        marks = ["?"] * len(self._columns.kinds)
+        self._insert = f"INSERT OR REPLACE INTO rows ({names}) VALUES ({', '.join(marks)})"
+        marks[-1] = "zeroblob(?)"  # the body is the last
+        self._insert_long = f"INSERT OR REPLACE INTO rows ({names}) VALUES ({', '.join(marks)})"
 
     def open(self) -> None:
         with trouble(self.path), _sqlite_trouble(self.path):
@@ -60,19 +63,21 @@ class Sqlite(Table):
 
     def write(self, rows: Iterable[Row]) -> None:
         database, columns = self._opened, self._columns
-        values = []
+        values, long = [], []
         for row in rows:
-            values.append(columns.values(row))
             if row.body is not None:
-                self._bytes += len(row.body.data)
-        with _sqlite_trouble(self.path), self._whole():
+                self._bytes += row.body.size
+                if row.body.stored is not None and columns.body is not None:
+                    long.append(row)
+                    continue
+            values.append(columns.values(row))
+        with trouble(self.path), _sqlite_trouble(self.path), self._whole():
             if not database.in_transaction:
                 database.execute("BEGIN")
-            try:
-                database.executemany(self._insert, values)
-            except UnicodeEncodeError:  # a lone surrogate, which no UTF-8 database can hold; written twice is once
-                database.executemany(self._insert, [[_without_surrogates(value) for value in row] for row in values])
-        self._pending += len(values)
+            self._put(self._insert, values)
+            for row in long:
+                self._put_long(row)
+        self._pending += len(values) + len(long)
         if self._pending >= GROUP_ROWS or self._bytes >= GROUP_BYTES or self._clock() - self._committed_at >= GROUP_SECONDS:
             self.commit()
 
@@ -123,6 +128,23 @@ class Sqlite(Table):
         elif self._columns.failure is not None:
             marks = ", ".join("?" * len(again))
             database.execute(f"DELETE FROM rows WHERE NOT ok AND {self._columns.failure} IN ({marks})", [*again])
+
+    def _put(self, insert: str, values: list[list[Any]]) -> None:
+        try:
+            self._opened.executemany(insert, values)
+        except UnicodeEncodeError:  # a lone surrogate, which no UTF-8 database can hold; written twice is once
+            self._opened.executemany(insert, [[_without_surrogates(value) for value in row] for row in values])
+
+    def _put_long(self, row: Row) -> None:
+        """One whose body is in a file, and is not to be in memory."""
+        body, name = row.body, self._columns.body
+        assert body is not None
+        assert name is not None
+        self._put(self._insert_long, [[*self._columns.values(row._replace(body=None))[:-1], body.size]])
+        with self._opened.blobopen("rows", name, row.index) as place:
+            for piece in body.pieces():
+                place.write(piece)
+        body.let_go()
 
     @contextlib.contextmanager
     def _whole(self) -> Iterator[None]:

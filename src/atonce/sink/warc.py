@@ -21,8 +21,8 @@ import os
 import time
 import uuid
 import zlib
-from collections.abc import Iterable
-from itertools import starmap
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 import atonce
 from atonce.errors import OutputError
@@ -32,9 +32,11 @@ from .done import Done
 from .files import SAFELY, sync_folder, trouble, write_all
 from .lock import check_place
 from .record import RecordFile
-from .row import Again, Exchange, Head, Row, encoded, stands
+from .row import Again, Body, Exchange, Head, Row, encoded, stands
 
 __all__ = ["Warc"]
+
+Pieces = Callable[[], Iterable[bytes]]  # gone through more than once
 
 
 class Warc(Sink):
@@ -66,7 +68,7 @@ class Warc(Sink):
                 self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | SAFELY, 0o600)
                 os.ftruncate(self._fd, self._end)
                 if not self._end:
-                    self._append(_warcinfo())
+                    self._append([_warcinfo()])
                     sync_folder(self.path)
             except BaseException:
                 self.close()
@@ -79,13 +81,20 @@ class Warc(Sink):
         for row in rows:
             place = None
             if row.exchange is not None:
-                found = _records(row.exchange, b"" if row.body is None else bytes(row.body.data))
-                place = {"offset": end, "length": len(found)}
-                records.append(found)
-                end += len(found)
+                found = _records(row.exchange, row.body)
+                if row.body is None or row.body.stored is None:
+                    records.append(b"".join(found))
+                    length = len(records[-1])
+                else:  # it is not to be in memory
+                    self._append([b"".join(records)])
+                    records.clear()
+                    self._append(found)
+                    length = self._end - end
+                    row.body.let_go()
+                place = {"offset": end, "length": length}
+                end += length
             lines.append(encoded(row, row.fields, place))
-        with trouble(self.path):
-            self._append(b"".join(records))
+        self._append([b"".join(records)])
         self._rows.append(b"".join(lines), len(lines))
 
     def commit(self) -> None:
@@ -99,13 +108,18 @@ class Warc(Sink):
                 os.close(self._fd)
                 self._fd = -1
 
-    def _append(self, records: bytes) -> None:
-        try:
-            write_all(self._fd, records)
-        except OSError:
-            os.ftruncate(self._fd, self._end)
-            raise
-        self._end += len(records)
+    def _append(self, records: Iterable[bytes]) -> None:
+        """All of them or none."""
+        size = 0
+        with trouble(self.path):
+            try:
+                for piece in records:
+                    write_all(self._fd, piece)
+                    size += len(piece)
+            except BaseException:
+                os.ftruncate(self._fd, self._end)
+                raise
+        self._end += size
 
     def _sync(self) -> None:
         """What a row speaks of is on the disk before the row is."""
@@ -129,47 +143,56 @@ def _size_of(path: str) -> int:
         return 0
 
 
-def _records(exchange: Exchange, body: bytes) -> bytes:
-    """Response and request, a gzip member each; behind them those of the redirects before."""
-    return b"".join([_pair(exchange, body), *starmap(_pair, exchange.hops)])
+def _records(exchange: Exchange, body: Body | None) -> Iterator[bytes]:
+    """Response and request, a gzip member each; behind them those of the redirects before. The body is read three times."""
+    yield from _pair(exchange, (lambda: ()) if body is None else body.pieces, 0 if body is None else body.size)
+    for hop, data in exchange.hops:
+        yield from _pair(hop, lambda data=data: (data,), len(data))  # type: ignore[misc]
 
 
-def _pair(exchange: Exchange, body: bytes) -> bytes:
+def _pair(exchange: Exchange, body: Pieces, size: int) -> Iterator[bytes]:
     response = _id()
     common = [("WARC-Target-URI", exchange.url), ("WARC-Date", _date(exchange.started_at))]
     if exchange.peer_ip is not None:
         common.append(("WARC-IP-Address", exchange.peer_ip))
     head = exchange.head if exchange.head.endswith((b"\r\n\r\n", b"\n\n")) else exchange.head + b"\r\n"
-    block, digests = head + body, [("WARC-Payload-Digest", _digest(body))]
+    end, digests = b"", [("WARC-Payload-Digest", _digest(body()))]
     if exchange.chunked:
         # One chunk, since the head says that there are chunks and libraries do not tell which; readers differ on whether
         # the digest of a payload is to be taken with or without them.
-        chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-        block, digests = head + chunk + b"0\r\n\r\n", []
-    made = _member("response", response, [*common, *digests], "application/http; msgtype=response", block)
+        if size:
+            head, end = head + b"%x\r\n" % size, b"\r\n"
+        end, digests = end + b"0\r\n\r\n", []
+    block, size = lambda: chain((head,), body(), (end,)), len(head) + size + len(end)
+    yield from _member("response", response, [*common, *digests], "application/http; msgtype=response", block, size)
     if exchange.request:
-        more = [*common, ("WARC-Concurrent-To", response)]
-        made += _member("request", _id(), more, "application/http; msgtype=request", exchange.request)
-    return made
+        request, more = exchange.request, [*common, ("WARC-Concurrent-To", response)]
+        about = "application/http; msgtype=request"
+        yield from _member("request", _id(), more, about, lambda: (request,), len(request))
 
 
 def _warcinfo() -> bytes:
     about = f"software: atonce/{atonce.__version__}\r\nformat: WARC File Format 1.1\r\n".encode()
-    return _member("warcinfo", _id(), [("WARC-Date", _date(time.time()))], "application/warc-fields", about)
+    dated = [("WARC-Date", _date(time.time()))]
+    return b"".join(_member("warcinfo", _id(), dated, "application/warc-fields", lambda: (about,), len(about)))
 
 
-def _member(kind: str, identity: str, headers: Iterable[tuple[str, str]], content_type: str, block: bytes) -> bytes:
+def _member(
+    kind: str, identity: str, headers: Iterable[tuple[str, str]], content_type: str, block: Pieces, size: int
+) -> Iterator[bytes]:
     lines = [
         "WARC/1.1",
         f"WARC-Type: {kind}",
         f"WARC-Record-ID: {identity}",
         *(f"{name}: {value}" for name, value in headers),
-        f"WARC-Block-Digest: {_digest(block)}",
+        f"WARC-Block-Digest: {_digest(block())}",
         f"Content-Type: {content_type}",
-        f"Content-Length: {len(block)}",
+        f"Content-Length: {size}",
     ]
     pack = zlib.compressobj(wbits=31)  # gzip; no time and no name in its head
-    return pack.compress("\r\n".join([*lines, "", ""]).encode() + block + b"\r\n\r\n") + pack.flush()
+    for piece in chain(("\r\n".join([*lines, "", ""]).encode(),), block(), (b"\r\n\r\n",)):
+        yield pack.compress(piece)
+    yield pack.flush()
 
 
 def _id() -> str:
@@ -181,6 +204,9 @@ def _date(seconds: float) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{part:06}Z"
 
 
-def _digest(data: bytes) -> str:
+def _digest(pieces: Iterable[bytes]) -> str:
     """As all archives have it: they are compared across archives to find what is there already."""
-    return f"sha1:{base64.b32encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode('ascii')}"
+    found = hashlib.sha1(usedforsecurity=False)
+    for piece in pieces:
+        found.update(piece)
+    return f"sha1:{base64.b32encode(found.digest()).decode('ascii')}"

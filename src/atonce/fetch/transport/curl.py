@@ -61,11 +61,11 @@ class Curl:
     atonce_runner: ClassVar[str] = "atonce.fetch.transport.curl:MultiRunner"
 
     def atonce_elsewhere(self, page: Page) -> Page | None:
-        """What would come back of it from another process, which puts bodies on the shelf; None where no other may take part
-        once this one has begun: it would not have its cookies, nor know how much has come here."""
+        """What would come back of it from another process, which may put bodies on the shelf; None where no other may take
+        part once this one has begun: it would not have its cookies, nor know how much has come here."""
         if self.policy.cookies is not None or self.policy.throttle is not None:
             return None
-        return page._replace(body=b"") if self.policy.shelf is not None else page
+        return page._replace(body=b"") if self.policy.shelf is not None and self.policy.shelf.all else page
 
     def __call__(self, request: Request) -> Page:
         raise TypeError("the curl transport runs in its own runner; atonce.fetch is what uses it")
