@@ -7,13 +7,14 @@ import contextlib
 import gc
 import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import atonce
+from atonce.engine import conductor
 from atonce.errors import RunError
 
 pytestmark = pytest.mark.timeout(40, method="signal")
@@ -138,6 +139,33 @@ def test_the_loop_goes_on_while_processes_leave_their_resources(tmp_path: Path) 
         run = await atonce.arun(lambda _, x: x, range(9), setup=Resource, model="processes", parallelism=1)
         await answering
         assert run.values == [*range(9)]
+
+    asyncio.run(main())
+
+
+def test_a_caller_who_is_cancelled_does_not_wait_for_a_resource_that_does_not_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conductor, "PATIENCE", 0.01)
+    gate = threading.Event()
+
+    async def main() -> None:
+        loop, leaving = asyncio.get_running_loop(), asyncio.Event()
+
+        @contextlib.contextmanager
+        def resource() -> Iterator[None]:
+            yield
+            loop.call_soon_threadsafe(leaving.set)
+            gate.wait()
+
+        run = asyncio.create_task(atonce.arun(lambda _, x: x, range(9), setup=resource, model="threads", concurrency=1))
+        await leaving.wait()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        closing = [thread for thread in threading.enumerate() if thread.name == "atonce-close"]
+        gate.set()
+        for thread in closing:
+            thread.join()
+        assert len(closing) == 1
 
     asyncio.run(main())
 

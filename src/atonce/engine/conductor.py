@@ -24,6 +24,7 @@ from ..plan.function import Facts
 from ..plan.plan import Plan
 from ..worker.job import Job
 from ..worker.memory import resident
+from ..worker.nesting import daemons_allowed
 from ..worker.waits import ended
 from .crew import Crew
 from .events import (
@@ -307,6 +308,7 @@ class Conductor:
             raise cancelled
 
     async def _close_beside(self, cancel: bool) -> None:
+        import asyncio
         import concurrent.futures
 
         closed: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -320,10 +322,16 @@ class Conductor:
                 closed.set_result(None)
 
         with contextlib.suppress(RuntimeError):  # no thread is to be had, as at exit: then it is closed here
-            threading.Thread(target=close, name="atonce-close").start()
+            threading.Thread(target=close, name="atonce-close", daemon=daemons_allowed()).start()
             self._beside = True
         if self._beside:
-            await ended(closed)
+            try:
+                await ended(closed, 2 * PATIENCE)
+            except asyncio.CancelledError:  # a resource may take for ever to exit: its process is killed, a thread left to it
+                for worker in self.crew.all:
+                    if not worker.gone():
+                        worker.kill()
+                raise
 
     # ── for who looks on: any thread may ask ─────────────────────────────────────────────────────────────────────────
 

@@ -34,16 +34,18 @@ def wait(event: threading.Event) -> None:
         pass
 
 
-async def ended(future: Future[Any]) -> None:
+async def ended(future: Future[Any], patience: float = math.inf) -> None:
     """`future.result()` in an event loop, to the end although the caller is cancelled, even in each turn of the loop, as anyio
-    does until she has left its scope; then that is raised."""
+    does until she has left its scope; then that is raised. From then on it is waited for `patience` seconds at most."""
     import asyncio
 
-    closed, cancelled = asyncio.wrap_future(future), None
-    while not closed.done():
+    closed, until, cancelled = asyncio.wrap_future(future), math.inf, None
+    while not closed.done() and (left := until - time.monotonic()) > 0:
         try:
-            await asyncio.shield(closed)
+            await asyncio.wait([closed], timeout=None if left == math.inf else left)
         except asyncio.CancelledError as error:
             cancelled = error
+            until = min(until, time.monotonic() + patience)
     if cancelled is not None:
         raise cancelled
+    closed.result()
