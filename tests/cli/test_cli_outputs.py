@@ -7,7 +7,7 @@ import hashlib
 import json
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,15 @@ Row = dict[str, Any]
 
 
 @pytest.fixture(autouse=True)
-def jobs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def jobs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "jobs", raising=False)
     (folder / "jobs.py").write_text(
         "def odd(item):\n"
         "    if int(item) % 5 == 4: raise ValueError('a\\udc80 four')\n"
         "    return [b'\\xff', {'n': int(item)}, None, {1, 2}][int(item) % 5]\n"
     )
+    yield
+    sys.modules.pop("jobs", None)
 
 
 def read_sqlite(name: str) -> list[Row]:
