@@ -103,6 +103,7 @@ def test_other_columns_are_fine(folder: Path, capsys: pytest.CaptureFixture[str]
     [
         ([], "there is nothing to get"),
         ([URL, "-i", "none.txt"], "cannot read none.txt: there is no such file"),
+        ([URL, "-i", ""], "cannot read '': there is no such file"),
         ([URL, "-i", "a.txt", "--input", "b.txt"], "it names one list, not 2: a.txt, b.txt"),
         ([URL, "--transport", "aiohttp", "--model", "threads", "--dry-run"], "cannot run in the model 'threads'"),
         ([URL, "--rate", "fast", "--dry-run"], "fast"),

@@ -234,6 +234,13 @@ def test_stdin_that_brings_nothing_is_wrong_usage(start: Any, text: str, message
     assert message in err
 
 
+def test_an_interrupt_before_anything_runs_is_told(start: Any) -> None:
+    Path("pressed.py").write_text("raise KeyboardInterrupt")  # while the function is imported
+    run = start("map", "pressed:work", "-i", "items.txt", "-o", "out.jsonl")
+    _, err = run.communicate(timeout=30)
+    assert (run.returncode, err.strip()) == (130, "interrupted")
+
+
 def test_an_interrupt_ends_it_while_it_waits_for_stdin(start: Any) -> None:
     run = start("map", "jobs:work", "-i", "-", "-o", "out.jsonl", stdin=subprocess.PIPE)
     run.stdin.write("stuck\n")

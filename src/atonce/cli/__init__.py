@@ -85,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with heard():
             code = cli.main(list(arguments), prog_name="atonce", standalone_mode=False, obj=list(arguments))
         return code or 0
-    except click.Abort:
+    except click.Abort:  # Ctrl-C before a run began, or after it: click has gone to a new line
+        click.echo("interrupted", err=True)
         return 130
     except click.ClickException as error:
         show_error(f"{error.format_message()}{_see_help(error)}")

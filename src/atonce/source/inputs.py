@@ -200,7 +200,7 @@ def _opened(path: str) -> Iterator[BinaryIO]:
         with open(path, "rb") as file:
             yield file
     except OSError as error:
-        reason, name = _UNREADABLE.get(error.errno or 0, error.strerror), "stdin" if path == "-" else path
+        reason, name = _UNREADABLE.get(error.errno or 0, error.strerror), "stdin" if path == "-" else path or "''"
         raise InputError(f"cannot read {name}: {reason}") from error
 
 
