@@ -130,7 +130,8 @@ def amap(fn: Callable[..., Any], items: Items[Any], /, **options: Any) -> AsyncI
     """`map` for async callers: coroutines run in the caller's own loop, everything else beside it.
 
     Cancelling who waits for the next value ends the run, as with any async generator: `wait_for(anext(values), 1)` does, too.
-    Leaving the loop early ends it when the iterator is closed (`aclosing`).
+    Leaving the loop early ends it when the iterator is closed (`aclosing`). Plain `items` are read in the caller's loop: where
+    the next one is slow to come, give an async iterable.
     """
     return _avalues(_Call(fn, items, options, values=True))
 

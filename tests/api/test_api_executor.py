@@ -111,6 +111,7 @@ def test_auto_is_threads() -> None:
     ("arguments", "options", "text"),
     [
         (("nonsense",), {}, "nonsense"),
+        (("sync", 2), {}, 'model="sync" is one worker, and max_workers is 2'),
         *(((model, number), {}, "max_workers must be greater than 0") for model in EVERY_MODEL for number in (0, -1)),
         (("threads", 2.5), {}, "max_workers"),
         (("sync", 2), {}, "sync"),

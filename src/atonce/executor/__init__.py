@@ -272,6 +272,8 @@ def _options(
     if max_workers is not None:
         if not isinstance(max_workers, int) or max_workers <= 0:
             raise UsageError(f"max_workers must be greater than 0, and is {max_workers!r}")
+        if model == "sync" and max_workers > 1:
+            raise UsageError(f'model="sync" is one worker, and max_workers is {max_workers}', hint='model="threads"')
         options["concurrency" if model in ("threads", "coroutines", "auto") else "parallelism"] = max_workers
     if initializer is not None:
         if not callable(initializer):
