@@ -18,6 +18,7 @@ import pytest
 
 from atonce import sink
 from atonce.cli import main
+from atonce.cli.job import MANY
 from atonce.lab import Lab
 from atonce.lab.content import content
 
@@ -106,6 +107,25 @@ def test_what_a_kill_leaves_beside_an_output_goes_with_the_next_run(lab: Lab, fo
     assert main(["fetch", f"{lab.base}/bytes/{SIZE}", *command]) == 0
     assert not shelf.exists()
     assert [*bodies(output)] == [sha256(content(SIZE))]
+
+
+@pytest.mark.parametrize(("output", "most"), [("pages/", "1.0"), ("out.jsonl", "1.0"), ("out.warc.gz", "1.0"), ("-", "100")])
+def test_a_rehearsal_tells_how_much_of_a_body_is_in_memory(
+    folder: Path, capsys: pytest.CaptureFixture[str], output: str, most: str
+) -> None:
+    assert main(["fetch", "http://127.0.0.1/", "-o", output, "--dry-run"]) == 0
+    assert f"the bodies in flight, {most} MB each at most" in capsys.readouterr().out
+    assert [*folder.iterdir()] == []
+
+
+def test_those_among_many_which_another_process_writes(lab: Lab, folder: Path) -> None:
+    paths = [f"/bytes/{SIZE if number % 500 == 0 else 10}?{number}" for number in range(MANY)]
+    Path("urls.txt").write_text("".join(f"{lab.base}{path}\n" for path in paths))
+    assert main(["fetch", "-i", "urls.txt", "-o", "out.jsonl", "--no-remember", "--quiet"]) == 0
+    found = {row["index"]: (row["bytes"], sha256(row["body"].encode())) for row in lines("out.jsonl")}
+    large, short = (SIZE, sha256(content(SIZE))), (10, sha256(content(10)))
+    assert found == {number: large if number % 500 == 0 else short for number in range(MANY)}
+    assert not Path("out.jsonl.partial").exists()
 
 
 @pytest.mark.parametrize("model", ["processes", "hybrid", "threads"])
