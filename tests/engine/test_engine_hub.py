@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -150,6 +151,26 @@ def test_a_driver_that_does_not_sleep_in_wait_is_notified(hub: Hub) -> None:
     hub.wake()
     hub.post(Ready(0))
     assert told == [True, True]
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_signal_whose_handler_raises_leaves_none_of_its_descriptors_to_python(
+    hub: Hub, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does so as soon as a call has ended: here the one that sets the descriptor, or the one that sets the former again."""
+    setting, calls = signal.set_wakeup_fd, [0]
+
+    def interrupted(fd: int, *, warn_on_full_buffer: bool = True) -> int:
+        before = setting(fd, warn_on_full_buffer=warn_on_full_buffer)
+        calls[0] += 1
+        if calls[0] == at:
+            raise KeyboardInterrupt
+        return before
+
+    monkeypatch.setattr(signal, "set_wakeup_fd", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        hub.wait(0.01)
+    assert setting(-1) == -1
 
 
 def test_waking_a_closed_hub_is_harmless() -> None:

@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from ..errors import RunError
 from .events import Event
@@ -93,8 +93,7 @@ class Hub:
             if self._news or self.events:
                 timeout = 0
         if timeout != 0 and threading.current_thread() is threading.main_thread():  # which handles signals
-            with self._woken_by_signals():
-                ready = self._selector.select(timeout)
+            ready = self._select_or_signal(timeout)
         else:
             ready = self._selector.select(timeout)
         for key, mask in ready:
@@ -102,16 +101,17 @@ class Hub:
         self._asleep = False
         self._news = False  # whoever set it had something to be seen, and the caller looks next
 
-    @contextlib.contextmanager
-    def _woken_by_signals(self) -> Iterator[None]:
+    def _select_or_signal(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
         """A signal that comes after Python's last look for one and before the system call must end the wait as well.
 
         Python can be told to write a byte somewhere for each signal (in the main thread only). Somebody else's descriptor, an
-        event loop's that runs outside, gets its bytes again afterwards.
+        event loop's that runs outside, gets its bytes again afterwards. A handler may raise as soon as a call has ended, also
+        the one that sets ours, which must not stay: once this hub is closed, its number is another file's.
         """
-        before = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        before = -1
         try:
-            yield
+            before = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+            return self._selector.select(timeout)
         finally:
             signal.set_wakeup_fd(before, warn_on_full_buffer=before == -1)
 
