@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from atonce.errors import JournalMismatch, NotCarried, OutputError, RemoteError, RemoteTraceback
 from atonce.outcome import Outcome
+from atonce.sink import files
 from atonce.sink import journal as journal_module
 from atonce.sink.journal import JournalFile, Places
 from atonce.source.identity import prints
@@ -294,7 +295,7 @@ def test_half_a_write_is_taken_back(path: Path, monkeypatch: pytest.MonkeyPatch,
             raise error
 
         with monkeypatch.context() as patched:
-            patched.setattr(journal_module, "write_all", half)
+            patched.setattr(files, "write_all", half)
             with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else OutputError) as raised:
                 record(journal, done(1, "b", 2))
             if isinstance(error, OSError):

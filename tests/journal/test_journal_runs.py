@@ -19,7 +19,7 @@ import pytest
 import atonce
 from atonce import Journal, Options
 from atonce.errors import Interrupted, JournalMismatch, NotCarried, OutputError, UsageError, WorkerDied
-from atonce.sink import journal as journal_module
+from atonce.sink import files
 from atonce.sink.journal import JournalFile
 from atonce.source.identity import identity
 from atonce.testing.contract import SHAPES, Shape
@@ -346,7 +346,7 @@ def test_ctrl_c_keeps_what_was_finished(shape: Shape, path: str, work: Work) -> 
 
 
 def test_a_full_disk_ends_the_run_and_loses_nothing(path: str, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_all, room = journal_module.write_all, [6000]
+    write_all, room = files.write_all, [6000]
 
     def full(fd: int, data: bytes) -> None:
         room[0] -= len(data)
@@ -356,7 +356,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(path: str, work: Work, monke
         write_all(fd, data)
 
     with monkeypatch.context() as patched:
-        patched.setattr(journal_module, "write_all", full)
+        patched.setattr(files, "write_all", full)
         with pytest.raises(OutputError, match="no space") as raised:
             atonce.run(work, itertools.count(), journal=path, rate=1e9, **THREADS)
     before = len(held(path, work))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from atonce.errors import OutputError
 
-__all__ = ["SAFELY", "sync_folder", "trouble", "write_all"]
+__all__ = ["SAFELY", "append_whole", "sync_folder", "trouble", "write_all"]
 
 # O_NOFOLLOW: a link in place of an output could lead what we write anywhere. Windows has neither it nor O_CLOEXEC,
 # but O_BINARY.
@@ -60,6 +60,20 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
     written = os.write(fd, data)
     while written < len(data):
         written += os.write(fd, memoryview(data)[written:])
+
+
+def append_whole(fd: int, pieces: Iterable[bytes | memoryview], end: int) -> int:
+    """All of them behind `end`, where the file is then cut again if one fails, or is interrupted. Returns the new end."""
+    size = end
+    try:
+        for piece in pieces:
+            write_all(fd, piece)
+            size += len(piece)
+    except BaseException:  # Ctrl-C as well, between two writes
+        with contextlib.suppress(OSError):  # what has gone wrong first is what is told
+            os.ftruncate(fd, end)
+        raise
+    return size
 
 
 def sync_folder(path: str) -> None:

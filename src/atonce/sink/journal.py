@@ -16,7 +16,6 @@ In memory an item that is held costs sixteen bytes: where its record is, and how
 
 from __future__ import annotations
 
-import contextlib
 import json
 import marshal
 import os
@@ -33,7 +32,7 @@ from atonce.outcome import Outcome
 from atonce.source.identity import MARSHAL, NAME, Print, changes, shown_by
 from atonce.worker import wire
 
-from .files import trouble, write_all
+from .files import append_whole, trouble
 from .frames import INVERTED, LENGTHS, Damaged, Frame, framed, frames
 from .lock import Lock, open_locked
 
@@ -204,17 +203,8 @@ class JournalFile:
 
     def _append(self, pieces: Iterator[bytes]) -> None:
         with trouble(self.path):
-            end = self._end
             self._unsynced = True
-            try:
-                for data in pieces:
-                    write_all(self._fd, data)
-                    end += len(data)
-            except BaseException:  # Ctrl-C as well, between two writes
-                with contextlib.suppress(OSError):
-                    os.ftruncate(self._fd, self._end)
-                raise
-            self._end = end
+            self._end = append_whole(self._fd, pieces, self._end)
 
     def close(self) -> None:
         """Have all of it survive a power cut, and let go; a second call does nothing."""

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from atonce.errors import OutputError
 
 from .done import Done
-from .files import SAFELY, sync_folder, trouble, write_all
+from .files import SAFELY, append_whole, sync_folder, trouble, write_all
 from .lock import Lock, check_place, open_locked
 from .row import Head, read_head
 
@@ -84,15 +84,7 @@ class RecordFile:
     def append_long(self, pieces: Iterable[bytes]) -> None:
         """Add a line that need not be in memory. What goes wrong with a piece is as if it could not be written."""
         with trouble(self.path):
-            size = 0
-            try:
-                for piece in pieces:
-                    write_all(self._fd, piece)
-                    size += len(piece)
-            except BaseException:
-                os.ftruncate(self._fd, self._end)
-                raise
-            self._added(size, 1)
+            self._added(append_whole(self._fd, pieces, self._end) - self._end, 1)
 
     def _added(self, size: int, rows: int) -> None:
         self._end += size

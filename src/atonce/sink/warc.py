@@ -29,7 +29,7 @@ from atonce.errors import OutputError
 
 from .base import Sink
 from .done import Done
-from .files import SAFELY, sync_folder, trouble, write_all
+from .files import SAFELY, append_whole, sync_folder, trouble
 from .lock import check_place
 from .record import RecordFile
 from .row import Again, Body, Exchange, Head, Row, encoded, stands
@@ -110,16 +110,8 @@ class Warc(Sink):
 
     def _append(self, records: Iterable[bytes]) -> None:
         """All of them or none."""
-        size = 0
         with trouble(self.path):
-            try:
-                for piece in records:
-                    write_all(self._fd, piece)
-                    size += len(piece)
-            except BaseException:
-                os.ftruncate(self._fd, self._end)
-                raise
-        self._end += size
+            self._end = append_whole(self._fd, records, self._end)
 
     def _sync(self) -> None:
         """What a row speaks of is on the disk before the row is."""
